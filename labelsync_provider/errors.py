@@ -1,0 +1,87 @@
+"""What can go wrong, named for what a caller can do about it.
+
+LabelsyncError
+├── Invalid              a parameter, a connection or an object cannot be what it is: mend it
+├── NotFound             there is no such directory, bucket, object or project
+├── Denied               credentials or permissions do not allow it
+├── Unavailable          the other side did not answer as it should: retry may help
+├── LeaseHeld            another run is writing there now: retry may help
+├── LeaseLost            another run has taken over from this one: retry may help
+├── EmptyListing         nothing is listed where the ledger knows objects: retry may help
+├── TargetOccupied       the target holds objects that the exporter did not write
+├── StoragesOverlap      a project's source and its target share objects
+├── TooManyMissing       more tasks would be deleted than `max_delete` allows
+├── TooManyQuarantined   more objects or rows are quarantined than `max_quarantined` allows
+└── UploadsFailed        some objects could not be written: retry may help
+"""
+
+from typing import ClassVar
+
+
+class LabelsyncError(Exception):
+    """An error of this package; `retry_may_help` is the one place where a retry is decided."""
+
+    retry_may_help: ClassVar[bool] = False
+
+
+class Invalid(LabelsyncError):
+    """A parameter, a connection or an object cannot be what it is."""
+
+
+class NotFound(LabelsyncError):
+    """There is no such directory, bucket, object or project."""
+
+
+class Denied(LabelsyncError):
+    """Credentials or permissions do not allow it."""
+
+
+class Unavailable(LabelsyncError):
+    """The other side did not answer as it should."""
+
+    retry_may_help = True
+
+
+class LeaseHeld(LabelsyncError):
+    """Another run holds the lease."""
+
+    retry_may_help = True
+
+
+class LeaseLost(LabelsyncError):
+    """Another run has taken the lease over; this one may not write any more."""
+
+    retry_may_help = True
+
+
+class EmptyListing(LabelsyncError):
+    """Nothing is listed where the ledger knows objects: an unmounted disk looks like this."""
+
+    retry_may_help = True
+
+
+class TargetOccupied(LabelsyncError):
+    """The target holds objects that the exporter did not write."""
+
+
+class StoragesOverlap(LabelsyncError):
+    """A project's source and its target share objects."""
+
+
+class TooManyMissing(LabelsyncError):
+    """More tasks would be deleted than `max_delete` allows; none was."""
+
+
+class TooManyQuarantined(LabelsyncError):
+    """More objects or rows are quarantined than `max_quarantined` allows; the good ones are in."""
+
+
+class UploadsFailed(LabelsyncError):
+    """Some objects could not be written; the others were."""
+
+    retry_may_help = True
+
+
+def invalid(parameter: str, value: object, what: str, remedy: str) -> Invalid:
+    """Return the error for a bad parameter: its name, its value, what is wrong and what to do."""
+    return Invalid(f"{parameter}={value!r}: {what}. {remedy}")

@@ -1,0 +1,81 @@
+"""What Airflow discovers of this package."""
+
+from typing import Any
+
+# A storage URI's scheme -> the hook that opens it. A new storage is one more row.
+STORAGES = [
+    {
+        "scheme": "file",
+        "hook-class-name": "labelsync_provider.hooks.local_files.LocalFilesStorageHook",
+        "default-conn-id": "fs_default",
+    },
+]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata; `airflow/provider_info.schema.json` describes it."""
+    return {
+        "package-name": "labelsync-provider",
+        "name": "Labelsync",
+        "description": "Keeps labeling projects and external storages in step.",
+        "integrations": [
+            {
+                "integration-name": "Label Studio",
+                "external-doc-url": "https://labelstud.io/guide/storage.html",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "label_studio",
+                "hook-class-name": "labelsync_provider.hooks.label_studio.LabelStudioHook",
+                "hook-name": "Label Studio",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["port", "schema", "login", "extra"],
+                    "relabeling": {"host": "Where projects live", "password": "Token"},
+                    "placeholders": {
+                        "host": "https://label-studio.example.com, or embedded:// for the embedded store",
+                        "password": "legacy token or personal access token; none for the embedded store",
+                    },
+                },
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Label Studio",
+                "python-modules": [
+                    "labelsync_provider.hooks.label_studio",
+                    "labelsync_provider.hooks.local_files",
+                ],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Label Studio",
+                "python-modules": [
+                    "labelsync_provider.operators.import_storage",
+                    "labelsync_provider.operators.export_annotations",
+                    "labelsync_provider.operators.project",
+                ],
+            }
+        ],
+        "config": {
+            "labelsync": {
+                "description": "Settings of labelsync-provider.",
+                "options": {
+                    "database": {
+                        "description": (
+                            "SQLAlchemy URL of the database that holds the ledger and the embedded projects. Empty: "
+                            "SQLite, labelsync.db in AIRFLOW_HOME. Workers on several machines share a PostgreSQL."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "postgresql+psycopg://labelsync@db.example.com/labelsync",
+                        "default": "",
+                        "sensitive": True,
+                    }
+                },
+            }
+        },
+        "storages": STORAGES,
+    }
