@@ -1,0 +1,1 @@
+"""Projects: hold tasks and annotations. One protocol, one module for each store; knows no Airflow."""

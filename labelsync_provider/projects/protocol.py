@@ -1,0 +1,96 @@
+"""What the engine asks of a project, and nothing more.
+
+Field names are Label Studio's, from its import and export formats.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task to be imported."""
+
+    data: Json
+    meta: Json = field(default_factory=dict)
+    annotations: list[Json] = field(default_factory=list)
+    predictions: list[Json] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A task that the project did not take."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work in a project is."""
+
+    tasks: int
+    annotated_tasks: int
+    annotations: int
+
+
+class Project(Protocol):
+    """Tasks and annotations of one project. Both stores pass the same contract tests."""
+
+    uri: str
+    """What names this project among all projects, wherever they live."""
+
+    id: int
+
+    title: str
+
+    @property
+    def data_keys(self) -> Sequence[str]:
+        """The keys that the label config takes from a task's `data`, in its order."""
+
+    def fence(self, token: int) -> None:
+        """Write with this fencing number from now on.
+
+        Where the store can, it refuses a writer whose number is smaller than one it has seen: a run that
+        was paused, lost its lease and woke up again.
+
+        :raises LeaseLost: a larger number has been seen; so does every write below.
+        """
+
+    def check(self, task: Task) -> str | None:
+        """Return why the project would reject a task, as far as that can be told without asking it."""
+
+    def last_task_id(self) -> int:
+        """Return an id that no task of the project exceeds, and all tasks imported later do."""
+
+    def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        """Add tasks; return their ids, or why they were rejected, in the order of `tasks`.
+
+        :raises Unavailable: it is not certain whether they were added. `tasks_after` tells; sending them
+            again would not.
+        """
+
+    def tasks_after(self, task_id: int) -> Iterator[list[tuple[int, Json]]]:
+        """Yield id and `meta` of the tasks above an id, in pages of bounded length, by ascending id."""
+
+    def unannotated(self, task_ids: Sequence[int]) -> set[int]:
+        """Return those of the tasks that exist and have no annotation."""
+
+    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
+        """Replace a task's content, unless it has an annotation or is gone: then leave it alone."""
+
+    def delete_tasks(self, task_ids: Sequence[int]) -> set[int]:
+        """Delete those of the tasks that have no annotation; return those that are there no longer."""
+
+    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
+        """Yield the tasks that have an annotation, in pages of bounded length, by ascending id.
+
+        A task is in Label Studio's JSON export format, its annotations and predictions in full.
+
+        :param task_ids: only these.
+        """
+
+    def progress(self) -> Progress:
+        """Return the counts of tasks and annotations."""
