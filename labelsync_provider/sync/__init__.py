@@ -1,0 +1,1 @@
+"""The engine: reads task files, keeps the ledger, imports, exports, reports; knows no Airflow."""

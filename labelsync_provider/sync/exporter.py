@@ -1,0 +1,297 @@
+"""The exporter: annotations of a project become objects of a target, and stay in step.
+
+One way: look at what stands in the target -> annotations -> render -> compare with the ledger -> write ->
+ledger -> report. Nothing is written before the whole target has been looked at.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Engine
+
+from labelsync_provider.database import chunks
+from labelsync_provider.errors import (
+    Denied,
+    EmptyListing,
+    Invalid,
+    NotFound,
+    StoragesOverlap,
+    TargetOccupied,
+    Unavailable,
+    UploadsFailed,
+    invalid,
+)
+from labelsync_provider.projects.protocol import Project
+from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.sync.annotation_files import (
+    KEY_TEMPLATES,
+    AnnotationFile,
+    Carried,
+    KeyRenderer,
+    Layout,
+    annotation_files,
+    carried,
+    carries,
+    key_renderer,
+)
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
+from labelsync_provider.sync.ledger import KnownExport, Ledger
+from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.report import ExportReport, Failure
+
+log = logging.getLogger(__name__)
+
+FOREIGN_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How to export; the names are the operator's."""
+
+    layout: Layout = "annotation"
+    key_template: str | None = None
+    include_cancelled: bool = True
+    can_delete_objects: bool = False
+    dry_run: bool = False
+    batch_size: int = 1000
+    max_workers: int = 32
+    lease_seconds: float = LEASE_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        :raises Invalid: one of them cannot be.
+        """
+        if self.layout not in KEY_TEMPLATES:
+            raise invalid("layout", self.layout, "unknown", "Use 'annotation' or 'task'.")
+        for name in ("batch_size", "max_workers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise invalid(name, value, "not a number that makes sense", "Use a whole number from 1.")
+
+
+def export_annotations(
+    project: Project, target: Storage, engine: Engine, options: ExportOptions, holder: str
+) -> ExportReport:
+    """Write what is new or has changed in a project, and report the rest.
+
+    :param engine: the database of the ledger.
+    :param holder: who runs this, in words that tell a person where to look.
+    :raises Invalid: `key_template` cannot be.
+    :raises StoragesOverlap: tasks of the project are imported from where the target is.
+    :raises TargetOccupied: the target holds objects that the exporter did not write; nothing was written.
+    :raises UploadsFailed: some objects could not be written; the others were.
+    :raises EmptyListing: the project has no annotations, and `can_delete_objects` would empty the target.
+    :raises LeaseHeld: another run exports this project to this place.
+    """
+    key = key_renderer(options.key_template, options.layout)
+    if options.dry_run:
+        ledger = Ledger(engine, project.uri, target.place, target.base, confirm=None)
+        return _Export(project, target, ledger, options, key).run()
+    name = f"export of {project.uri} to {target.place}"
+    with Lease(engine, name, holder, options.lease_seconds) as lease:
+        ledger = Ledger(engine, project.uri, target.place, target.base, confirm=lease.confirm)
+        return _Export(project, target, ledger, options, key).run()
+
+
+class _Export:
+    """One run. Its steps stand in the order in which they are taken."""
+
+    def __init__(
+        self, project: Project, target: Storage, ledger: Ledger, options: ExportOptions, key: KeyRenderer
+    ) -> None:
+        self._project, self._target, self._ledger = project, target, ledger
+        self._options, self._key = options, key
+        self._report = ExportReport()
+
+    def run(self) -> ExportReport:
+        started = time.monotonic()
+        report, options = self._report, self._options
+        self._refuse_overlap()
+        if options.dry_run:
+            # What the look at the target finds out is entered as in a real run, and thrown away.
+            self._ledger = self._ledger.scratch()
+        self._ledger.enter_storage("target")
+        with ThreadPoolExecutor(options.max_workers, thread_name_prefix="labelsync-write") as pool:
+            self._look(pool)
+            self._write_all(pool)
+        report.seconds = time.monotonic() - started
+        if report.failed:
+            raise UploadsFailed(
+                f"{report.failed:,} objects could not be written to {self._target.uri}; {report.written:,} were. Run "
+                f"it again to write the rest. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
+            )
+        log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", self._target.uri, report)
+        return report
+
+    def _refuse_overlap(self) -> None:
+        base = self._ledger.storage_overlapping("source")
+        if base is not None:
+            raise StoragesOverlap(
+                f"target={self._target.uri!r}: tasks of project {self._project.title!r} are imported from "
+                f"{base or '/'!r} there, where annotations would come back as tasks. Choose another directory."
+            )
+
+    # --- look ---
+
+    def _look(self, pool: ThreadPoolExecutor) -> None:
+        """Bring the ledger in step with what stands in the target, or stop at what is not the exporter's."""
+        for differences in compare(self._target.list(), self._target.base, self._ledger.exports_between):
+            lost = [known.path for known in differences.missing]
+            if lost:
+                log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
+            ours = self._verified(pool, differences.fresh) if differences.fresh else []
+            if lost or ours:
+                self._ledger.enter_exports(ours, lost)
+
+    def _verified(
+        self, pool: ThreadPoolExecutor, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]
+    ) -> list[KnownExport]:
+        """Return the objects as the ledger would know them, if each carries an annotation of the project."""
+        ours, foreign = [], []
+        looked_at = [
+            (path, info, found)
+            for (path, info, _), found in zip(
+                fresh, pool.map(self._identify, [info for _, info, _ in fresh]), strict=True
+            )
+            if found
+        ]
+        tasks_wanted = {found[0].task for _, _, found in looked_at if not isinstance(found, str)}
+        tasks = {task["id"]: task for page in self._project.annotated_tasks(sorted(tasks_wanted)) for task in page}
+        for path, info, found in looked_at:
+            if isinstance(found, str):
+                foreign.append(Failure(info.key, None, found))
+                continue
+            what, digest = found
+            if what.task in tasks and carries(tasks[what.task], what):
+                ours.append(KnownExport(path, info.version, digest, what.task))
+            else:
+                foreign.append(Failure(info.key, None, "the annotation in it is none of this project's"))
+        if foreign:
+            shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
+            raise TargetOccupied(
+                f"target={self._target.uri!r} holds objects that this exporter did not write for project "
+                f"{self._project.title!r}: {shown}{' ...' if len(foreign) > FOREIGN_SHOWN else ''}. Nothing was "
+                "written. Move them away, or choose a target of its own for this project."
+            )
+        return ours
+
+    def _identify(self, info: ObjectInfo) -> tuple[Carried, str] | str | None:
+        """Return what an object carries and its digest, or why it is foreign, or None if it is gone."""
+        if info.problem:
+            return info.problem
+        try:
+            content = self._target.read(info.key)
+            return carried(content, self._project.id), _digest(content)
+        except (Invalid, Denied) as error:
+            return str(error)
+        except NotFound:
+            return None
+
+    # --- write ---
+
+    def _write_all(self, pool: ThreadPoolExecutor) -> None:
+        report, options = self._report, self._options
+        progress = Progress(log, "annotations", self._project.progress().annotations)
+        seen = 0
+        for tasks in self._project.annotated_tasks():
+            files = [
+                file
+                for task in tasks
+                for file in annotation_files(
+                    task, options.layout, self._key, include_cancelled=options.include_cancelled
+                )
+            ]
+            known, gone = self._known_and_gone({self._path(file) for file in files}, seen, tasks[-1]["id"])
+            for some in chunks(files, options.batch_size):
+                self._write_changed(pool, some, known)
+                progress(report.annotations, report)
+            self._drop(gone)
+            seen = tasks[-1]["id"]
+        for page in self._ledger.exports_of_tasks(seen, None):
+            self._drop(page)
+
+    def _known_and_gone(
+        self, paths: set[str], after: int, last: int
+    ) -> tuple[dict[str, KnownExport], list[KnownExport]]:
+        """Tell, of what was exported of some tasks, what is exported now as well from what is not."""
+        known, gone = {}, []
+        for page in self._ledger.exports_of_tasks(after, last):
+            for export in page:
+                if export.path in paths:
+                    known[export.path] = export
+                else:
+                    gone.append(export)
+        return known, gone
+
+    def _write_changed(
+        self, pool: ThreadPoolExecutor, files: list[AnnotationFile], known: dict[str, KnownExport]
+    ) -> None:
+        report = self._report
+        changed = []
+        for file in files:
+            report.annotations += file.annotations
+            path, digest = self._path(file), _digest(file.content)
+            if path in known and known[path].digest == digest:
+                report.unchanged += 1
+            else:
+                changed.append((file, path, digest))
+        if not changed:
+            return
+        if self._options.dry_run:
+            report.written += len(changed)
+            report.bytes_written += sum(len(file.content) for file, _, _ in changed)
+            return
+        self._ledger.confirm()
+        written = []
+        outcomes = pool.map(self._write, [file for file, _, _ in changed])
+        for (file, path, digest), outcome in zip(changed, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                report.failed_as(outcome)
+                log.warning("Not written: %s", outcome)
+            else:
+                report.written += 1
+                report.bytes_written += len(file.content)
+                written.append(KnownExport(path, outcome, digest, file.task))
+        self._ledger.enter_exports(written)
+        if not written:
+            raise UploadsFailed(
+                f"None of {len(changed):,} objects could be written to {self._target.uri}; {report.written:,} were "
+                f"before. {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
+            )
+
+    def _write(self, file: AnnotationFile) -> str | Failure:
+        try:
+            return self._target.write(file.key, file.content)
+        except (Invalid, NotFound, Denied, Unavailable) as error:
+            return Failure(file.key, None, str(error))
+
+    def _drop(self, gone: list[KnownExport]) -> None:
+        """Report objects whose annotation is gone; delete them if allowed."""
+        report = self._report
+        report.gone += len(gone)
+        # After a failed upload nothing is deleted: what is to be replaced would be gone first.
+        if not gone or not self._options.can_delete_objects or report.failed:
+            return
+        if not report.annotations:
+            raise EmptyListing(
+                f"Project {self._project.title!r} has no annotation, though {self._target.uri} holds exported ones, "
+                f"such as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target by hand."
+            )
+        report.deleted += len(gone)
+        if not self._options.dry_run:
+            self._ledger.confirm()
+            self._target.delete([known.path.removeprefix(self._target.base) for known in gone])
+            self._ledger.enter_exports([], [known.path for known in gone])
+
+    def _path(self, file: AnnotationFile) -> str:
+        return self._target.base + file.key
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()

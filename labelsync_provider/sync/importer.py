@@ -1,0 +1,592 @@
+"""The importer: objects of a source become tasks of a project, each exactly once.
+
+One way, as a stream: list pages -> filter -> compare with the ledger -> read what is new -> parse into rows
+-> match with the rows imported earlier -> batches -> project -> ledger. The stages are generators that pull
+from each other, so that only a bounded window of objects and rows is held at any time.
+"""
+
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Engine
+
+from labelsync_provider.database import chunks
+from labelsync_provider.errors import (
+    Denied,
+    EmptyListing,
+    Invalid,
+    NotFound,
+    StoragesOverlap,
+    TooManyMissing,
+    TooManyQuarantined,
+    invalid,
+)
+from labelsync_provider.projects.protocol import Json, Project, Rejected, Task
+from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.sync import task_files
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
+from labelsync_provider.sync.ledger import BLOB_ROW, Changes, KnownObject, KnownTask, Ledger, Reference
+from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
+from labelsync_provider.sync.task_files import BadRow, Row
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""A batch is sent when its rows are this many bytes, however few they are."""
+
+READ_TOGETHER = 64
+"""Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
+SMALL_BYTES = 64 * 1024
+READ_AHEAD_BYTES = 32 * 1024 * 1024
+
+ENTRIES_AT_ONCE = 1000
+
+MISSING_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How to import; the names are the operator's."""
+
+    regex_filter: str | None = None
+    use_blob_urls: bool = False
+    data_key: str | None = None
+    on_changed: Literal["report", "update", "add"] = "report"
+    on_missing: Literal["report", "delete"] = "report"
+    max_delete: int | None = None
+    max_quarantined: int | None = None
+    dry_run: bool = False
+    batch_size: int = 1000
+    max_workers: int = 32
+    lease_seconds: float = LEASE_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        :raises Invalid: one of them cannot be.
+        """
+        for name, allowed in {"on_changed": ("report", "update", "add"), "on_missing": ("report", "delete")}.items():
+            if getattr(self, name) not in allowed:
+                raise invalid(name, getattr(self, name), "unknown", f"Use one of {', '.join(map(repr, allowed))}.")
+        for name, least in {"batch_size": 1, "max_workers": 1, "max_delete": 0, "max_quarantined": 0}.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise invalid(name, value, "not a number that makes sense", f"Use a whole number from {least}.")
+        if self.regex_filter:
+            try:
+                re.compile(self.regex_filter)
+            except re.error as error:
+                remedy = "It is a regular expression of Python's, matched from the start of the key."
+                raise invalid("regex_filter", self.regex_filter, str(error), remedy) from error
+
+
+@dataclass(slots=True)
+class _Object:
+    """An object on its way into the project, with what has become of its rows."""
+
+    path: str
+    info: ObjectInfo
+    known: bool
+    """Whether the ledger has an entry for it, in another version."""
+    has_tasks: bool
+    """Whether rows of it were imported, completely or by a run that was killed."""
+    rows: int = 0
+    quarantined: int = 0
+    on_the_way: int = 0
+    read_to_end: bool = False
+    settled: bool = True
+    """False when something was only reported: then the entry stays old, and the next run looks again."""
+
+
+Content = Iterable[Row | BadRow]
+Read = tuple[_Object, Content | Invalid | Denied | NotFound]
+
+
+class _Pending(NamedTuple):
+    """A task on its way into the project."""
+
+    task: Task
+    object: _Object
+    reference: Reference
+    replaces: KnownTask | None
+    size: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    pending: list[_Pending] = field(default_factory=list)
+    size: int = 0
+
+
+def import_storage(
+    source: Storage, project: Project, engine: Engine, options: ImportOptions, holder: str
+) -> ImportReport:
+    """Import what is new in a source, and report the rest.
+
+    :param engine: the database of the ledger.
+    :param holder: who runs this, in words that tell a person where to look.
+    :raises Invalid: `data_key` is needed and not given.
+    :raises EmptyListing: the source lists nothing where the ledger knows objects.
+    :raises StoragesOverlap: the project's annotations are exported to where the source is.
+    :raises TooManyMissing: more tasks would be deleted than allowed; none was.
+    :raises TooManyQuarantined: with the good objects imported.
+    :raises LeaseHeld: another run imports into this project.
+    """
+    data_key = _data_key(project, options)
+    if options.dry_run:
+        ledger = Ledger(engine, project.uri, source.place, source.base, confirm=None, blob=options.use_blob_urls)
+        return _Import(source, project, ledger, options, data_key).run()
+    with Lease(engine, f"import into {project.uri}", holder, options.lease_seconds) as lease:
+        project.fence(lease.token)
+        ledger = Ledger(
+            engine, project.uri, source.place, source.base, confirm=lease.confirm, blob=options.use_blob_urls
+        )
+        return _Import(source, project, ledger, options, data_key).run()
+
+
+def _data_key(project: Project, options: ImportOptions) -> str:
+    if not options.use_blob_urls or options.data_key:
+        return options.data_key or ""
+    if not project.data_keys:
+        remedy = "Give data_key, or a label config with an object tag such as <Image name='image' value='$image'/>."
+        raise invalid("data_key", options.data_key, f"the label config of {project.title!r} has no data key", remedy)
+    return project.data_keys[0]
+
+
+class _Import:
+    """One run. Its stages stand in the order in which objects pass through them."""
+
+    def __init__(
+        self, source: Storage, project: Project, ledger: Ledger, options: ImportOptions, data_key: str
+    ) -> None:
+        self._source, self._project, self._ledger = source, project, ledger
+        self._options, self._data_key = options, data_key
+        self._matches = re.compile(options.regex_filter or "").match
+        self._report = ImportReport()
+        self._progress = Progress(log, "listed")
+        self._unmatched: str | None = None
+        self._entries = Changes()
+        self._last_task: int | None = None
+        self._deletable = 0
+        self._allowed = 0
+        self._doomed: list[KnownTask] = []
+
+    def run(self) -> ImportReport:
+        started = time.monotonic()
+        report, options = self._report, self._options
+        self._refuse_overlap()
+        if not options.dry_run:
+            self._ledger.enter_storage("source")
+            self._settle()
+        if options.on_missing == "delete":
+            share = int(self._ledger.count_tasks() * MISSING_SHARE)
+            self._allowed = max(1, share) if options.max_delete is None else options.max_delete
+        batch = _Batch()
+        for pending in self._rows(self._contents(self._fresh())):
+            batch.pending.append(pending)
+            batch.size += pending.size
+            if len(batch.pending) >= options.batch_size or batch.size >= BATCH_BYTES:
+                self._send(batch)
+                batch = _Batch()
+                self._progress(report.listed, report)
+        self._send(batch)
+        self._judge_listing()
+        report.seconds = time.monotonic() - started
+        self._judge_quarantine()
+        self._delete_missing()
+        report.seconds = time.monotonic() - started
+        log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", self._source.uri, report)
+        return report
+
+    def _refuse_overlap(self) -> None:
+        base = self._ledger.storage_overlapping("target")
+        if base is not None:
+            raise StoragesOverlap(
+                f"source={self._source.uri!r}: annotations of project {self._project.title!r} are exported to "
+                f"{base or '/'!r} there, which would come back as tasks. Import from, or export to, another directory."
+            )
+
+    def _settle(self) -> None:
+        """Find out what became of the batches that a run announced and did not see through."""
+        for batch in self._ledger.intended():
+            wanted = batch.references
+            arrived = []
+            for page in self._project.tasks_after(batch.after_task):
+                for task_id, meta in page:
+                    if reference := wanted.pop(_note_key(meta), None):
+                        arrived.append((reference, task_id))
+            log.warning(
+                "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(arrived), len(wanted)
+            )
+            self._ledger.enter(Changes(created=arrived), settles=batch.id)
+
+    # --- list, filter, compare ---
+
+    def _fresh(self) -> Iterator[_Object]:
+        """Yield the objects that are new or have changed."""
+        for differences in compare(self._matching(), self._source.base, self._ledger.objects_between):
+            self._count_unchanged(differences.unchanged)
+            self._note_missing(differences.missing)
+            with_tasks = self._ledger.paths_with_tasks([path for path, _, _ in differences.fresh])
+            for path, info, known in differences.fresh:
+                yield _Object(path, info, known is not None, path in with_tasks)
+            self._progress(self._report.listed, self._report)
+
+    def _matching(self) -> Iterator[list[ObjectInfo]]:
+        report = self._report
+        for page in self._source.list():
+            report.listed += len(page)
+            objects = [info for info in page if info.size or not info.key.endswith("/")]
+            if self._options.regex_filter:
+                page, objects = objects, [info for info in objects if self._matches(info.key)]
+                if self._unmatched is None and len(objects) < len(page):
+                    self._unmatched = next(info.key for info in page if not self._matches(info.key))
+            report.matched += len(objects)
+            yield objects
+
+    def _count_unchanged(self, unchanged: list[KnownObject]) -> None:
+        report = self._report
+        report.unchanged += sum([known.rows for known in unchanged])
+        in_quarantine = [known for known in unchanged if known.quarantined]
+        if in_quarantine:
+            report.quarantined += sum([known.quarantined for known in in_quarantine])
+            shown = in_quarantine[: FAILURES_SHOWN - len(report.quarantine)]
+            failures = (self._failure(*entry) for entry in self._ledger.reasons([known.path for known in shown]))
+            report.quarantine.extend(islice(failures, FAILURES_SHOWN - len(report.quarantine)))
+
+    def _note_missing(self, missing: list[KnownObject]) -> None:
+        missing = [known for known in missing if self._in_scope(self._key(known.path))]
+        self._report.missing += sum([known.rows for known in missing])
+        if not self._options.dry_run:
+            self._ledger.forget([known.path for known in missing if not known.rows])
+        if self._options.on_missing == "delete":
+            for known in missing:
+                self._doom(self._ledger.tasks_of(known.path))
+
+    def _in_scope(self, key: str) -> bool:
+        return self._source.covers(key) and self._matches(key) is not None
+
+    # --- read ---
+
+    def _contents(self, fresh: Iterable[_Object]) -> Iterator[tuple[_Object, Content]]:
+        """Read what must be read; yield each object with its rows."""
+        if self._options.use_blob_urls:
+            for item in fresh:
+                if item.info.problem:
+                    self._quarantine_object(item, item.info.problem)
+                else:
+                    yield item, [self._blob(item.info)]
+            return
+        for item, content in self._read_ahead(self._worth_reading(fresh)):
+            if isinstance(content, NotFound):
+                self._report.gone += 1
+            elif isinstance(content, Invalid | Denied):
+                self._quarantine_object(item, str(content))
+            else:
+                self._report.bytes_read += item.info.size
+                yield item, content
+
+    def _blob(self, info: ObjectInfo) -> Row:
+        task = Task({self._data_key: self._source.object_uri(info.key)})
+        return Row(BLOB_ROW, task, digest=info.version, size=len(info.key))
+
+    def _worth_reading(self, fresh: Iterable[_Object]) -> Iterator[_Object]:
+        for item in fresh:
+            info = item.info
+            problem = info.problem or task_files.name_problem(info.key) or task_files.size_problem(info.size)
+            if problem:
+                self._quarantine_object(item, problem)
+            else:
+                yield item
+
+    def _read_ahead(self, items: Iterable[_Object]) -> Iterator[Read]:
+        """Read and parse in threads, a bounded number of objects and bytes ahead of the import."""
+        ahead: deque[tuple[int, Future[list[Read]]]] = deque()
+        ahead_bytes, ahead_most = 0, 2 * self._options.max_workers
+        with ThreadPoolExecutor(self._options.max_workers, thread_name_prefix="labelsync-read") as pool:
+            try:
+                for together in _together(items):
+                    size = sum([item.info.size for item in together])
+                    while ahead and (len(ahead) >= ahead_most or ahead_bytes + size > READ_AHEAD_BYTES):
+                        read_bytes, read = ahead.popleft()
+                        ahead_bytes -= read_bytes
+                        yield from read.result()
+                    ahead.append((size, pool.submit(self._read_together, together)))
+                    ahead_bytes += size
+                while ahead:
+                    yield from ahead.popleft()[1].result()
+            finally:
+                for _, read in ahead:
+                    read.cancel()
+
+    def _read_together(self, items: list[_Object]) -> list[Read]:
+        return [(item, self._read(item.info)) for item in items]
+
+    def _read(self, info: ObjectInfo) -> Content | Invalid | Denied | NotFound:
+        try:
+            rows = task_files.rows(info.key, self._source.read(info.key))
+        except (Invalid, Denied, NotFound) as error:
+            return error
+        # Of a large file, the rows are made one by one as they are imported.
+        return list(rows) if info.size <= SMALL_BYTES else rows
+
+    # --- match with what was imported earlier ---
+
+    def _rows(self, contents: Iterable[tuple[_Object, Content]]) -> Iterator[_Pending]:
+        """Yield the rows that are to be imported."""
+        for item, content in contents:
+            rows = self._good_rows(item, content)
+            if item.has_tasks:
+                yield from self._match(item, rows)
+            else:
+                for row in rows:
+                    yield self._pending(item, row)
+            self._finish(item)
+
+    def _good_rows(self, item: _Object, content: Content) -> Iterator[Row]:
+        for row in content:
+            if isinstance(row, BadRow):
+                self._quarantine_row(item, row.index, row.reason)
+            else:
+                yield row
+
+    def _match(self, item: _Object, rows: Iterable[Row]) -> Iterator[_Pending]:
+        """Match by content first: a row that only moved is unchanged. What is left is matched by its place."""
+        before = self._ledger.tasks_of(item.path)
+        superseded = {known.digest: known for known in before if known.superseded}
+        left: dict[str, list[KnownTask]] = {}
+        for known in before:
+            if not known.superseded:
+                left.setdefault(known.digest, []).append(known)
+        different = []
+        for row in rows:
+            if same := left.get(row.digest):
+                self._keep(item, row, same.pop(0))
+                self._report.unchanged += 1
+            else:
+                different.append(row)
+        there = {known.position: known for same in left.values() for known in same}
+        vanished = [known for same in left.values() for known in same if there[known.position] is not known]
+        for row in different:
+            changed = there.pop(row.index, None)
+            again = superseded.pop(row.digest, None)
+            if changed and self._options.on_changed != "add":
+                self._change(item, row, changed)
+            elif again:
+                self._entries.revived.append(again)
+                self._entries.superseded.extend([changed] if changed else [])
+                self._keep(item, row, again)
+                self._count(changed)
+            else:
+                yield self._pending(item, row, changed)
+        vanished += there.values()
+        self._report.missing += len(vanished)
+        if vanished:
+            item.settled = False
+            if self._options.on_missing == "delete":
+                self._doom(vanished)
+
+    def _keep(self, item: _Object, row: Row, known: KnownTask) -> None:
+        item.rows += 1
+        if known.position != row.index:
+            moved = Reference(known.path, known.row, known.version, known.digest, row.index)
+            self._entries.created.append((moved, known.task))
+
+    def _change(self, item: _Object, row: Row, known: KnownTask) -> None:
+        """Act on a row whose content has changed, or only report it."""
+        task = self._task(item, row)
+        outcome = "reported"
+        if self._options.on_changed == "update":
+            if problem := self._project.check(task):
+                item.settled = False
+                self._quarantine_row(item, row.index, problem)
+                return
+            if self._options.dry_run:
+                outcome = "updated" if self._project.unannotated([known.task]) else "annotated"
+            else:
+                outcome = self._project.update_task(known.task, task)
+        self._report.changed += 1
+        self._report.tasks_updated += outcome == "updated"
+        item.rows += 1
+        if outcome in ("updated", "gone"):
+            # A task that somebody deleted does not come back: its reference stays, for the new version.
+            self._entries.dropped.append(known)
+            self._entries.created.append((_reference(item, row), known.task))
+        else:
+            item.settled = False
+
+    def _pending(self, item: _Object, row: Row, replaces: KnownTask | None = None) -> _Pending:
+        item.on_the_way += 1
+        return _Pending(self._task(item, row), item, _reference(item, row), replaces, row.size)
+
+    def _task(self, item: _Object, row: Row) -> Task:
+        """Return the row's task with its source reference in `meta`."""
+        note: Json = {"uri": self._source.object_uri(item.info.key), "row": None, "version": item.info.version}
+        if row.index != BLOB_ROW:
+            # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
+            note |= {"row": row.index, "digest": row.digest}
+        return Task(row.task.data, {**row.task.meta, "labelsync": note}, row.task.annotations, row.task.predictions)
+
+    # --- write ---
+
+    def _send(self, batch: _Batch) -> None:
+        """Announce a batch, import it, enter the outcome."""
+        outcomes: Sequence[int | Rejected] = []
+        number = None
+        tasks = [pending.task for pending in batch.pending]
+        if tasks and self._options.dry_run:
+            reasons = map(self._project.check, tasks)
+            outcomes = [Rejected(reason) if reason else 0 for reason in reasons]
+        elif tasks:
+            if self._last_task is None:
+                self._last_task = self._project.last_task_id()
+            references = {_note_key(pending.task.meta): pending.reference for pending in batch.pending}
+            number = self._ledger.intend(self._last_task, references)
+            outcomes = self._project.import_tasks(tasks)
+            self._last_task = max([self._last_task, *(task for task in outcomes if isinstance(task, int))])
+        for pending, outcome in zip(batch.pending, outcomes, strict=True):
+            item = pending.object
+            item.on_the_way -= 1
+            if isinstance(outcome, Rejected):
+                self._quarantine_row(item, pending.reference.row, outcome.reason)
+            else:
+                item.rows += 1
+                self._count(pending.replaces)
+                self._report.tasks_created += 1
+                self._entries.created.append((pending.reference, outcome))
+                self._entries.superseded.extend([pending.replaces] if pending.replaces else [])
+            self._close(item)
+        self._enter(settles=number)
+
+    def _count(self, changed: KnownTask | None) -> None:
+        if changed:
+            self._report.changed += 1
+        else:
+            self._report.new += 1
+
+    def _finish(self, item: _Object) -> None:
+        item.read_to_end = True
+        self._close(item)
+        if len(self._entries.objects) >= ENTRIES_AT_ONCE:
+            self._enter()
+
+    def _close(self, item: _Object) -> None:
+        """Enter an object once all that is to become of its rows is known."""
+        if not item.read_to_end or item.on_the_way:
+            return
+        if item.settled:
+            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, item.quarantined))
+        if item.known:
+            self._entries.cleared.append(item.path)
+
+    def _enter(self, settles: int | None = None) -> None:
+        if not self._options.dry_run and (self._entries or settles is not None):
+            self._ledger.enter(self._entries, settles=settles)
+        self._entries = Changes()
+
+    def _quarantine_object(self, item: _Object, reason: str) -> None:
+        self._quarantine_row(item, BLOB_ROW, reason)
+        self._finish(item)
+
+    def _quarantine_row(self, item: _Object, row: int, reason: str) -> None:
+        item.quarantined += 1
+        self._entries.quarantine.append((item.path, row, reason))
+        failure = self._failure(item.path, row, reason)
+        self._report.quarantined_as(failure)
+        if self._report.quarantined <= FAILURES_SHOWN:
+            log.warning("Quarantined %s", failure)
+
+    def _failure(self, path: str, row: int, reason: str) -> Failure:
+        return Failure(self._key(path), None if row == BLOB_ROW else row, reason)
+
+    def _key(self, path: str) -> str:
+        return path.removeprefix(self._source.base)
+
+    # --- judge, and delete ---
+
+    def _judge_listing(self) -> None:
+        report, source = self._report, self._source.uri
+        if not report.listed and report.missing:
+            raise EmptyListing(
+                f"source={source!r} lists nothing, but {report.missing:,} tasks of {self._project.title!r} came from "
+                "there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or "
+                "leave this source out."
+            )
+        if not report.listed:
+            log.warning("source=%r lists no object.", source)
+        elif not report.matched:
+            log.warning(
+                "regex_filter=%r matches none of the %s objects of %s; it is matched from the start of the key, and "
+                "%r, for one, does not match.",
+                self._options.regex_filter,
+                f"{report.listed:,}",
+                source,
+                self._unmatched,
+            )
+
+    def _judge_quarantine(self) -> None:
+        report, most = self._report, self._options.max_quarantined
+        if most is not None and report.quarantined > most:
+            raise TooManyQuarantined(
+                f"{report.quarantined:,} objects or rows of {self._source.uri} are in quarantine, max_quarantined is "
+                f"{most:,}; everything else is imported. Mend them, or allow more. The first: "
+                f"{'; '.join(map(str, report.quarantine[:3]))}. Report: {report}"
+            )
+
+    def _doom(self, tasks: Sequence[KnownTask]) -> None:
+        """Note tasks to be deleted at the end of the run, as long as they are not too many."""
+        free = self._project.unannotated([known.task for known in tasks])
+        self._deletable += len(free)
+        if self._deletable <= self._allowed:
+            self._doomed.extend(known for known in tasks if known.task in free)
+
+    def _delete_missing(self) -> None:
+        if self._deletable > self._allowed:
+            raise TooManyMissing(
+                f"{self._deletable:,} tasks without annotations are missing in {self._source.uri}, max_delete allows "
+                f"{self._allowed:,}; none was deleted. Put the objects back, or set max_delete to at least "
+                f"{self._deletable}. Report: {self._report}"
+            )
+        if self._options.dry_run:
+            self._report.tasks_deleted = len(self._doomed)
+            return
+        for some in chunks(self._doomed, self._options.batch_size):
+            deleted = self._project.delete_tasks([known.task for known in some])
+            dropped = [known for known in some if known.task in deleted]
+            self._ledger.enter(Changes(dropped=dropped))
+            self._ledger.forget({known.path for known in dropped})
+            self._report.tasks_deleted += len(dropped)
+
+
+def _note_key(meta: Json) -> str:
+    """Return the text under which the source reference in a task's `meta` is looked up."""
+    note = meta.get("labelsync")
+    return f"{note.get('uri')}\n{note.get('row')}\n{note.get('version')}" if isinstance(note, dict) else ""
+
+
+def _together(items: Iterable[_Object]) -> Iterator[list[_Object]]:
+    """Group small objects for one thread; a larger one goes alone."""
+    group: list[_Object] = []
+    for item in items:
+        if item.info.size > SMALL_BYTES:
+            yield [item]
+            continue
+        group.append(item)
+        if len(group) == READ_TOGETHER:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _reference(item: _Object, row: Row) -> Reference:
+    return Reference(item.path, row.index, item.info.version, row.digest, row.index)

@@ -1,0 +1,447 @@
+"""The ledger: what has been imported and exported, and what is about to be.
+
+A cache of the truth, which stands in the projects and the storages. Its one part that must not be lost is
+the intended batch: written before a batch of tasks is sent, and settled by reading back what arrived.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from logging import getLogger
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from labelsync_provider.database import chunks, create_tables, open_scratch, upsert_rows, writing
+
+PAGE = 10_000
+IN_A_STATEMENT = 500
+log = getLogger(__name__)
+
+BLOB_ROW = -1
+"""The row of a blob: the object as a whole. A task file's rows count from 0."""
+
+Confirm = Callable[[Connection], None]
+
+METADATA = MetaData()
+
+# Paths are compared by code point, as storages list them, whatever the database's language.
+PATH = Text().with_variant(Text(collation="C"), "postgresql")
+
+SCOPE = Table(
+    "labelsync_scope",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Index("labelsync_scope_named", "project", "place", unique=True),
+)
+OBJECT = Table(
+    "labelsync_object",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("blob", Boolean, primary_key=True),
+    Column("path", PATH, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+REFERENCE = Table(
+    "labelsync_reference",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("path", PATH, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("task", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+QUARANTINE = Table(
+    "labelsync_quarantine",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("blob", Boolean, primary_key=True),
+    Column("path", PATH, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+BATCH = Table(
+    "labelsync_batch",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("scope", Integer, nullable=False, index=True),
+    Column("after_task", BigInteger, nullable=False),
+    Column("references", Text, nullable=False),
+)
+STORAGE = Table(
+    "labelsync_storage",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("base", PATH, primary_key=True),
+)
+EXPORT = Table(
+    "labelsync_export",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("path", PATH, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("task", BigInteger, nullable=False),
+    Index("labelsync_export_of_task", "scope", "task"),
+    sqlite_with_rowid=False,
+)
+
+
+class KnownObject(NamedTuple):
+    """An object that was imported or quarantined."""
+
+    path: str
+    version: str
+    rows: int
+    quarantined: int
+
+
+class Reference(NamedTuple):
+    """A source reference: from which row of which object, in which version, a task was made."""
+
+    path: str
+    row: int
+    version: str
+    digest: str
+    position: int
+    """Where the row stands now: rows that stay the same move when others come and go."""
+
+
+class KnownTask(NamedTuple):
+    """A task and what it was made from."""
+
+    path: str
+    row: int
+    version: str
+    digest: str
+    position: int
+    task: int
+    superseded: bool
+    """A newer row stands for it; its task is still there."""
+
+
+class KnownExport(NamedTuple):
+    """An object that was written to a target."""
+
+    path: str
+    version: str
+    digest: str
+    task: int
+
+
+class IntendedBatch(NamedTuple):
+    """A batch of tasks that was about to be sent."""
+
+    id: int
+    after_task: int
+    references: dict[str, Reference]
+    """By a text that tells the tasks apart, made of what each carries in its `meta`."""
+
+
+@dataclass
+class Changes:
+    """What is to be entered in one transaction."""
+
+    objects: list[KnownObject] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    """Objects of which nothing that was in quarantine is there any more, unless it is entered anew."""
+    quarantine: list[tuple[str, int, str]] = field(default_factory=list)
+    """Path, row and reason."""
+    created: list[tuple[Reference, int]] = field(default_factory=list)
+    """New references, each with its task."""
+    superseded: list[KnownTask] = field(default_factory=list)
+    """References that another one stands for from now on; their tasks stay."""
+    revived: list[KnownTask] = field(default_factory=list)
+    """Superseded references whose row has come back."""
+    dropped: list[KnownTask] = field(default_factory=list)
+    """References to tasks that were updated to a newer one, or deleted."""
+
+    def __bool__(self) -> bool:
+        return any(
+            (self.objects, self.cleared, self.quarantine, self.created, self.superseded, self.revived, self.dropped)
+        )
+
+
+class Ledger:
+    """The ledger of one project and one place, as its import or export sees it."""
+
+    def __init__(
+        self, engine: Engine, project: str, place: str, base: str, *, confirm: Confirm | None, blob: bool = False
+    ) -> None:
+        """Open the ledger.
+
+        :param project: the project's `uri`.
+        :param place: the storage's `place`.
+        :param base: the storage's `base`; what is known elsewhere in the place is not looked at.
+        :param confirm: called in every transaction that writes, and raises to undo it; without it, the ledger
+            is only read.
+        :param blob: whether objects are blobs; the same object as a task file is another thing.
+        """
+        self._engine, self._confirm = engine, confirm
+        self._base, self._end = base, _end_of(base)
+        self._blob = blob
+        self._project, self._place = project, place
+        if confirm:
+            create_tables(engine, METADATA)
+        elif not inspect(engine).has_table(SCOPE.name):
+            self._engine = open_scratch()  # nothing is known yet, and nothing is to be written
+            create_tables(self._engine, METADATA)
+        self._scope = self._scope_id()
+
+    def storage_overlapping(self, role: str) -> str | None:
+        """Return the base of a storage of this project and place that shares objects with this one."""
+        with self._engine.connect() as connection:
+            bases = connection.scalars(
+                select(STORAGE.c.base).where(STORAGE.c.scope == self._scope, STORAGE.c.role == role)
+            )
+            return next((base for base in bases if base.startswith(self._base) or self._base.startswith(base)), None)
+
+    def enter_storage(self, role: str) -> None:
+        """Note that this storage is a source or a target of the project."""
+        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == role)
+        with self._write() as connection:
+            connection.execute(delete(STORAGE).where(*here, STORAGE.c.base == self._base))
+            connection.execute(insert(STORAGE).values(scope=self._scope, role=role, base=self._base))
+
+    # --- import ---
+
+    def objects_between(self, after: str, last: str | None) -> Iterator[list[KnownObject]]:
+        """Yield the objects known above the path `after` and up to `last`, in pages and in order."""
+        known = select(OBJECT.c.path, OBJECT.c.version, OBJECT.c.rows, OBJECT.c.quarantined)
+        known = known.where(OBJECT.c.scope == self._scope, OBJECT.c.blob == self._blob)
+        for page in self._between(known, OBJECT, after, last):
+            yield [KnownObject._make(row) for row in page]
+
+    def paths_with_tasks(self, paths: Sequence[str]) -> set[str]:
+        """Return those of the objects of which some row has been imported, maybe by a run that was killed."""
+        found: set[str] = set()
+        with self._engine.connect() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                found.update(
+                    connection.scalars(select(REFERENCE.c.path).where(self._references(), REFERENCE.c.path.in_(some)))
+                )
+        return found
+
+    def tasks_of(self, path: str) -> list[KnownTask]:
+        """Return the tasks made from an object, the superseded ones included, by version and row."""
+        columns = [REFERENCE.c[name] for name in KnownTask._fields]
+        tasks = select(*columns).where(self._references(), REFERENCE.c.path == path)
+        with self._engine.connect() as connection:
+            found = connection.execute(tasks.order_by(REFERENCE.c.version, REFERENCE.c.row))
+            return [KnownTask._make(row) for row in found]
+
+    def count_tasks(self) -> int:
+        """Return how many tasks were made from the objects of this storage."""
+        tasks = select(func.count()).where(self._references(), *self._below_base(REFERENCE))
+        with self._engine.connect() as connection:
+            return connection.scalar(tasks) or 0
+
+    def reasons(self, paths: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+        """Yield path, row and reason of what is quarantined of some objects."""
+        with self._engine.connect() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                known = select(QUARANTINE.c.path, QUARANTINE.c.row, QUARANTINE.c.reason).where(
+                    QUARANTINE.c.scope == self._scope, QUARANTINE.c.blob == self._blob, QUARANTINE.c.path.in_(some)
+                )
+                found = connection.execute(known.order_by(QUARANTINE.c.path, QUARANTINE.c.row))
+                yield from ((path, row, reason) for path, row, reason in found)
+
+    def intend(self, after_task: int, references: dict[str, Reference]) -> int:
+        """Announce a batch of tasks before it is sent; return its number.
+
+        :param after_task: an id that no task of the project exceeds yet.
+        :param references: by a text that tells the tasks apart, made of what each carries in its `meta`.
+        """
+        with self._write() as connection:
+            values = {
+                "scope": self._scope,
+                "after_task": after_task,
+                "references": msgspec.json.encode(references).decode(),
+            }
+            return cast("int", connection.scalar(insert(BATCH).values(values).returning(BATCH.c.id)))
+
+    def intended(self) -> list[IntendedBatch]:
+        """Return the batches of which it is not known whether they arrived, oldest first."""
+        batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.references)
+        with self._engine.connect() as connection:
+            found = connection.execute(batches.where(BATCH.c.scope == self._scope).order_by(BATCH.c.id)).all()
+        decode = msgspec.json.Decoder(dict[str, Reference]).decode
+        return [IntendedBatch(number, after_task, decode(references)) for number, after_task, references in found]
+
+    def enter(self, changes: Changes, *, settles: int | None = None) -> None:
+        """Enter what was done, in one transaction.
+
+        :param settles: the number of the batch that this is the outcome of.
+        """
+        with self._write() as connection:
+            if settles is not None:
+                connection.execute(delete(BATCH).where(BATCH.c.id == settles))
+            for known in changes.dropped:
+                connection.execute(delete(REFERENCE).where(*self._is(known)))
+            for known in changes.superseded:
+                connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=True))
+            for known in changes.revived:
+                connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=False))
+            upsert_rows(
+                connection,
+                REFERENCE,
+                [
+                    {"scope": self._scope, **reference._asdict(), "task": task, "superseded": False}
+                    for reference, task in changes.created
+                ],
+            )
+            self._replace_objects(connection, changes)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget those of the objects of which no task is left."""
+        with self._write() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                left = exists().where(self._references(), REFERENCE.c.path == OBJECT.c.path)
+                connection.execute(delete(OBJECT).where(*self._these(OBJECT, some), ~left))
+                connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))
+
+    # --- export ---
+
+    def exports_between(self, after: str, last: str | None) -> Iterator[list[KnownExport]]:
+        """Yield the objects written to the target above the path `after` and up to `last`."""
+        known = select(EXPORT.c.path, EXPORT.c.version, EXPORT.c.digest, EXPORT.c.task)
+        for page in self._between(known.where(EXPORT.c.scope == self._scope), EXPORT, after, last):
+            yield [KnownExport._make(row) for row in page]
+
+    def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
+        """Yield the objects written to the target for the tasks above one id and up to another."""
+        known = select(EXPORT.c.path, EXPORT.c.version, EXPORT.c.digest, EXPORT.c.task)
+        known = known.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
+        if last is not None:
+            known = known.where(EXPORT.c.task <= last)
+        above = (EXPORT.c.task > bindparam("task")) | (
+            (EXPORT.c.task == bindparam("task")) & (EXPORT.c.path > bindparam("path"))
+        )
+        known = known.where(above).order_by(EXPORT.c.task, EXPORT.c.path).limit(PAGE)
+        position = {"task": after + 1, "path": ""}
+        while page := self._page(known, position):
+            yield [KnownExport._make(row) for row in page]
+            position = {"task": page[-1].task, "path": page[-1].path}
+
+    def enter_exports(self, written: Sequence[KnownExport], forgotten: Iterable[str] = ()) -> None:
+        """Enter objects that were written to the target, and forget those that were deleted from it."""
+        with self._write() as connection:
+            upsert_rows(connection, EXPORT, [{"scope": self._scope, **known._asdict()} for known in written])
+            for some in chunks(forgotten, IN_A_STATEMENT):
+                connection.execute(delete(EXPORT).where(EXPORT.c.scope == self._scope, EXPORT.c.path.in_(some)))
+
+    def scratch(self) -> "Ledger":
+        """Return a copy of what was exported, to be written to and thrown away."""
+        copy = Ledger(open_scratch(), self._project, self._place, self._base, confirm=lambda _: None)
+        for page in self.exports_between("", None):
+            copy.enter_exports(page)
+        return copy
+
+    # --- both ---
+
+    def confirm(self) -> None:
+        """Make sure that this run may still write."""
+        with self._write():
+            log.debug("%s: still the one writer.", self._project)
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        if self._confirm is None:
+            raise RuntimeError("this ledger is only read")
+        with writing(self._engine) as connection:
+            self._confirm(connection)
+            yield connection
+
+    def _scope_id(self) -> int:
+        known = select(SCOPE.c.id).where(SCOPE.c.project == self._project, SCOPE.c.place == self._place)
+        with self._engine.connect() as connection:
+            found = connection.scalar(known)
+        if found is not None or self._confirm is None:
+            return found or 0  # no scope has the number 0
+        try:
+            with self._write() as connection:
+                connection.execute(insert(SCOPE).values(project=self._project, place=self._place))
+        except IntegrityError:
+            log.debug("An import and an export of %s began at once; the scope is there.", self._project)
+        return self._scope_id()
+
+    def _between(self, known: Select[Any], table: Table, after: str, last: str | None) -> Iterator[Sequence[Row[Any]]]:
+        known = known.where(*self._below_base(table))
+        if last is not None:
+            known = known.where(table.c.path <= last)
+        known = known.where(table.c.path > bindparam("after")).order_by(table.c.path).limit(PAGE)
+        while page := self._page(known, {"after": after}):
+            yield page
+            if len(page) < PAGE:
+                return
+            after = page[-1].path
+
+    def _page(self, known: Select[Any], position: dict[str, Any]) -> Sequence[Row[Any]]:
+        with self._engine.connect() as connection:
+            return connection.execute(known, position).all()
+
+    def _below_base(self, table: Table) -> list[ColumnElement[bool]]:
+        upper = [table.c.path < self._end] if self._end else []
+        return [table.c.path >= self._base, *upper]
+
+    def _references(self) -> ColumnElement[bool]:
+        """Those to blobs, or those to rows of task files, whichever this ledger is for."""
+        kind = REFERENCE.c.row == BLOB_ROW if self._blob else REFERENCE.c.row != BLOB_ROW
+        return (REFERENCE.c.scope == self._scope) & kind
+
+    def _is(self, known: KnownTask) -> list[ColumnElement[bool]]:
+        key = {"scope": self._scope, "path": known.path, "row": known.row, "version": known.version}
+        return [REFERENCE.c[name] == value for name, value in key.items()]
+
+    def _these(self, table: Table, paths: Sequence[str]) -> list[ColumnElement[bool]]:
+        return [table.c.scope == self._scope, table.c.blob == self._blob, table.c.path.in_(paths)]
+
+    def _replace_objects(self, connection: Connection, changes: Changes) -> None:
+        mine = {"scope": self._scope, "blob": self._blob}
+        for some in chunks(changes.cleared, IN_A_STATEMENT):
+            connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))
+        upsert_rows(connection, OBJECT, [mine | known._asdict() for known in changes.objects])
+        names = ("path", "row", "reason")
+        upsert_rows(
+            connection, QUARANTINE, [mine | dict(zip(names, entry, strict=True)) for entry in changes.quarantine]
+        )
+
+
+def _end_of(base: str) -> str | None:
+    """Return the first path behind all that begin with `base`."""
+    return base[:-1] + chr(ord(base[-1]) + 1) if base else None

@@ -1,0 +1,104 @@
+"""Reports: the result of one sync."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FAILURES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An object, or a row of it, that could not be imported or exported."""
+
+    key: str
+    row: int | None
+    """Counted from 0; None for the object as a whole."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}{'' if self.row is None else f', row {self.row}'}: {self.reason}"
+
+
+@dataclass
+class ImportReport:
+    """What an import did. Objects and rows are counted as the fields say; `bytes_read` in bytes.
+
+    A blob is one row. `unchanged`, `new`, `changed` and `missing` count rows, which is to say tasks.
+    """
+
+    listed: int = 0
+    """Objects in the source."""
+    matched: int = 0
+    """Of these, those that pass `regex_filter`; folder markers do not count."""
+    unchanged: int = 0
+    new: int = 0
+    changed: int = 0
+    missing: int = 0
+    """Rows imported earlier that are in the source no more, because of their object or by themselves."""
+    gone: int = 0
+    """Objects that vanished between listing and reading."""
+    tasks_created: int = 0
+    tasks_updated: int = 0
+    tasks_deleted: int = 0
+    quarantined: int = 0
+    """Objects and rows in quarantine, those of earlier runs included."""
+    bytes_read: int = 0
+    seconds: float = 0.0
+    quarantine: list[Failure] = field(default_factory=list)
+    """The first of them."""
+
+    def quarantined_as(self, failure: Failure) -> None:
+        """Count a quarantined object or row, and keep the first by name."""
+        self.quarantined += 1
+        if len(self.quarantine) < FAILURES_SHOWN:
+            self.quarantine.append(failure)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, as Airflow's XCom takes it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"listed {self.listed:,}, matched {self.matched:,}, unchanged {self.unchanged:,}, new {self.new:,}, "
+            f"changed {self.changed:,}, missing {self.missing:,}, gone {self.gone:,}; tasks created "
+            f"{self.tasks_created:,}, updated {self.tasks_updated:,}, deleted {self.tasks_deleted:,}; quarantined "
+            f"{self.quarantined:,}; read {self.bytes_read:,} bytes in {self.seconds:.1f} s"
+        )
+
+
+@dataclass
+class ExportReport:
+    """What an export did; `bytes_written` in bytes."""
+
+    annotations: int = 0
+    """Annotations in the project that the export covers."""
+    written: int = 0
+    """Objects written, and confirmed by the target."""
+    unchanged: int = 0
+    deleted: int = 0
+    """Of the objects that are gone, those deleted from the target."""
+    gone: int = 0
+    """Objects in the target whose annotation is gone, or that have another key now."""
+    failed: int = 0
+    """Objects that could not be written."""
+    bytes_written: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    """The first of them."""
+
+    def failed_as(self, failure: Failure) -> None:
+        """Count a failed object, and keep the first by name."""
+        self.failed += 1
+        if len(self.failures) < FAILURES_SHOWN:
+            self.failures.append(failure)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, as Airflow's XCom takes it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"annotations {self.annotations:,}, written {self.written:,}, unchanged {self.unchanged:,}, gone "
+            f"{self.gone:,}, deleted {self.deleted:,}, failed {self.failed:,}; wrote {self.bytes_written:,} bytes "
+            f"in {self.seconds:.1f} s"
+        )

@@ -1,0 +1,238 @@
+"""Task files: the content of an object, read as tasks.
+
+One JSON object, a JSON array, or JSON lines; with or without a byte order mark; gzip by suffix. Which of
+the three it is, the content decides. A row is `{"data": {...}, "meta"?, "annotations"?, "predictions"?}`
+or, when it has none of these keys, the data itself.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from labelsync_provider.errors import Invalid
+from labelsync_provider.projects.protocol import Json, Task
+
+EXTENSIONS = frozenset({"", ".json", ".jsonl", ".ndjson"})
+MAX_BYTES = 100 * 1024 * 1024
+MAX_DEPTH = 100
+"""Levels of nesting in a row: below what any JSON library on the way refuses."""
+
+WRAPPER_KEYS = frozenset({"data", "meta", "annotations", "predictions"})
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (int,),
+    "was_cancelled": (bool,),
+    "ground_truth": (bool,),
+    "lead_time": (int, float),
+    "score": (int, float),
+    "model_version": (str,),
+    "created_at": (str,),
+    "updated_at": (str,),
+    "unique_id": (str,),
+}
+
+EMPTY = "empty: a task file holds at least one JSON object"
+TOO_DEEP = f"too deeply nested: more than {MAX_DEPTH} levels"
+
+Buffer = bytes | msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A task, and where in its file it stands."""
+
+    index: int
+    task: Task
+    digest: str
+    """Of the content, however it is formatted: equal for equal tasks."""
+    size: int
+    """In bytes, as in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no task."""
+
+    index: int
+    reason: str
+
+
+def name_problem(key: str) -> str | None:
+    """Return why an object of this key is not a task file, if its name says so already."""
+    name = key.rpartition("/")[2].lower()
+    name = name.removesuffix(".gz")
+    stem, dot, extension = name.rpartition(".")
+    if dot and stem and f".{extension}" not in EXTENSIONS:
+        return (
+            f"not a task file: the extension is .{extension}, not .json, .jsonl, .ndjson or none. To make a task "
+            "of every object, set use_blob_urls=True; to leave such objects out, set regex_filter"
+        )
+    return None
+
+
+def size_problem(size: int) -> str | None:
+    """Return why an object of `size` bytes is not read."""
+    return f"oversized: {size:,} bytes; a task file may have {MAX_BYTES:,}. Split it" if size > MAX_BYTES else None
+
+
+def rows(key: str, content: bytes) -> Iterator[Row | BadRow]:
+    """Yield the rows of a task file. The file as a whole is checked before the first one.
+
+    :raises Invalid: the content is no task file.
+    """
+    text = _text(key, content)
+    first = text.lstrip()[:1]
+    if first == b"[":
+        return _each(_elements(text))
+    if first != b"{":
+        raise Invalid(f"not a task file: it begins with {first!r}, not with a JSON object or array" if first else EMPTY)
+    try:
+        value = _decoded(text)
+    except Invalid:
+        if not _is_lines(text):
+            raise
+        return _each(line for line in io.BytesIO(text) if line.strip())
+    return iter([_row(0, value, len(text))])
+
+
+def _text(key: str, content: bytes) -> bytes:
+    if problem := size_problem(len(content)):
+        raise Invalid(problem)
+    if key.lower().endswith(".gz"):
+        try:
+            with gzip.open(io.BytesIO(content)) as file:
+                content = file.read(MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Invalid(f"its gzip compression is broken: {error}") from error
+        if problem := size_problem(len(content)):
+            raise Invalid(f"unpacked {problem}")
+    content = content.removeprefix(BYTE_ORDER_MARK)
+    if encoding := OTHER_ENCODINGS.get(content[:2]):
+        raise Invalid(f"wrongly encoded: it is {encoding}, not UTF-8")
+    if not content.isascii():
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(
+                f"wrongly encoded: not UTF-8, byte {error.object[error.start]:#04x} at {error.start}"
+            ) from error
+    return content
+
+
+def _decoded(raw: Buffer) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"malformed: {str(error).removeprefix('JSON is malformed: ')}") from error
+    except RecursionError as error:
+        raise Invalid(TOO_DEEP) from error
+
+
+def _elements(text: bytes) -> list[msgspec.Raw]:
+    """Split an array, checked to its end; its elements stay bytes, so that a large one is not unfolded at once."""
+    try:
+        return msgspec.json.decode(text, type=list[msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise Invalid(f"malformed: {str(error).removeprefix('JSON is malformed: ')}") from error
+    except RecursionError as error:
+        raise Invalid(TOO_DEEP) from error
+
+
+def _is_lines(text: bytes) -> bool:
+    """Tell whether a text that is not one object is several, a line each: then only a bad line is bad."""
+    lines = (line for line in io.BytesIO(text) if line.strip())
+    first, second = next(lines, b""), next(lines, b"")
+    try:
+        return bool(second) and isinstance(_decoded(first), dict)
+    except Invalid:
+        return False
+
+
+def _each(raws: Iterable[Buffer]) -> Iterator[Row | BadRow]:
+    for index, raw in enumerate(raws):
+        try:
+            value = _decoded(raw)
+        except Invalid as error:
+            yield BadRow(index, str(error))
+        else:
+            yield _row(index, value, memoryview(raw).nbytes)
+
+
+def _row(index: int, value: Any, size: int) -> Row | BadRow:
+    try:
+        task = _task(value)
+        content = [task.data, task.meta, task.annotations, task.predictions]
+        encoded = msgspec.json.encode(content, order="sorted")
+    except Invalid as error:
+        return BadRow(index, str(error))
+    except RecursionError:
+        return BadRow(index, TOO_DEEP)
+    # A row of few brackets cannot be deep; counting them is fast, following them is not.
+    if encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH and _depth(content) > MAX_DEPTH + 1:
+        return BadRow(index, TOO_DEEP)
+    return Row(index, task, blake2b(encoded, digest_size=16).hexdigest(), size)
+
+
+def _task(value: Any) -> Task:
+    if not isinstance(value, dict):
+        raise Invalid(f"not a task: a row is a JSON object, this is {_kind(value)}")
+    if value.keys().isdisjoint(WRAPPER_KEYS):
+        return Task(value)
+    data, meta = value.get("data"), value.get("meta")
+    if not isinstance(data, dict):
+        raise Invalid(f"bad row: `data` must be an object, it is {_kind(data)}")
+    if meta is not None and not isinstance(meta, dict):
+        raise Invalid(f"bad row: `meta` must be an object, it is {_kind(meta)}")
+    annotations = _labels(value, "annotations")
+    # Label Studio's own export gives predictions by id where it was not asked for more: nothing to import.
+    predictions = _labels(value, "predictions", ids_allowed=True)
+    # What an earlier import noted there is no part of the content: this import notes its own.
+    return Task(data, {k: v for k, v in meta.items() if k != "labelsync"} if meta else {}, annotations, predictions)
+
+
+def _labels(value: Json, name: str, *, ids_allowed: bool = False) -> list[Json]:
+    items = value.get(name)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise Invalid(f"bad row: `{name}` must be an array, it is {_kind(items)}")
+    if ids_allowed:
+        items = [item for item in items if not isinstance(item, int)]
+    for n, item in enumerate(items):
+        if not isinstance(item, dict) or not isinstance(item.get("result"), list):
+            raise Invalid(f"bad row: `{name}[{n}]` must be an object with a `result` array")
+        for field, types in OPTIONAL_TYPES.items():
+            given = item.get(field)
+            if given is not None and (type(given) not in types or not _storable(given)):
+                raise Invalid(f"bad row: `{name}[{n}].{field}` is {_kind(given)}, {given!r:.80}")
+    return items
+
+
+def _storable(value: bool | int | float | str) -> bool:
+    """Tell whether every database can hold a value in a column of its type."""
+    return "\0" not in value if isinstance(value, str) else abs(value) < 2**63
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", type(None): "missing or null"}
+    return names.get(type(value), "a number")
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [below for item in level if isinstance(item, dict | list) for below in _items(item)]
+    return depth
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
