@@ -1,0 +1,59 @@
+"""Local files through an Airflow `fs` connection: its Path is the document root."""
+
+from airflow.sdk import BaseHook
+
+from labelsync_provider.errors import LabelsyncError, NotFound, invalid
+from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.storages.local_files import LocalFiles
+
+
+class LocalFilesStorageHook(BaseHook):
+    """Opens directories below the document root of an `fs` connection.
+
+    :param fs_conn_id: the connection. Its Path is the document root: no path outside it is read or written,
+        and the URIs in tasks are relative to it, as to Label Studio's `LOCAL_FILES_DOCUMENT_ROOT`.
+    """
+
+    conn_name_attr = "fs_conn_id"
+    default_conn_name = "fs_default"
+    conn_type = "fs"
+    hook_name = "File (path)"
+
+    def __init__(self, fs_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.fs_conn_id = fs_conn_id
+
+    def get_source(self, uri: str, recursive_scan: bool | None = None) -> LocalFiles:
+        """Open a directory to import from.
+
+        :param uri: `file:///directory`.
+        :param recursive_scan: None is the guide's rule, which for local files is to walk recursively.
+        :raises Invalid: the URI is no absolute local path, or the connection names no document root.
+        :raises Denied: the directory is outside the document root.
+        :raises NotFound: there is no such connection or directory.
+        """
+        storage = LocalFiles(uri, self.document_root(), recursive=recursive_scan is not False)
+        if not storage.exists():
+            raise NotFound(f"{storage.uri}: no such directory. Create it, or correct the storage URI.")
+        return storage
+
+    def get_target(self, uri: str) -> LocalFiles:
+        """Open a directory to export to; it is created by the first write."""
+        return LocalFiles(uri, self.document_root())
+
+    def document_root(self) -> str:
+        """Return the Path of the connection."""
+        remedy = "Create one of type 'File (path)' whose Path is a directory above your files."
+        path = get_connection(self.fs_conn_id, remedy).extra_dejson.get("path")
+        if not path:
+            raise invalid("connection", self.fs_conn_id, "it has no Path, the document root", remedy)
+        return str(path)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """List the document root."""
+        try:
+            root = self.document_root()
+            page = next(self.get_source(f"file://{root}", recursive_scan=False).list(), [])
+        except LabelsyncError as error:
+            return False, str(error)
+        return True, f"{root} can be listed; it begins with {page[0].key!r}." if page else f"{root} can be listed."
