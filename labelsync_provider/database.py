@@ -1,13 +1,14 @@
 """The database that holds the ledger and the embedded projects: SQLite by default, PostgreSQL when shared."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, insert, inspect
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Table, create_engine, event, insert, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
@@ -18,7 +19,7 @@ from labelsync_provider.errors import Unavailable, invalid
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_WAIT_SECONDS = 60
 
-Row = Mapping[str, Any]
+Row = tuple[Any, ...]
 T = TypeVar("T")
 
 
@@ -33,11 +34,11 @@ def open_database(url: str) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() not in UPSERTS:
             raise invalid("[labelsync] database", parsed.render_as_string(), "not SQLite or PostgreSQL", remedy)
-        # One parameter style for both drivers, so that bulk rows reach either as they are.
+        # Parameters by position with either driver, so that bulk rows reach it as they are.
         options: dict[str, Any] = (
-            {"paramstyle": "named", "connect_args": {"timeout": LOCK_WAIT_SECONDS}}
+            {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
             if parsed.get_backend_name() == "sqlite"
-            else {}
+            else {"paramstyle": "format"}
         )
         engine = create_engine(
             parsed,
@@ -60,7 +61,7 @@ def open_database(url: str) -> Engine:
 def open_scratch() -> Engine:
     """Open a database of one's own that is gone when it is closed; what outgrows memory goes to a temporary file."""
     # SQLite's name for such a database is the empty one.
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool, paramstyle="named")
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -96,26 +97,33 @@ def create_tables(engine: Engine, metadata: MetaData) -> None:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert many rows, all with the same columns and with JSON already encoded.
+    """Insert many rows: the values of all columns in the table's order, JSON already encoded.
 
-    The statement is compiled once and the rows go to the driver as they are, which is two to three times
-    as fast as binding each of them.
+    They go to the driver as they are, which is three times as fast as binding each value.
     """
     if rows:
-        statement = insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
-        connection.exec_driver_sql(str(statement), list(rows))
+        connection.exec_driver_sql(_insert_text(connection.dialect, table), list(rows))
 
 
 def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert many rows; where the primary key is there already, replace the other columns."""
+    """Insert many rows, as `insert_rows`; where the primary key is there already, replace the other columns."""
     if rows:
-        keys = [column.name for column in table.primary_key]
-        statement = UPSERTS[connection.dialect.name](table)
-        replaced = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        compiled = statement.on_conflict_do_update(index_elements=keys, set_=replaced).compile(
-            dialect=connection.dialect, column_keys=list(rows[0])
-        )
-        connection.exec_driver_sql(str(compiled), list(rows))
+        connection.exec_driver_sql(_upsert_text(connection.dialect, table), list(rows))
+
+
+@cache
+def _insert_text(dialect: Dialect, table: Table) -> str:
+    # Named columns make a statement with a placeholder for each, in the table's order.
+    return str(insert(table).compile(dialect=dialect, column_keys=table.c.keys()))
+
+
+@cache
+def _upsert_text(dialect: Dialect, table: Table) -> str:
+    statement = UPSERTS[dialect.name](table)
+    replaced = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    keys = [column.name for column in table.primary_key]
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=replaced)
+    return str(statement.compile(dialect=dialect, column_keys=table.c.keys()))
 
 
 def chunks(values: Iterable[T], size: int) -> Iterable[list[T]]:

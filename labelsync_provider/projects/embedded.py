@@ -209,15 +209,7 @@ class EmbeddedProject:
             first = _allocate(connection, TASK, len(accepted))
             now = _now()
             rows = [
-                {
-                    "id": first + n,
-                    "project": self.id,
-                    "inner_id": inner + n,
-                    "data": _encode(task.data),
-                    "meta": _encode(task.meta),
-                    "created_at": now,
-                    "updated_at": now,
-                }
+                (first + n, self.id, inner + n, _encode(task.data), _encode(task.meta), now, now)
                 for n, task in enumerate(accepted)
             ]
             insert_rows(connection, TASK, rows)
@@ -351,7 +343,7 @@ def _add_labels(connection: Connection, task_id: int, task: Task, now: str) -> N
             insert_rows(connection, table, rows)
 
 
-def _label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) -> Json:
+def _label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) -> tuple[Any, ...]:
     """Lay an annotation or a prediction out as a row; what has no column is kept under `other`."""
     columns = table.c.keys()
     row: Json = dict.fromkeys(columns) | {"created_at": now, "updated_at": now}
@@ -362,7 +354,8 @@ def _label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) ->
         row["import_id"] = item["id"]
     row["other"] = {name: value for name, value in item.items() if name not in columns and name != "project"}
     row |= {"id": row_id, "task": task_id}
-    return row | {name: _encode(row[name]) for name in JSON_COLUMNS & row.keys() if row[name] is not None}
+    row |= {name: _encode(row[name]) for name in JSON_COLUMNS & row.keys() if row[name] is not None}
+    return tuple(row[name] for name in columns)
 
 
 def _exported_task(row: RowMapping, annotations: Sequence[RowMapping], predictions: Sequence[RowMapping]) -> Json:

@@ -4,24 +4,24 @@ Field names are Label Studio's, from its import and export formats.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, gc=False):
     """A task to be imported."""
 
     data: Json
-    meta: Json = field(default_factory=dict)
-    annotations: list[Json] = field(default_factory=list)
-    predictions: list[Json] = field(default_factory=list)
+    meta: Json = {}
+    annotations: list[Json] = []
+    predictions: list[Json] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, gc=False):
     """A task that the project did not take."""
 
     reason: str

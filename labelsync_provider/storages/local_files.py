@@ -58,6 +58,7 @@ class LocalFiles:
                 "Path of the fs connection to a directory above both."
             )
         self.base = "" if relative == "." else relative + "/"
+        self._uri_base = "/data/local-files/?d=" + quote(self.base)
         # A directory is looked at once: files in it are then opened without following a link.
         self._directory_inside = lru_cache(4096)(lambda path: self._inside(os.path.realpath(path)))
 
@@ -80,7 +81,7 @@ class LocalFiles:
 
         Rule: guide "Sync data from external storage", section Local storage.
         """
-        return "/data/local-files/?d=" + quote(self.base + key)
+        return self._uri_base + quote(key)
 
     def read(self, key: str) -> bytes:
         """Return the content of a file; see `Storage.read`."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
+from msgspec import Struct
 from sqlalchemy import Engine
 
 from labelsync_provider.database import chunks
@@ -33,7 +34,7 @@ from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync import task_files
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
-from labelsync_provider.sync.ledger import BLOB_ROW, Changes, KnownObject, KnownTask, Ledger, Reference
+from labelsync_provider.sync.ledger import BLOB_ROW, Changes, IntendedBatch, KnownObject, KnownTask, Ledger, Reference
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
 from labelsync_provider.sync.task_files import BadRow, Row
@@ -43,12 +44,17 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 8 * 1024 * 1024
 """A batch is sent when its rows are this many bytes, however few they are."""
 
-READ_TOGETHER = 64
+WAIT_SECONDS = 0.0003
+WAITS_IN_A_ROW = 20
+"""Reading is waiting when so many objects in a row each took so long, less the computing."""
+
+READ_TOGETHER = 16
 """Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
 SMALL_BYTES = 64 * 1024
 READ_AHEAD_BYTES = 32 * 1024 * 1024
 
-ENTRIES_AT_ONCE = 1000
+ENTRIES_AT_ONCE = 5000
+"""Entries wait for the next batch, whose announcement is in the same transaction; without one, for this many."""
 
 MISSING_SHARE = 0.1
 
@@ -89,12 +95,12 @@ class ImportOptions:
                 raise invalid("regex_filter", self.regex_filter, str(error), remedy) from error
 
 
-@dataclass(slots=True)
-class _Object:
+class _Object(Struct, gc=False):
     """An object on its way into the project, with what has become of its rows."""
 
     path: str
     info: ObjectInfo
+    uri: str
     known: bool
     """Whether the ledger has an entry for it, in another version."""
     has_tasks: bool
@@ -111,7 +117,7 @@ Content = Iterable[Row | BadRow]
 Read = tuple[_Object, Content | Invalid | Denied | NotFound]
 
 
-class _Pending(NamedTuple):
+class _Pending(Struct, gc=False):
     """A task on its way into the project."""
 
     task: Task
@@ -175,7 +181,9 @@ class _Import:
         self._progress = Progress(log, "listed")
         self._unmatched: str | None = None
         self._entries = Changes()
-        self._last_task: int | None = None
+        self._announced: int | None = None
+        """The number of the batch announced last, until its outcome is entered."""
+        self._last_task = 0
         self._deletable = 0
         self._allowed = 0
         self._doomed: list[KnownTask] = []
@@ -187,18 +195,14 @@ class _Import:
         if not options.dry_run:
             self._ledger.enter_storage("source")
             self._settle()
+            self._last_task = self._project.last_task_id()
         if options.on_missing == "delete":
             share = int(self._ledger.count_tasks() * MISSING_SHARE)
             self._allowed = max(1, share) if options.max_delete is None else options.max_delete
-        batch = _Batch()
-        for pending in self._rows(self._contents(self._fresh())):
-            batch.pending.append(pending)
-            batch.size += pending.size
-            if len(batch.pending) >= options.batch_size or batch.size >= BATCH_BYTES:
-                self._send(batch)
-                batch = _Batch()
-                self._progress(report.listed, report)
-        self._send(batch)
+        for batch in self._batches(self._rows(self._contents(self._fresh()))):
+            self._send(batch)
+            self._progress(report.listed, report)
+        self._enter()
         self._judge_listing()
         report.seconds = time.monotonic() - started
         self._judge_quarantine()
@@ -218,12 +222,16 @@ class _Import:
     def _settle(self) -> None:
         """Find out what became of the batches that a run announced and did not see through."""
         for batch in self._ledger.intended():
-            wanted = batch.references
+            wanted: dict[tuple[Any, Any, Any], Reference]
+            wanted = {(uri, _noted_row(ref), ref.version): ref for uri, ref in batch.references}
             arrived = []
             for page in self._project.tasks_after(batch.after_task):
                 for task_id, meta in page:
-                    if reference := wanted.pop(_note_key(meta), None):
-                        arrived.append((reference, task_id))
+                    note = meta.get("labelsync")
+                    if isinstance(note, dict):
+                        key = (note.get("uri"), note.get("row"), note.get("version"))
+                        if reference := wanted.pop(key, None):
+                            arrived.append((reference, task_id))
             log.warning(
                 "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(arrived), len(wanted)
             )
@@ -233,12 +241,13 @@ class _Import:
 
     def _fresh(self) -> Iterator[_Object]:
         """Yield the objects that are new or have changed."""
+        object_uri = self._source.object_uri
         for differences in compare(self._matching(), self._source.base, self._ledger.objects_between):
             self._count_unchanged(differences.unchanged)
             self._note_missing(differences.missing)
             with_tasks = self._ledger.paths_with_tasks([path for path, _, _ in differences.fresh])
             for path, info, known in differences.fresh:
-                yield _Object(path, info, known is not None, path in with_tasks)
+                yield _Object(path, info, object_uri(info.key), known is not None, path in with_tasks)
             self._progress(self._report.listed, self._report)
 
     def _matching(self) -> Iterator[list[ObjectInfo]]:
@@ -265,6 +274,8 @@ class _Import:
 
     def _note_missing(self, missing: list[KnownObject]) -> None:
         missing = [known for known in missing if self._in_scope(self._key(known.path))]
+        if not missing:
+            return
         self._report.missing += sum([known.rows for known in missing])
         if not self._options.dry_run:
             self._ledger.forget([known.path for known in missing if not known.rows])
@@ -284,9 +295,9 @@ class _Import:
                 if item.info.problem:
                     self._quarantine_object(item, item.info.problem)
                 else:
-                    yield item, [self._blob(item.info)]
+                    yield item, [self._blob(item)]
             return
-        for item, content in self._read_ahead(self._worth_reading(fresh)):
+        for item, content in self._read_all(self._worth_reading(fresh)):
             if isinstance(content, NotFound):
                 self._report.gone += 1
             elif isinstance(content, Invalid | Denied):
@@ -295,9 +306,8 @@ class _Import:
                 self._report.bytes_read += item.info.size
                 yield item, content
 
-    def _blob(self, info: ObjectInfo) -> Row:
-        task = Task({self._data_key: self._source.object_uri(info.key)})
-        return Row(BLOB_ROW, task, digest=info.version, size=len(info.key))
+    def _blob(self, item: _Object) -> Row:
+        return Row(BLOB_ROW, Task({self._data_key: item.uri}), digest=item.info.version, size=len(item.uri))
 
     def _worth_reading(self, fresh: Iterable[_Object]) -> Iterator[_Object]:
         for item in fresh:
@@ -307,6 +317,21 @@ class _Import:
                 self._quarantine_object(item, problem)
             else:
                 yield item
+
+    def _read_all(self, items: Iterator[_Object]) -> Iterator[Read]:
+        """Read and parse: here as long as reading is computing, in threads once it proves to be waiting.
+
+        Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without.
+        """
+        waits = 0
+        for item in items:
+            started, computed = time.perf_counter(), time.thread_time()
+            content = self._read(item.info)
+            waited = time.perf_counter() - started - (time.thread_time() - computed)
+            yield item, content
+            waits = waits + 1 if waited > WAIT_SECONDS else 0
+            if waits == WAITS_IN_A_ROW:
+                yield from self._read_ahead(items)
 
     def _read_ahead(self, items: Iterable[_Object]) -> Iterator[Read]:
         """Read and parse in threads, a bounded number of objects and bytes ahead of the import."""
@@ -344,11 +369,10 @@ class _Import:
     def _rows(self, contents: Iterable[tuple[_Object, Content]]) -> Iterator[_Pending]:
         """Yield the rows that are to be imported."""
         for item, content in contents:
-            rows = self._good_rows(item, content)
             if item.has_tasks:
-                yield from self._match(item, rows)
+                yield from self._match(item, self._good_rows(item, content))
             else:
-                for row in rows:
+                for row in self._good_rows(item, content):
                     yield self._pending(item, row)
             self._finish(item)
 
@@ -430,29 +454,39 @@ class _Import:
 
     def _task(self, item: _Object, row: Row) -> Task:
         """Return the row's task with its source reference in `meta`."""
-        note: Json = {"uri": self._source.object_uri(item.info.key), "row": None, "version": item.info.version}
+        note: Json = {"uri": item.uri, "row": None, "version": item.info.version}
         if row.index != BLOB_ROW:
             # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
             note |= {"row": row.index, "digest": row.digest}
-        return Task(row.task.data, {**row.task.meta, "labelsync": note}, row.task.annotations, row.task.predictions)
+        row.task.meta["labelsync"] = note
+        return row.task
 
     # --- write ---
 
+    def _batches(self, rows: Iterable[_Pending]) -> Iterator[_Batch]:
+        batch = _Batch()
+        for pending in rows:
+            batch.pending.append(pending)
+            batch.size += pending.size
+            if len(batch.pending) >= self._options.batch_size or batch.size >= BATCH_BYTES:
+                yield batch
+                batch = _Batch()
+        if batch.pending:
+            yield batch
+
     def _send(self, batch: _Batch) -> None:
-        """Announce a batch, import it, enter the outcome."""
-        outcomes: Sequence[int | Rejected] = []
-        number = None
-        tasks = [pending.task for pending in batch.pending]
-        if tasks and self._options.dry_run:
-            reasons = map(self._project.check, tasks)
-            outcomes = [Rejected(reason) if reason else 0 for reason in reasons]
-        elif tasks:
-            if self._last_task is None:
-                self._last_task = self._project.last_task_id()
-            references = {_note_key(pending.task.meta): pending.reference for pending in batch.pending}
-            number = self._ledger.intend(self._last_task, references)
-            outcomes = self._project.import_tasks(tasks)
-            self._last_task = max([self._last_task, *(task for task in outcomes if isinstance(task, int))])
+        """Announce a batch, import it, account for it; the ledger learns the outcome with the next batch."""
+        if self._options.dry_run:
+            reasons = [self._project.check(pending.task) for pending in batch.pending]
+            self._account(batch, [Rejected(reason) if reason else 0 for reason in reasons])
+            return
+        references = [(pending.object.uri, pending.reference) for pending in batch.pending]
+        self._enter(intends=IntendedBatch(0, self._last_task, references))
+        outcomes = self._project.import_tasks([pending.task for pending in batch.pending])
+        self._last_task = max([self._last_task, *(task for task in outcomes if isinstance(task, int))])
+        self._account(batch, outcomes)
+
+    def _account(self, batch: _Batch, outcomes: Sequence[int | Rejected]) -> None:
         for pending, outcome in zip(batch.pending, outcomes, strict=True):
             item = pending.object
             item.on_the_way -= 1
@@ -463,9 +497,9 @@ class _Import:
                 self._count(pending.replaces)
                 self._report.tasks_created += 1
                 self._entries.created.append((pending.reference, outcome))
-                self._entries.superseded.extend([pending.replaces] if pending.replaces else [])
+                if pending.replaces:
+                    self._entries.superseded.append(pending.replaces)
             self._close(item)
-        self._enter(settles=number)
 
     def _count(self, changed: KnownTask | None) -> None:
         if changed:
@@ -488,10 +522,11 @@ class _Import:
         if item.known:
             self._entries.cleared.append(item.path)
 
-    def _enter(self, settles: int | None = None) -> None:
-        if not self._options.dry_run and (self._entries or settles is not None):
-            self._ledger.enter(self._entries, settles=settles)
-        self._entries = Changes()
+    def _enter(self, intends: IntendedBatch | None = None) -> None:
+        """Enter what has been done since the last time, and what is to be done next."""
+        entries, self._entries = self._entries, Changes()
+        if not self._options.dry_run and (entries or intends or self._announced):
+            self._announced = self._ledger.enter(entries, settles=self._announced, intends=intends)
 
     def _quarantine_object(self, item: _Object, reason: str) -> None:
         self._quarantine_row(item, BLOB_ROW, reason)
@@ -567,10 +602,9 @@ class _Import:
             self._report.tasks_deleted += len(dropped)
 
 
-def _note_key(meta: Json) -> str:
-    """Return the text under which the source reference in a task's `meta` is looked up."""
-    note = meta.get("labelsync")
-    return f"{note.get('uri')}\n{note.get('row')}\n{note.get('version')}" if isinstance(note, dict) else ""
+def _noted_row(reference: Reference) -> int | None:
+    """Return the row as a task's `meta` has it: none for a blob."""
+    return None if reference.row == BLOB_ROW else reference.row
 
 
 def _together(items: Iterable[_Object]) -> Iterator[list[_Object]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -78,9 +78,9 @@ REFERENCE = Table(
     Column("path", PATH, primary_key=True),
     Column("row", Integer, primary_key=True),
     Column("version", Text, primary_key=True),
-    Column("task", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
     Column("position", Integer, nullable=False),
+    Column("task", BigInteger, nullable=False),
     Column("superseded", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -165,12 +165,13 @@ class KnownExport(NamedTuple):
 
 
 class IntendedBatch(NamedTuple):
-    """A batch of tasks that was about to be sent."""
+    """A batch of tasks that is, or was, about to be sent."""
 
     id: int
+    """0 until it is announced."""
     after_task: int
-    references: dict[str, Reference]
-    """By a text that tells the tasks apart, made of what each carries in its `meta`."""
+    references: list[tuple[str, Reference]]
+    """What each task carries, with the object's URI."""
 
 
 @dataclass
@@ -250,11 +251,15 @@ class Ledger:
     def paths_with_tasks(self, paths: Sequence[str]) -> set[str]:
         """Return those of the objects of which some row has been imported, maybe by a run that was killed."""
         found: set[str] = set()
+        if not paths:
+            return found
         with self._engine.connect() as connection:
-            for some in chunks(paths, IN_A_STATEMENT):
-                found.update(
-                    connection.scalars(select(REFERENCE.c.path).where(self._references(), REFERENCE.c.path.in_(some)))
-                )
+            # On a first import there is none, and one look at the range says so.
+            within = REFERENCE.c.path.between(min(paths), max(paths))
+            if connection.scalar(select(exists().where(self._references(), within))):
+                for some in chunks(paths, IN_A_STATEMENT):
+                    known = select(REFERENCE.c.path).where(self._references(), REFERENCE.c.path.in_(some))
+                    found.update(connection.scalars(known))
         return found
 
     def tasks_of(self, path: str) -> list[KnownTask]:
@@ -281,51 +286,43 @@ class Ledger:
                 found = connection.execute(known.order_by(QUARANTINE.c.path, QUARANTINE.c.row))
                 yield from ((path, row, reason) for path, row, reason in found)
 
-    def intend(self, after_task: int, references: dict[str, Reference]) -> int:
-        """Announce a batch of tasks before it is sent; return its number.
-
-        :param after_task: an id that no task of the project exceeds yet.
-        :param references: by a text that tells the tasks apart, made of what each carries in its `meta`.
-        """
-        with self._write() as connection:
-            values = {
-                "scope": self._scope,
-                "after_task": after_task,
-                "references": msgspec.json.encode(references).decode(),
-            }
-            return cast("int", connection.scalar(insert(BATCH).values(values).returning(BATCH.c.id)))
-
     def intended(self) -> list[IntendedBatch]:
         """Return the batches of which it is not known whether they arrived, oldest first."""
         batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.references)
         with self._engine.connect() as connection:
             found = connection.execute(batches.where(BATCH.c.scope == self._scope).order_by(BATCH.c.id)).all()
-        decode = msgspec.json.Decoder(dict[str, Reference]).decode
+        decode = msgspec.json.Decoder(list[tuple[str, Reference]]).decode
         return [IntendedBatch(number, after_task, decode(references)) for number, after_task, references in found]
 
-    def enter(self, changes: Changes, *, settles: int | None = None) -> None:
-        """Enter what was done, in one transaction.
+    def enter(
+        self, changes: Changes, *, settles: int | None = None, intends: IntendedBatch | None = None
+    ) -> int | None:
+        """Enter what was done, and announce what is about to be, in one transaction.
 
-        :param settles: the number of the batch that this is the outcome of.
+        :param settles: the number of the batch that `changes` holds the outcome of.
+        :param intends: a batch that is going to be sent; its number is returned.
         """
+        number: int | None = None
         with self._write() as connection:
             if settles is not None:
                 connection.execute(delete(BATCH).where(BATCH.c.id == settles))
+            if intends:
+                references = msgspec.json.encode(intends.references).decode()
+                values = {"scope": self._scope, "after_task": intends.after_task, "references": references}
+                number = connection.scalar(insert(BATCH).values(values).returning(BATCH.c.id))
             for known in changes.dropped:
                 connection.execute(delete(REFERENCE).where(*self._is(known)))
             for known in changes.superseded:
                 connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=True))
             for known in changes.revived:
                 connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=False))
-            upsert_rows(
-                connection,
-                REFERENCE,
-                [
-                    {"scope": self._scope, **reference._asdict(), "task": task, "superseded": False}
-                    for reference, task in changes.created
-                ],
-            )
-            self._replace_objects(connection, changes)
+            created = [(self._scope, *reference, task, False) for reference, task in changes.created]
+            upsert_rows(connection, REFERENCE, created)
+            for some in chunks(changes.cleared, IN_A_STATEMENT):
+                connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))
+            upsert_rows(connection, OBJECT, [(self._scope, self._blob, *known) for known in changes.objects])
+            upsert_rows(connection, QUARANTINE, [(self._scope, self._blob, *entry) for entry in changes.quarantine])
+        return number
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget those of the objects of which no task is left."""
@@ -361,7 +358,7 @@ class Ledger:
     def enter_exports(self, written: Sequence[KnownExport], forgotten: Iterable[str] = ()) -> None:
         """Enter objects that were written to the target, and forget those that were deleted from it."""
         with self._write() as connection:
-            upsert_rows(connection, EXPORT, [{"scope": self._scope, **known._asdict()} for known in written])
+            upsert_rows(connection, EXPORT, [(self._scope, *known) for known in written])
             for some in chunks(forgotten, IN_A_STATEMENT):
                 connection.execute(delete(EXPORT).where(EXPORT.c.scope == self._scope, EXPORT.c.path.in_(some)))
 
@@ -401,9 +398,12 @@ class Ledger:
         return self._scope_id()
 
     def _between(self, known: Select[Any], table: Table, after: str, last: str | None) -> Iterator[Sequence[Row[Any]]]:
-        known = known.where(*self._below_base(table))
+        # One bound on each side: with two, SQLite takes the first, and walks to the second row by row.
         if last is not None:
             known = known.where(table.c.path <= last)
+        elif self._end:
+            known = known.where(table.c.path < self._end)
+        after = max(after, self._base)
         known = known.where(table.c.path > bindparam("after")).order_by(table.c.path).limit(PAGE)
         while page := self._page(known, {"after": after}):
             yield page
@@ -430,16 +430,6 @@ class Ledger:
 
     def _these(self, table: Table, paths: Sequence[str]) -> list[ColumnElement[bool]]:
         return [table.c.scope == self._scope, table.c.blob == self._blob, table.c.path.in_(paths)]
-
-    def _replace_objects(self, connection: Connection, changes: Changes) -> None:
-        mine = {"scope": self._scope, "blob": self._blob}
-        for some in chunks(changes.cleared, IN_A_STATEMENT):
-            connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))
-        upsert_rows(connection, OBJECT, [mine | known._asdict() for known in changes.objects])
-        names = ("path", "row", "reason")
-        upsert_rows(
-            connection, QUARANTINE, [mine | dict(zip(names, entry, strict=True)) for entry in changes.quarantine]
-        )
 
 
 def _end_of(base: str) -> str | None:

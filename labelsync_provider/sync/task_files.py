@@ -9,7 +9,6 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -45,8 +44,7 @@ TOO_DEEP = f"too deeply nested: more than {MAX_DEPTH} levels"
 Buffer = bytes | msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, gc=False):
     """A task, and where in its file it stands."""
 
     index: int
@@ -57,8 +55,7 @@ class Row:
     """In bytes, as in the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadRow:
+class BadRow(msgspec.Struct, gc=False):
     """A row that is no task."""
 
     index: int
