@@ -4,8 +4,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import BaseHook, conf
-from airflow.sdk.configuration import AIRFLOW_HOME
 
 from labelsync_provider.errors import Invalid, LabelsyncError, invalid
 from labelsync_provider.hooks.connections import get_connection

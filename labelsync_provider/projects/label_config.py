@@ -32,6 +32,8 @@ def data_keys(label_config: str) -> list[str]:
 def missing_key(keys: Sequence[str], data: Mapping[str, Any]) -> str | None:
     """Return the first key that `data` lacks; `list[{{idx}}].x` needs `list`, `a.b` needs `b` in `a`."""
     for key in keys:
+        if key in data:
+            continue
         value: Any = data
         for part in key.split("[")[0].split("."):
             if not isinstance(value, Mapping) or part not in value:

@@ -3,6 +3,7 @@
 import errno
 import heapq
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ from labelsync_provider.storages.protocol import ObjectInfo
 PAGE = 1000
 SORTED_IN_MEMORY = 50_000
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
+
+UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
+"""Most keys are such, and telling so is faster than quoting them."""
 
 NOT_UTF8 = "its name is not UTF-8; rename the file"
 LEAVES_ROOT = "it is a symbolic link that leaves the document root"
@@ -81,7 +85,7 @@ class LocalFiles:
 
         Rule: guide "Sync data from external storage", section Local storage.
         """
-        return self._uri_base + quote(key)
+        return self._uri_base + (key if UNQUOTED(key) else quote(key))
 
     def read(self, key: str) -> bytes:
         """Return the content of a file; see `Storage.read`."""

@@ -409,7 +409,8 @@ class _Import:
                 self._entries.revived.append(again)
                 self._entries.superseded.extend([changed] if changed else [])
                 self._keep(item, row, again)
-                self._count(changed)
+                self._report.new += not changed
+                self._report.changed += bool(changed)
             else:
                 yield self._pending(item, row, changed)
         vanished += there.values()
@@ -483,10 +484,10 @@ class _Import:
         references = [(pending.object.uri, pending.reference) for pending in batch.pending]
         self._enter(intends=IntendedBatch(0, self._last_task, references))
         outcomes = self._project.import_tasks([pending.task for pending in batch.pending])
-        self._last_task = max([self._last_task, *(task for task in outcomes if isinstance(task, int))])
         self._account(batch, outcomes)
 
     def _account(self, batch: _Batch, outcomes: Sequence[int | Rejected]) -> None:
+        entries, changed, created = self._entries, 0, 0
         for pending, outcome in zip(batch.pending, outcomes, strict=True):
             item = pending.object
             item.on_the_way -= 1
@@ -494,29 +495,29 @@ class _Import:
                 self._quarantine_row(item, pending.reference.row, outcome.reason)
             else:
                 item.rows += 1
-                self._count(pending.replaces)
-                self._report.tasks_created += 1
-                self._entries.created.append((pending.reference, outcome))
+                created += 1
+                entries.created.append((pending.reference, outcome))
                 if pending.replaces:
-                    self._entries.superseded.append(pending.replaces)
-            self._close(item)
-
-    def _count(self, changed: KnownTask | None) -> None:
-        if changed:
-            self._report.changed += 1
-        else:
-            self._report.new += 1
+                    changed += 1
+                    entries.superseded.append(pending.replaces)
+            if item.read_to_end and not item.on_the_way:
+                self._close(item)
+        report = self._report
+        report.tasks_created += created
+        report.changed += changed
+        report.new += created - changed
+        if entries.created:
+            self._last_task = max(self._last_task, entries.created[-1][1])
 
     def _finish(self, item: _Object) -> None:
         item.read_to_end = True
-        self._close(item)
+        if not item.on_the_way:
+            self._close(item)
         if len(self._entries.objects) >= ENTRIES_AT_ONCE:
             self._enter()
 
     def _close(self, item: _Object) -> None:
-        """Enter an object once all that is to become of its rows is known."""
-        if not item.read_to_end or item.on_the_way:
-            return
+        """Enter an object: all that is to become of its rows is known."""
         if item.settled:
             self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, item.quarantined))
         if item.known:

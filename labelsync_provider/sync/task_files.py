@@ -128,7 +128,7 @@ def _decoded(raw: Buffer) -> Any:
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
-        raise Invalid(f"malformed: {str(error).removeprefix('JSON is malformed: ')}") from error
+        raise _malformed(error) from error
     except RecursionError as error:
         raise Invalid(TOO_DEEP) from error
 
@@ -138,9 +138,14 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
     try:
         return msgspec.json.decode(text, type=list[msgspec.Raw])
     except msgspec.DecodeError as error:
-        raise Invalid(f"malformed: {str(error).removeprefix('JSON is malformed: ')}") from error
+        raise _malformed(error) from error
     except RecursionError as error:
         raise Invalid(TOO_DEEP) from error
+
+
+def _malformed(error: msgspec.DecodeError) -> Invalid:
+    what = str(error).removeprefix("JSON is malformed: ")
+    return Invalid(f"malformed JSON: {'it ends too early' if what == 'Input data was truncated' else what}")
 
 
 def _is_lines(text: bytes) -> bool:

@@ -1,0 +1,40 @@
+# Everything runs in .venv, made by uv from uv.lock. Where uv is missing, it is installed below .build first.
+PYTHON ?= python3
+UV ?= $(shell command -v uv || echo .build/uv/bin/uv)
+export UV_PYTHON_DOWNLOADS ?= never
+RUN = $(UV) run --frozen --python $(PYTHON)
+# The demo needs no tools for development, and takes none away.
+RUN_BARE = $(RUN) --no-dev --inexact
+
+.PHONY: help demo test bench format clean
+
+help:
+	@echo "make demo    run the main job through Airflow, on sample data"
+	@echo "make test    run every check"
+	@echo "make bench   run the benchmarks and print a table"
+	@echo "make format  format the code"
+	@echo "make clean   remove what these made"
+
+demo: $(UV)
+	@$(RUN_BARE) python demo/run.py
+
+test: $(UV)
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) pytest
+
+bench: $(UV)
+	@$(RUN_BARE) python benchmarks/run.py
+
+format: $(UV)
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+clean:
+	rm -rf .venv .build .demo dist
+
+.build/uv/bin/uv:
+	$(PYTHON) -m venv .build/uv
+	.build/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"

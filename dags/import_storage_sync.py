@@ -1,0 +1,121 @@
+"""Import a storage into a project, from a form in the Airflow UI: no code to write."""
+
+from airflow.sdk import DAG, Param
+
+from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+
+WHAT, HOW, LIMITS, LOGIN = "What to import", "How to import", "Limits", "Connections"
+
+with DAG(
+    dag_id="import_storage_sync",
+    description="Makes a task of everything that is new in a storage.",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    tags=["labelsync"],
+    # Retried where a retry may help; what a person must mend fails at once.
+    default_args={"retries": 2},
+    params={
+        "source": Param(
+            "file:///data/tasks",
+            type="string",
+            title="Source",
+            description="The storage URI, for local files file:///directory.",
+            pattern=r"^[a-z-]+://",
+            section=WHAT,
+        ),
+        "project": Param(
+            "My project",
+            type=["string", "integer"],
+            title="Project",
+            description="The project's id, or its exact title.",
+            section=WHAT,
+        ),
+        "use_blob_urls": Param(
+            False,
+            type="boolean",
+            title="Treat every object as a source file",
+            description="On for pictures, texts and sounds: one task for each. Off for task files: JSON or JSON lines.",
+            section=WHAT,
+        ),
+        "regex_filter": Param(
+            None,
+            type=["null", "string"],
+            title="File filter",
+            description=r"A regular expression, matched from the start of the key, such as .*\.(jpe?g|png)$ .",
+            section=WHAT,
+        ),
+        "recursive_scan": Param(
+            None,
+            type=["null", "boolean"],
+            title="Scan sub-folders",
+            description="Left open, a local directory is scanned with its sub-folders.",
+            section=WHAT,
+        ),
+        "data_key": Param(
+            None,
+            type=["null", "string"],
+            title="Data key",
+            description="Where an object's URI goes in the task. Left open, the first data key of the label config.",
+            section=HOW,
+        ),
+        "on_changed": Param(
+            "report",
+            enum=["report", "update", "add"],
+            title="When content has changed",
+            description="Tasks with annotations are never updated.",
+            values_display={
+                "report": "only report it",
+                "update": "update tasks without annotations",
+                "add": "add a new task",
+            },
+            section=HOW,
+        ),
+        "on_missing": Param(
+            "report",
+            enum=["report", "delete"],
+            title="When an object is gone",
+            description="Tasks with annotations are never deleted.",
+            values_display={"report": "only report it", "delete": "delete tasks without annotations"},
+            section=HOW,
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description="Report what would happen, and write nothing anywhere.",
+            section=HOW,
+        ),
+        "max_delete": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Most tasks to delete",
+            description="If there were more, none is deleted and the run fails. Left open, 10 %, at least 1.",
+            section=LIMITS,
+        ),
+        "max_quarantined": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Most objects in quarantine",
+            description="If there are more, the run fails, after the good ones are in. Left open, any number.",
+            section=LIMITS,
+        ),
+        "source_conn_id": Param(
+            None,
+            type=["null", "string"],
+            title="Connection of the source",
+            description="Left open, the usual one of the URI's scheme: fs_default for local files.",
+            section=LOGIN,
+        ),
+        "label_studio_conn_id": Param(
+            "label_studio_default",
+            type="string",
+            title="Connection of the project",
+            description="Says where projects live.",
+            section=LOGIN,
+        ),
+    },
+) as dag:
+    ImportStorageSyncOperator(task_id="import", **{name: dag.param(name) for name in dag.params})
