@@ -4,7 +4,8 @@ from airflow.sdk import DAG, Param
 
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 
-WHAT, HOW, LOGIN = "What to export", "How to export", "Connections"
+# What has no section stands open at the top of the form.
+HOW, LOGIN = "How to export", "Connections"
 
 with DAG(
     dag_id="export_annotations",
@@ -18,10 +19,9 @@ with DAG(
     params={
         "project": Param(
             "My project",
-            type=["string", "integer"],
+            type="string",
             title="Project",
             description="The project's id, or its exact title.",
-            section=WHAT,
         ),
         "target": Param(
             "file:///data/annotations",
@@ -29,14 +29,12 @@ with DAG(
             title="Target",
             description="The storage URI, for local files file:///directory. It may hold nothing but this export.",
             pattern=r"^[a-z-]+://",
-            section=WHAT,
         ),
         "include_cancelled": Param(
             True,
             type="boolean",
             title="Include cancelled annotations",
             description="Those of tasks that the annotator skipped.",
-            section=WHAT,
         ),
         "layout": Param(
             "annotation",

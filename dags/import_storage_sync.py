@@ -4,7 +4,8 @@ from airflow.sdk import DAG, Param
 
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 
-WHAT, HOW, LIMITS, LOGIN = "What to import", "How to import", "Limits", "Connections"
+# What has no section stands open at the top of the form.
+HOW, LIMITS, LOGIN = "How to import", "Limits", "Connections"
 
 with DAG(
     dag_id="import_storage_sync",
@@ -22,35 +23,31 @@ with DAG(
             title="Source",
             description="The storage URI, for local files file:///directory.",
             pattern=r"^[a-z-]+://",
-            section=WHAT,
         ),
         "project": Param(
             "My project",
-            type=["string", "integer"],
+            type="string",
             title="Project",
             description="The project's id, or its exact title.",
-            section=WHAT,
         ),
         "use_blob_urls": Param(
             False,
             type="boolean",
             title="Treat every object as a source file",
             description="On for pictures, texts and sounds: one task for each. Off for task files: JSON or JSON lines.",
-            section=WHAT,
         ),
         "regex_filter": Param(
             None,
             type=["null", "string"],
             title="File filter",
             description=r"A regular expression, matched from the start of the key, such as .*\.(jpe?g|png)$ .",
-            section=WHAT,
         ),
         "recursive_scan": Param(
             None,
-            type=["null", "boolean"],
+            enum=[None, 1, 0],  # the form shows no boolean as chosen
             title="Scan sub-folders",
-            description="Left open, a local directory is scanned with its sub-folders.",
-            section=WHAT,
+            description="The guide's rule: a local directory with them; a bucket without a prefix with them, else not.",
+            values_display={"null": "by the guide's rule", "1": "yes", "0": "no"},
         ),
         "data_key": Param(
             None,

@@ -32,9 +32,9 @@ class LocalFilesStorageHook(BaseHook):
         :raises Denied: the directory is outside the document root.
         :raises NotFound: there is no such connection or directory.
         """
-        storage = LocalFiles(uri, self.document_root(), recursive=recursive_scan is not False)
+        storage = LocalFiles(uri, self.document_root(), recursive=recursive_scan is None or bool(recursive_scan))
         if not storage.exists():
-            raise NotFound(f"{storage.uri}: no such directory. Create it, or correct the storage URI.")
+            raise NotFound(f"source={uri!r}: there is no directory {storage.path}. Create it, or correct the storage URI.")
         return storage
 
     def get_target(self, uri: str) -> LocalFiles:

@@ -52,7 +52,7 @@ class LocalFiles:
             raise invalid("document root", document_root, "not an absolute path", "Set the fs connection's Path.")
         self.uri = "file://" + directory
         self._root = os.path.realpath(root)
-        self._directory = directory
+        self.path = directory
         self._recursive = recursive
         # Relative to the document root: a mount that moves changes no identity.
         relative = _relative(directory, root) or _relative(directory, self._root)
@@ -68,7 +68,7 @@ class LocalFiles:
 
     def exists(self) -> bool:
         """Tell whether the directory is there."""
-        return os.path.isdir(self._directory)
+        return os.path.isdir(self.path)
 
     def list(self) -> Iterator[list[ObjectInfo]]:
         """Yield the files in pages, in the order of their keys; see `Storage.list`."""
@@ -133,8 +133,8 @@ class LocalFiles:
 
     def _walk(self) -> Iterator[ObjectInfo]:
         """Walk depth first. The stack holds, for each open directory, its entries still to come."""
-        real = os.path.realpath(self._directory)
-        root = _Directory(self._directory, "", real, frozenset([real]), None)
+        real = os.path.realpath(self.path)
+        root = _Directory(self.path, "", real, frozenset([real]), None)
         stack = [(root, self._entries(root))]
         while stack:
             directory, entries = stack[-1]
@@ -227,7 +227,7 @@ class LocalFiles:
             raise Invalid(
                 f"key {key!r} is no path below {self.uri}. Use names joined by '/', without '.', '..' or empty ones."
             )
-        return f"{self._directory}/{key}"
+        return f"{self.path}/{key}"
 
     def _open_confined(self, path: str) -> int:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK

@@ -58,12 +58,7 @@ class ImportReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        return (
-            f"listed {self.listed:,}, matched {self.matched:,}, unchanged {self.unchanged:,}, new {self.new:,}, "
-            f"changed {self.changed:,}, missing {self.missing:,}, gone {self.gone:,}; tasks created "
-            f"{self.tasks_created:,}, updated {self.tasks_updated:,}, deleted {self.tasks_deleted:,}; quarantined "
-            f"{self.quarantined:,}; read {self.bytes_read:,} bytes in {self.seconds:.1f} s"
-        )
+        return _in_words(self, "listed")
 
 
 @dataclass
@@ -97,8 +92,11 @@ class ExportReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        return (
-            f"annotations {self.annotations:,}, written {self.written:,}, unchanged {self.unchanged:,}, gone "
-            f"{self.gone:,}, deleted {self.deleted:,}, failed {self.failed:,}; wrote {self.bytes_written:,} bytes "
-            f"in {self.seconds:.1f} s"
-        )
+        return _in_words(self, "annotations")
+
+
+def _in_words(report: ImportReport | ExportReport, always: str) -> str:
+    """Return the counts on one line, leaving out what is 0, but for one count that is always said."""
+    counts = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
+    said = [f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items() if value or name == always]
+    return f"{', '.join(said)} in {report.seconds:.1f} s"
