@@ -1,6 +1,7 @@
 """The database that holds the ledger and the embedded projects: SQLite by default, PostgreSQL when shared."""
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
@@ -62,17 +63,30 @@ def open_scratch() -> Engine:
     """Open a database of one's own that is gone when it is closed; what outgrows memory goes to a temporary file."""
     # SQLite's name for such a database is the empty one.
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
-    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(connection)
     # FULL, because a batch is announced here before it is sent to a server elsewhere: after a power cut
     # the announcement must still be there.
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    # Of several processes that open a new database at once, one switches; the others are told that it is
+    # locked at once, whatever the time they are ready to wait.
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _begin_sqlite(connection: Connection) -> None:

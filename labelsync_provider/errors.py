@@ -84,4 +84,17 @@ class UploadsFailed(LabelsyncError):
 
 def invalid(parameter: str, value: object, what: str, remedy: str) -> Invalid:
     """Return the error for a bad parameter: its name, its value, what is wrong and what to do."""
-    return Invalid(f"{parameter}={value!r}: {what}. {remedy}")
+    shown = repr(value)
+    return Invalid(f"{parameter}={shown if len(shown) <= 200 else shown[:200] + '...'}: {what}. {remedy}")
+
+
+def check_flags(options: object, *names: str) -> None:
+    """Make sure that options are True or False.
+
+    :raises Invalid: one is not; a text such as "False", which a template gives, would count as True.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if not isinstance(value, bool):
+            remedy = "Use True or False; in a template, dag.param(...) keeps the type."
+            raise invalid(name, value, "neither True nor False", remedy)

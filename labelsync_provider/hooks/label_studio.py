@@ -57,8 +57,8 @@ class LabelStudioHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Open the store."""
         try:
-            engine = labelsync_database()
             self._check_host()
+            engine = labelsync_database()
         except LabelsyncError as error:
             return False, str(error)
         return True, f"Projects live in the embedded store, in {engine.url.render_as_string()}."

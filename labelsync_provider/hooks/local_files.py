@@ -1,5 +1,7 @@
 """Local files through an Airflow `fs` connection: its Path is the document root."""
 
+from urllib.parse import quote
+
 from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import LabelsyncError, NotFound, invalid
@@ -32,14 +34,20 @@ class LocalFilesStorageHook(BaseHook):
         :raises Denied: the directory is outside the document root.
         :raises NotFound: there is no such connection or directory.
         """
-        storage = LocalFiles(uri, self.document_root(), recursive=recursive_scan is None or bool(recursive_scan))
+        if recursive_scan not in (None, True, False):
+            remedy = "Use True, False or None; in a template, dag.param(...) keeps the type."
+            raise invalid("recursive_scan", recursive_scan, "neither True, False nor None", remedy)
+        recursive = recursive_scan is None or bool(recursive_scan)
+        storage = LocalFiles(uri, self.document_root(), recursive=recursive, parameter="source")
         if not storage.exists():
-            raise NotFound(f"source={uri!r}: there is no directory {storage.path}. Create it, or correct the storage URI.")
+            raise NotFound(
+                f"source={uri!r}: there is no directory {storage.path}. Create it, or correct the storage URI."
+            )
         return storage
 
     def get_target(self, uri: str) -> LocalFiles:
         """Open a directory to export to; it is created by the first write."""
-        return LocalFiles(uri, self.document_root())
+        return LocalFiles(uri, self.document_root(), parameter="target")
 
     def document_root(self) -> str:
         """Return the Path of the connection."""
@@ -53,7 +61,7 @@ class LocalFilesStorageHook(BaseHook):
         """List the document root."""
         try:
             root = self.document_root()
-            page = next(self.get_source(f"file://{root}", recursive_scan=False).list(), [])
+            page = next(self.get_source("file://" + quote(root), recursive_scan=False).list(), [])
         except LabelsyncError as error:
             return False, str(error)
         return True, f"{root} can be listed; it begins with {page[0].key!r}." if page else f"{root} can be listed."

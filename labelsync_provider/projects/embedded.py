@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Float,
@@ -136,8 +137,8 @@ class EmbeddedStore:
                     connection.execute(insert(PROJECT).values(values))
         except IntegrityError:
             # Somebody else created it between the look and the insert: then it is there, as asked.
-            return self.project(title)
-        return self.project(title)
+            return self._one(PROJECT.c.title == title)
+        return self._one(PROJECT.c.title == title)
 
     def project(self, id_or_title: int | str) -> "EmbeddedProject":
         """Return the project with that id, or with exactly that title.
@@ -146,7 +147,7 @@ class EmbeddedStore:
         :raises Invalid: a text of digits is the id of one project and the title of another.
         """
         text = str(id_or_title)
-        conditions = [PROJECT.c.id == int(text)] if text.isdecimal() else []
+        conditions = [PROJECT.c.id == int(text)] if text.isdecimal() and len(text) < 10 else []
         if isinstance(id_or_title, str):
             conditions.append(PROJECT.c.title == text)
         with self._engine.connect() as connection:
@@ -166,6 +167,10 @@ class EmbeddedStore:
             raise invalid("project", id_or_title, "it is the id of one project and the title of another", remedy)
         (row,) = projects.values()
         return EmbeddedProject(self._engine, row)
+
+    def _one(self, condition: ColumnElement[bool]) -> "EmbeddedProject":
+        with self._engine.connect() as connection:
+            return EmbeddedProject(self._engine, connection.execute(select(PROJECT).where(condition)).mappings().one())
 
 
 class EmbeddedProject:
@@ -225,12 +230,14 @@ class EmbeddedProject:
         for page in self._by_id(tasks, after=task_id):
             yield [(row["id"], row["meta"]) for row in page]
 
-    def unannotated(self, task_ids: Sequence[int]) -> set[int]:
-        """Return those of the tasks that exist and have no annotation."""
-        found: set[int] = set()
+    def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
+        """Tell, for each of the tasks that exists, whether it has an annotation."""
+        found: dict[int, bool] = {}
+        has_annotation = exists().where(ANNOTATION.c.task == TASK.c.id)
         with self._engine.connect() as connection:
             for some in chunks(task_ids, IDS_IN_A_STATEMENT):
-                found.update(connection.scalars(select(TASK.c.id).where(TASK.c.id.in_(some), self._untouched())))
+                tasks = select(TASK.c.id, has_annotation).where(TASK.c.id.in_(some), TASK.c.project == self.id)
+                found.update((task_id, bool(has)) for task_id, has in connection.execute(tasks))
         return found
 
     def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
@@ -349,11 +356,12 @@ def _label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) ->
     row: Json = dict.fromkeys(columns) | {"created_at": now, "updated_at": now}
     if table is ANNOTATION:
         row |= {"was_cancelled": False, "ground_truth": False}
-    row |= {name: item[name] for name in columns if item.get(name) is not None}
+    fields = set(columns) - {"id", "task", "other"}
+    row |= {name: item[name] for name in fields if item.get(name) is not None}
     if table is ANNOTATION and "id" in item:
         row["import_id"] = item["id"]
-    row["other"] = {name: value for name, value in item.items() if name not in columns and name != "project"}
-    row |= {"id": row_id, "task": task_id}
+    own = fields | {"id", "task", "project"}
+    row |= {"id": row_id, "task": task_id, "other": {name: value for name, value in item.items() if name not in own}}
     row |= {name: _encode(row[name]) for name in JSON_COLUMNS & row.keys() if row[name] is not None}
     return tuple(row[name] for name in columns)
 
@@ -385,8 +393,7 @@ def _exported_task(row: RowMapping, annotations: Sequence[RowMapping], predictio
 
 
 def _exported_label(row: RowMapping, project: int) -> Json:
-    columns = {name: value for name, value in row.items() if name != "other"}
-    return {**row["other"], **columns, "project": project}
+    return {**{name: value for name, value in row.items() if name != "other"}, **row["other"], "project": project}
 
 
 def _encode(value: Any) -> str:

@@ -75,8 +75,8 @@ class Project(Protocol):
     def tasks_after(self, task_id: int) -> Iterator[list[tuple[int, Json]]]:
         """Yield id and `meta` of the tasks above an id, in pages of bounded length, by ascending id."""
 
-    def unannotated(self, task_ids: Sequence[int]) -> set[int]:
-        """Return those of the tasks that exist and have no annotation."""
+    def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
+        """Tell, for each of the tasks that exists, whether it has an annotation."""
 
     def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
         """Replace a task's content, unless it has an annotation or is gone: then leave it alone."""

@@ -7,7 +7,6 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from pathlib import PurePosixPath
@@ -40,31 +39,30 @@ class LocalFiles:
 
     place = "file://"
 
-    def __init__(self, uri: str, document_root: str, *, recursive: bool = True) -> None:
+    def __init__(self, uri: str, document_root: str, *, recursive: bool = True, parameter: str = "storage URI") -> None:
         """Open the directory named by `uri`, `file:///dir`, at or below `document_root`.
 
+        :param parameter: what gave the URI, to be named in errors.
         :raises Invalid: the URI names no absolute local path, or the document root is not absolute.
         :raises Denied: the directory is outside the document root.
         """
-        directory = _local_path(uri)
+        directory = _local_path(parameter, uri)
         root = os.path.normpath(document_root)
         if not os.path.isabs(root):
             raise invalid("document root", document_root, "not an absolute path", "Set the fs connection's Path.")
         self.uri = "file://" + directory
-        self._root = os.path.realpath(root)
+        self.origin = self._root = os.path.realpath(root)
         self.path = directory
         self._recursive = recursive
         # Relative to the document root: a mount that moves changes no identity.
         relative = _relative(directory, root) or _relative(directory, self._root)
         if relative is None or not self._inside(os.path.realpath(directory)):
             raise Denied(
-                f"{self.uri} is outside the document root {root}. Choose a directory below it, or set the "
+                f"{parameter}={uri!r} is outside the document root {root}. Choose a directory below it, or set the "
                 "Path of the fs connection to a directory above both."
             )
         self.base = "" if relative == "." else relative + "/"
         self._uri_base = "/data/local-files/?d=" + quote(self.base)
-        # A directory is looked at once: files in it are then opened without following a link.
-        self._directory_inside = lru_cache(4096)(lambda path: self._inside(os.path.realpath(path)))
 
     def exists(self) -> bool:
         """Tell whether the directory is there."""
@@ -127,7 +125,7 @@ class LocalFiles:
         for key in keys:
             path = self._path(key)
             with _translated(path), suppress(FileNotFoundError):
-                if not self._directory_inside(os.path.dirname(path)):
+                if not self._inside(os.path.realpath(os.path.dirname(path))):
                     raise Denied(f"{path} is outside the document root {self._root}.")
                 os.unlink(path)
 
@@ -199,7 +197,7 @@ class LocalFiles:
     def _names(self, scan: Iterator[os.DirEntry[str]], directory: "_Directory") -> Iterator[str]:
         for entry in scan:
             name = entry.name
-            if entry.is_dir() and (not entry.is_symlink() or self._followed(entry.path, directory)):
+            if self._walked(entry, directory):
                 name += "/"
             elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink()) or (
                 name.startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX)
@@ -214,9 +212,12 @@ class LocalFiles:
                     name = escaped
             yield name
 
-    def _followed(self, path: str, directory: "_Directory") -> bool:
-        real = os.path.realpath(path)
-        return self._inside(real) and real not in directory.above
+    def _walked(self, entry: os.DirEntry[str], directory: "_Directory") -> bool:
+        """Tell whether an entry is a directory to be walked: not one that a link makes endless or leads out to."""
+        if not entry.is_symlink():
+            return entry.is_dir()
+        real = os.path.realpath(entry.path)
+        return os.path.isdir(real) and self._inside(real) and real not in directory.above
 
     def _inside(self, real: str) -> bool:
         return real == self._root or real.startswith(self._root.rstrip("/") + "/")
@@ -231,7 +232,7 @@ class LocalFiles:
 
     def _open_confined(self, path: str) -> int:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        if not self._directory_inside(os.path.dirname(path)):
+        if not self._inside(os.path.realpath(os.path.dirname(path))):
             raise Denied(f"{path} is outside the document root {self._root}.")
         try:
             return os.open(path, flags | os.O_NOFOLLOW)
@@ -274,16 +275,16 @@ class _Directory:
         return _Directory(path, self.key + name, real, self.above | {real}, self.problem_of(name))
 
 
-def _local_path(uri: str) -> str:
+def _local_path(parameter: str, uri: str) -> str:
     remedy = "Use file:///absolute/directory."
     parts = urlsplit(uri)
     path = unquote(parts.path)
     if parts.netloc not in ("", "localhost") or not path.startswith("/"):
-        raise invalid("storage URI", uri, "not an absolute local path", remedy)
+        raise invalid(parameter, uri, "not an absolute local path", remedy)
     if parts.query or parts.fragment:
-        raise invalid("storage URI", uri, "'?' and '#' in a path must be written %3F and %23", remedy)
+        raise invalid(parameter, uri, "'?' and '#' in a path must be written %3F and %23", remedy)
     if "\0" in path:
-        raise invalid("storage URI", uri, "a path cannot hold a NUL character", remedy)
+        raise invalid(parameter, uri, "a path cannot hold a NUL character", remedy)
     return os.path.normpath("/" + path.lstrip("/"))
 
 
@@ -333,6 +334,6 @@ def _translated(path: str, *, listing: bool = False) -> Iterator[None]:
         what = "listed" if listing else "read or written"
         raise Denied(f"{path} may not be {what} by user {os.geteuid()}: {error.strerror}.") from error
     except OSError as error:
-        if error.errno in (errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
+        if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
             raise Invalid(f"{path}: {error.strerror}.") from error
         raise Unavailable(f"{path}: {error.strerror}.") from error

@@ -25,6 +25,9 @@ class Storage(Protocol):
     place: str
     """What all storages on the same bucket, container or document root share."""
 
+    origin: str
+    """Which of the places of this name it is: an endpoint, a server, a document root."""
+
     base: str
     """`base + key` is the object's path in the place, whatever storage it is reached through."""
 

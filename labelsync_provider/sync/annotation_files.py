@@ -25,6 +25,9 @@ KEY_FIELDS: dict[Layout, set[str]] = {
     "task": {"task_id", "project_id"},
 }
 
+NOT_IN_ANNOTATION_LAYOUT = frozenset({"unique_id", "prediction", "result_count"})
+"""Label Studio leaves these out there, though its exports have them."""
+
 NESTED_TASK_FIELDS = [
     "id",
     "data",
@@ -100,7 +103,8 @@ def annotation_files(
     elif layout == "annotation":
         nested = {name: task.get(name) for name in NESTED_TASK_FIELDS}
         for annotation in annotations:
-            content = _encode({**annotation, "created_username": _username(annotation), "task": nested})
+            fields = {name: value for name, value in annotation.items() if name not in NOT_IN_ANNOTATION_LAYOUT}
+            content = _encode({**fields, "created_username": _username(annotation), "task": nested})
             yield AnnotationFile(key(annotation_id=annotation["id"], **ids), content, task["id"], 1)
 
 
@@ -121,13 +125,13 @@ def carried(content: bytes, project: int) -> Carried:
     """
     try:
         value: Any = msgspec.json.decode(content)
-        if value["project"] == project and "task" in value:
-            return Carried(int(value["task"]["id"]), int(value["id"]), value["created_at"])
-        if value["project"] == project:
-            return Carried(int(value["id"]), None, value["created_at"])
+        annotation = value["id"] if "task" in value else None
+        task = value["task"]["id"] if "task" in value else value["id"]
+        if value["project"] == project and 0 < task < 2**63:
+            return Carried(task, annotation, value["created_at"])
+        raise Invalid(f"it belongs to project {value['project']!r:.40}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
         raise Invalid("it is no file of this exporter") from error
-    raise Invalid(f"it belongs to project {value['project']}")
 
 
 def carries(task: Json, what: Carried) -> bool:
@@ -147,4 +151,4 @@ def _username(annotation: Json) -> str:
     if not isinstance(user, dict):
         return "" if user is None else f", {user}"
     names = (user.get("first_name"), user.get("last_name"), user.get("email"))
-    return f"{' '.join(filter(None, names))}, {user.get('id')}"
+    return ", ".join(filter(None, [" ".join(filter(None, names)), str(user.get("id", ""))]))

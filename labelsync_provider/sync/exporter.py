@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -23,6 +24,7 @@ from labelsync_provider.errors import (
     TargetOccupied,
     Unavailable,
     UploadsFailed,
+    check_flags,
     invalid,
 )
 from labelsync_provider.projects.protocol import Project
@@ -67,6 +69,7 @@ class ExportOptions:
 
         :raises Invalid: one of them cannot be.
         """
+        check_flags(self, "include_cancelled", "can_delete_objects", "dry_run")
         if self.layout not in KEY_TEMPLATES:
             raise invalid("layout", self.layout, "unknown", "Use 'annotation' or 'task'.")
         for name in ("batch_size", "max_workers"):
@@ -116,7 +119,7 @@ class _Export:
         if options.dry_run:
             # What the look at the target finds out is entered as in a real run, and thrown away.
             self._ledger = self._ledger.scratch()
-        self._ledger.enter_storage("target")
+        self._ledger.enter_storage("target", self._target.origin)
         with ThreadPoolExecutor(options.max_workers, thread_name_prefix="labelsync-write") as pool:
             self._look(pool)
             self._write_all(pool)
@@ -130,44 +133,47 @@ class _Export:
         return report
 
     def _refuse_overlap(self) -> None:
-        base = self._ledger.storage_overlapping("source")
-        if base is not None:
-            raise StoragesOverlap(
-                f"target={self._target.uri!r}: tasks of project {self._project.title!r} are imported from "
-                f"{base or '/'!r} there, where annotations would come back as tasks. Choose another directory."
-            )
+        for source in self._ledger.storages("source"):
+            if source.overlaps(self._target.origin, self._target.base):
+                raise StoragesOverlap(
+                    f"target={self._target.uri!r}: tasks of project {self._project.title!r} are imported from "
+                    f"{source.base or '/'!r} there, where annotations would come back as tasks. Choose another place."
+                )
 
     # --- look ---
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Bring the ledger in step with what stands in the target, or stop at what is not the exporter's."""
         for differences in compare(self._target.list(), self._target.base, self._ledger.exports_between):
-            lost = [known.path for known in differences.missing]
+            lost = [known.path for known in differences.missing if known.version]
             if lost:
                 log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
+            unwritten = [known.path for known in differences.missing if not known.version]
+            if unwritten and not self._options.dry_run:
+                # A killed run announced them; what it may have left of a half write goes with them.
+                self._target.delete([path.removeprefix(self._target.base) for path in unwritten])
             ours = self._verified(pool, differences.fresh) if differences.fresh else []
-            if lost or ours:
-                self._ledger.enter_exports(ours, lost)
+            if differences.missing or ours:
+                self._ledger.enter_exports(ours, lost + unwritten)
 
     def _verified(
         self, pool: ThreadPoolExecutor, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]
     ) -> list[KnownExport]:
         """Return the objects as the ledger would know them, if each carries an annotation of the project."""
-        ours, foreign = [], []
-        looked_at = [
-            (path, info, found)
-            for (path, info, _), found in zip(
-                fresh, pool.map(self._identify, [info for _, info, _ in fresh]), strict=True
-            )
-            if found
-        ]
-        tasks_wanted = {found[0].task for _, _, found in looked_at if not isinstance(found, str)}
-        tasks = {task["id"]: task for page in self._project.annotated_tasks(sorted(tasks_wanted)) for task in page}
-        for path, info, found in looked_at:
-            if isinstance(found, str):
-                foreign.append(Failure(info.key, None, found))
+        ours, foreign, unknown = [], [], []
+        standing = pool.map(self._identify, [info for _, info, _ in fresh])
+        for (path, info, known), found in zip(fresh, standing, strict=True):
+            if found is None:
                 continue
-            what, digest = found
+            if known and found.digest in (known.digest, known.intended):
+                ours.append(KnownExport(path, info.version, found.digest, known.task))
+            elif isinstance(found.carried, str):
+                foreign.append(Failure(info.key, None, found.carried))
+            else:
+                unknown.append((path, info, found.digest, found.carried))
+        tasks_wanted = sorted({what.task for _, _, _, what in unknown})
+        tasks = {task["id"]: task for page in self._project.annotated_tasks(tasks_wanted) for task in page}
+        for path, info, digest, what in unknown:
             if what.task in tasks and carries(tasks[what.task], what):
                 ours.append(KnownExport(path, info.version, digest, what.task))
             else:
@@ -181,17 +187,20 @@ class _Export:
             )
         return ours
 
-    def _identify(self, info: ObjectInfo) -> tuple[Carried, str] | str | None:
-        """Return what an object carries and its digest, or why it is foreign, or None if it is gone."""
+    def _identify(self, info: ObjectInfo) -> "_Standing | None":
+        """Return what an object in the target is, or None if it is gone."""
         if info.problem:
-            return info.problem
+            return _Standing("", info.problem)
         try:
             content = self._target.read(info.key)
-            return carried(content, self._project.id), _digest(content)
-        except (Invalid, Denied) as error:
-            return str(error)
         except NotFound:
             return None
+        except (Invalid, Denied) as error:
+            return _Standing("", str(error))
+        try:
+            return _Standing(_digest(content), carried(content, self._project.id))
+        except Invalid as error:
+            return _Standing(_digest(content), str(error))
 
     # --- write ---
 
@@ -247,7 +256,14 @@ class _Export:
             report.written += len(changed)
             report.bytes_written += sum(len(file.content) for file, _, _ in changed)
             return
-        self._ledger.confirm()
+        # Announced first: what a killed run has written is known to be the exporter's, whatever becomes of
+        # the annotation meanwhile.
+        self._ledger.enter_exports(
+            [
+                known.get(path, KnownExport(path, "", "", file.task))._replace(intended=digest)
+                for file, path, digest in changed
+            ]
+        )
         written = []
         outcomes = pool.map(self._write, [file for file, _, _ in changed])
         for (file, path, digest), outcome in zip(changed, outcomes, strict=True):
@@ -281,7 +297,7 @@ class _Export:
         if not report.annotations:
             raise EmptyListing(
                 f"Project {self._project.title!r} has no annotation, though {self._target.uri} holds exported ones, "
-                f"such as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target by hand."
+                f"such as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target."
             )
         report.deleted += len(gone)
         if not self._options.dry_run:
@@ -291,6 +307,14 @@ class _Export:
 
     def _path(self, file: AnnotationFile) -> str:
         return self._target.base + file.key
+
+
+class _Standing(NamedTuple):
+    """What stands in the target."""
+
+    digest: str
+    carried: Carried | str
+    """What it carries; a text says why it is foreign."""
 
 
 def _digest(content: bytes) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 from sqlalchemy import Engine
@@ -27,6 +27,7 @@ from labelsync_provider.errors import (
     StoragesOverlap,
     TooManyMissing,
     TooManyQuarantined,
+    check_flags,
     invalid,
 )
 from labelsync_provider.projects.protocol import Json, Project, Rejected, Task
@@ -34,7 +35,16 @@ from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync import task_files
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
-from labelsync_provider.sync.ledger import BLOB_ROW, Changes, IntendedBatch, KnownObject, KnownTask, Ledger, Reference
+from labelsync_provider.sync.ledger import (
+    BLOB_ROW,
+    Changes,
+    IntendedBatch,
+    IntendedTask,
+    KnownObject,
+    KnownTask,
+    Ledger,
+    Reference,
+)
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
 from labelsync_provider.sync.task_files import BadRow, Row
@@ -80,6 +90,7 @@ class ImportOptions:
 
         :raises Invalid: one of them cannot be.
         """
+        check_flags(self, "use_blob_urls", "dry_run")
         for name, allowed in {"on_changed": ("report", "update", "add"), "on_missing": ("report", "delete")}.items():
             if getattr(self, name) not in allowed:
                 raise invalid(name, getattr(self, name), "unknown", f"Use one of {', '.join(map(repr, allowed))}.")
@@ -106,7 +117,8 @@ class _Object(Struct, gc=False):
     has_tasks: bool
     """Whether rows of it were imported, completely or by a run that was killed."""
     rows: int = 0
-    quarantined: int = 0
+    bad: list[tuple[int, str]] = []
+    """Row and reason of what is in quarantine."""
     on_the_way: int = 0
     read_to_end: bool = False
     settled: bool = True
@@ -184,17 +196,22 @@ class _Import:
         self._announced: int | None = None
         """The number of the batch announced last, until its outcome is entered."""
         self._last_task = 0
+        self._arrived: set[Reference] = set()
+        """What a dry run finds to have arrived and may not enter."""
         self._deletable = 0
         self._allowed = 0
         self._doomed: list[KnownTask] = []
+        self._gone: list[KnownTask] = []
+        """Tasks of missing objects that are there no longer, deleted by a person or a run that was killed."""
 
     def run(self) -> ImportReport:
         started = time.monotonic()
         report, options = self._report, self._options
         self._refuse_overlap()
+        self._refuse_namesakes()
+        self._settle()
         if not options.dry_run:
-            self._ledger.enter_storage("source")
-            self._settle()
+            self._ledger.enter_storage("source", self._source.origin)
             self._last_task = self._project.last_task_id()
         if options.on_missing == "delete":
             share = int(self._ledger.count_tasks() * MISSING_SHARE)
@@ -212,30 +229,53 @@ class _Import:
         return report
 
     def _refuse_overlap(self) -> None:
-        base = self._ledger.storage_overlapping("target")
-        if base is not None:
-            raise StoragesOverlap(
-                f"source={self._source.uri!r}: annotations of project {self._project.title!r} are exported to "
-                f"{base or '/'!r} there, which would come back as tasks. Import from, or export to, another directory."
+        for target in self._ledger.storages("target"):
+            if target.overlaps(self._source.origin, self._source.base):
+                raise StoragesOverlap(
+                    f"source={self._source.uri!r}: annotations of project {self._project.title!r} are exported to "
+                    f"{target.base or '/'!r} there, which would come back as tasks. Import from, or export to, another "
+                    "directory."
+                )
+
+    def _refuse_namesakes(self) -> None:
+        """Refuse a source whose objects have the names of others; one that has only moved is the same."""
+        source = self._source
+        if not any(used.is_namesake(source.origin, source.base) for used in self._ledger.storages("source")):
+            return
+        known = False
+        for found in compare(source.list(), source.base, self._ledger.objects_between):
+            if found.unchanged:
+                return
+            known |= bool(found.missing) or any(before for _, _, before in found.fresh)
+        if known:
+            raise Invalid(
+                f"source={source.uri!r}: project {self._project.title!r} has objects of the same names from elsewhere, "
+                f"and none of them is the same in {source.origin}. Import these into another project; or, for local "
+                "files, set the Path of the connection to a directory above both."
             )
 
     def _settle(self) -> None:
         """Find out what became of the batches that a run announced and did not see through."""
         for batch in self._ledger.intended():
-            wanted: dict[tuple[Any, Any, Any], Reference]
-            wanted = {(uri, _noted_row(ref), ref.version): ref for uri, ref in batch.references}
+            wanted: dict[tuple[object, object, object], IntendedTask]
+            wanted = {(task.uri, task.noted_row, task.reference.version): task for task in batch.tasks}
             arrived = []
             for page in self._project.tasks_after(batch.after_task):
                 for task_id, meta in page:
                     note = meta.get("labelsync")
                     if isinstance(note, dict):
                         key = (note.get("uri"), note.get("row"), note.get("version"))
-                        if reference := wanted.pop(key, None):
-                            arrived.append((reference, task_id))
+                        if task := wanted.pop(key, None):
+                            arrived.append((task, task_id))
             log.warning(
                 "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(arrived), len(wanted)
             )
-            self._ledger.enter(Changes(created=arrived), settles=batch.id)
+            if self._options.dry_run:
+                self._arrived.update(task.reference for task, _ in arrived)
+                continue
+            created = [(task.reference, task_id) for task, task_id in arrived]
+            superseded = [task.replaces for task, _ in arrived if task.replaces]
+            self._ledger.enter(Changes(created=created, superseded=superseded), settles=batch.id)
 
     # --- list, filter, compare ---
 
@@ -276,12 +316,19 @@ class _Import:
         missing = [known for known in missing if self._in_scope(self._key(known.path))]
         if not missing:
             return
-        self._report.missing += sum([known.rows for known in missing])
-        if not self._options.dry_run:
-            self._ledger.forget([known.path for known in missing if not known.rows])
-        if self._options.on_missing == "delete":
-            for known in missing:
-                self._doom(self._ledger.tasks_of(known.path))
+        without_tasks = []
+        for known in missing:
+            self._report.missing += known.rows
+            # Of an object in quarantine, tasks of an earlier version may be left that it does not count.
+            if known.quarantined or self._options.on_missing == "delete":
+                tasks = self._ledger.tasks_of(known.path)
+                self._report.missing += sum([not task.superseded for task in tasks]) - known.rows
+                if self._options.on_missing == "delete":
+                    self._doom(tasks)
+                if not tasks:
+                    without_tasks.append(known.path)
+        if without_tasks and not self._options.dry_run:
+            self._ledger.forget(without_tasks)
 
     def _in_scope(self, key: str) -> bool:
         return self._source.covers(key) and self._matches(key) is not None
@@ -380,6 +427,9 @@ class _Import:
         for row in content:
             if isinstance(row, BadRow):
                 self._quarantine_row(item, row.index, row.reason)
+            elif self._arrived and _reference(item, row) in self._arrived:
+                item.rows += 1
+                self._report.unchanged += 1
             else:
                 yield row
 
@@ -400,6 +450,8 @@ class _Import:
                 different.append(row)
         there = {known.position: known for same in left.values() for known in same}
         vanished = [known for same in left.values() for known in same if there[known.position] is not known]
+        for index, _ in item.bad:
+            there.pop(index, None)  # in quarantine, not vanished
         for row in different:
             changed = there.pop(row.index, None)
             again = superseded.pop(row.digest, None)
@@ -436,7 +488,8 @@ class _Import:
                 self._quarantine_row(item, row.index, problem)
                 return
             if self._options.dry_run:
-                outcome = "updated" if self._project.unannotated([known.task]) else "annotated"
+                there = self._project.annotated([known.task])
+                outcome = "gone" if known.task not in there else "annotated" if there[known.task] else "updated"
             else:
                 outcome = self._project.update_task(known.task, task)
         self._report.changed += 1
@@ -481,8 +534,8 @@ class _Import:
             reasons = [self._project.check(pending.task) for pending in batch.pending]
             self._account(batch, [Rejected(reason) if reason else 0 for reason in reasons])
             return
-        references = [(pending.object.uri, pending.reference) for pending in batch.pending]
-        self._enter(intends=IntendedBatch(0, self._last_task, references))
+        tasks = [IntendedTask(item.object.uri, item.reference, item.replaces) for item in batch.pending]
+        self._enter(intends=IntendedBatch(0, self._last_task, tasks))
         outcomes = self._project.import_tasks([pending.task for pending in batch.pending])
         self._account(batch, outcomes)
 
@@ -519,9 +572,10 @@ class _Import:
     def _close(self, item: _Object) -> None:
         """Enter an object: all that is to become of its rows is known."""
         if item.settled:
-            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, item.quarantined))
+            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, len(item.bad)))
         if item.known:
             self._entries.cleared.append(item.path)
+        self._entries.quarantine.extend([(item.path, row, reason) for row, reason in item.bad])
 
     def _enter(self, intends: IntendedBatch | None = None) -> None:
         """Enter what has been done since the last time, and what is to be done next."""
@@ -534,8 +588,7 @@ class _Import:
         self._finish(item)
 
     def _quarantine_row(self, item: _Object, row: int, reason: str) -> None:
-        item.quarantined += 1
-        self._entries.quarantine.append((item.path, row, reason))
+        item.bad.append((row, reason))
         failure = self._failure(item.path, row, reason)
         self._report.quarantined_as(failure)
         if self._report.quarantined <= FAILURES_SHOWN:
@@ -580,10 +633,12 @@ class _Import:
 
     def _doom(self, tasks: Sequence[KnownTask]) -> None:
         """Note tasks to be deleted at the end of the run, as long as they are not too many."""
-        free = self._project.unannotated([known.task for known in tasks])
+        annotated = self._project.annotated([known.task for known in tasks])
+        self._gone.extend(known for known in tasks if known.task not in annotated)
+        free = [known for known in tasks if annotated.get(known.task) is False]
         self._deletable += len(free)
         if self._deletable <= self._allowed:
-            self._doomed.extend(known for known in tasks if known.task in free)
+            self._doomed.extend(free)
 
     def _delete_missing(self) -> None:
         if self._deletable > self._allowed:
@@ -598,14 +653,14 @@ class _Import:
         for some in chunks(self._doomed, self._options.batch_size):
             deleted = self._project.delete_tasks([known.task for known in some])
             dropped = [known for known in some if known.task in deleted]
-            self._ledger.enter(Changes(dropped=dropped))
-            self._ledger.forget({known.path for known in dropped})
             self._report.tasks_deleted += len(dropped)
+            self._forget(dropped)
+        self._forget(self._gone)
 
-
-def _noted_row(reference: Reference) -> int | None:
-    """Return the row as a task's `meta` has it: none for a blob."""
-    return None if reference.row == BLOB_ROW else reference.row
+    def _forget(self, tasks: list[KnownTask]) -> None:
+        if tasks:
+            self._ledger.enter(Changes(dropped=tasks))
+            self._ledger.forget({known.path for known in tasks})
 
 
 def _together(items: Iterable[_Object]) -> Iterator[list[_Object]]:

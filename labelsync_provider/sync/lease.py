@@ -20,13 +20,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    insert,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 
-from labelsync_provider.database import create_tables, writing
+from labelsync_provider.database import UPSERTS, create_tables, writing
 from labelsync_provider.errors import LeaseHeld, LeaseLost
 
 LEASE_SECONDS = 60.0
@@ -89,18 +88,11 @@ class Lease:
         return (LEASE.c.name == self._name, LEASE.c.token == self.token)
 
     def _acquire(self) -> int:
-        now = time.time()
         with writing(self._engine) as connection:
-            current = connection.execute(
-                select(LEASE).where(LEASE.c.name == self._name).with_for_update()
-            ).one_or_none()
-            values = {"holder": self._holder, "expires_at": now + self._seconds}
-            if current is None:
-                try:
-                    connection.execute(insert(LEASE).values(name=self._name, token=1, **values))
-                except IntegrityError as error:
-                    raise LeaseHeld(f"{self._name} is being written to by a run that has just begun.") from error
-                return 1
+            free = UPSERTS[connection.dialect.name](LEASE).values(name=self._name, holder="", token=0, expires_at=0.0)
+            connection.execute(free.on_conflict_do_nothing())
+            current = connection.execute(select(LEASE).where(LEASE.c.name == self._name).with_for_update()).one()
+            now = time.time()
             if current.expires_at > now:
                 raise LeaseHeld(
                     f"{self._name} is being written to by {current.holder}. Wait for it to end; if it was killed, its "
@@ -109,7 +101,8 @@ class Lease:
             if current.expires_at:
                 log.warning("%s: taking over the lease that %s left behind.", self._name, current.holder)
             token: int = current.token + 1
-            connection.execute(update(LEASE).where(LEASE.c.name == self._name).values(token=token, **values))
+            taken = {"holder": self._holder, "token": token, "expires_at": now + self._seconds}
+            connection.execute(update(LEASE).where(LEASE.c.name == self._name).values(taken))
             return token
 
     def _renew(self) -> None:

@@ -100,7 +100,7 @@ BATCH = Table(
     Column("id", Integer, primary_key=True),
     Column("scope", Integer, nullable=False, index=True),
     Column("after_task", BigInteger, nullable=False),
-    Column("references", Text, nullable=False),
+    Column("tasks", Text, nullable=False),
 )
 STORAGE = Table(
     "labelsync_storage",
@@ -108,6 +108,7 @@ STORAGE = Table(
     Column("scope", Integer, primary_key=True),
     Column("role", Text, primary_key=True),
     Column("base", PATH, primary_key=True),
+    Column("origin", Text, nullable=False),
 )
 EXPORT = Table(
     "labelsync_export",
@@ -117,6 +118,7 @@ EXPORT = Table(
     Column("version", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("task", BigInteger, nullable=False),
+    Column("intended", Text, nullable=False),
     Index("labelsync_export_of_task", "scope", "task"),
     sqlite_with_rowid=False,
 )
@@ -156,12 +158,44 @@ class KnownTask(NamedTuple):
 
 
 class KnownExport(NamedTuple):
-    """An object that was written to a target."""
+    """An object that was written to a target, or was about to be."""
 
     path: str
     version: str
+    """Empty until it is known to be written."""
     digest: str
     task: int
+    intended: str = ""
+    """The digest of what was about to be written, until it is known to be."""
+
+
+class UsedStorage(NamedTuple):
+    """A storage that the project was imported from, or exported to."""
+
+    origin: str
+    base: str
+
+    def overlaps(self, origin: str, base: str) -> bool:
+        """Tell whether it shares objects with another one in the same place."""
+        return _nested(f"{self.origin}/{self.base}", f"{origin}/{base}")
+
+    def is_namesake(self, origin: str, base: str) -> bool:
+        """Tell whether it is elsewhere than another one and has paths in common with it."""
+        return self.origin != origin and _nested(self.base, base)
+
+
+class IntendedTask(NamedTuple):
+    """What a task carries that is about to be sent."""
+
+    uri: str
+    reference: Reference
+    replaces: KnownTask | None
+    """The task that it stands for, once it is there."""
+
+    @property
+    def noted_row(self) -> int | None:
+        """The row as the task's `meta` has it: none for a blob."""
+        return None if self.reference.row == BLOB_ROW else self.reference.row
 
 
 class IntendedBatch(NamedTuple):
@@ -170,8 +204,7 @@ class IntendedBatch(NamedTuple):
     id: int
     """0 until it is announced."""
     after_task: int
-    references: list[tuple[str, Reference]]
-    """What each task carries, with the object's URI."""
+    tasks: list[IntendedTask]
 
 
 @dataclass
@@ -224,20 +257,19 @@ class Ledger:
             create_tables(self._engine, METADATA)
         self._scope = self._scope_id()
 
-    def storage_overlapping(self, role: str) -> str | None:
-        """Return the base of a storage of this project and place that shares objects with this one."""
+    def storages(self, role: str) -> list[UsedStorage]:
+        """Return the sources, or the targets, of the project in this place."""
+        used = select(STORAGE.c.origin, STORAGE.c.base).where(STORAGE.c.scope == self._scope, STORAGE.c.role == role)
         with self._engine.connect() as connection:
-            bases = connection.scalars(
-                select(STORAGE.c.base).where(STORAGE.c.scope == self._scope, STORAGE.c.role == role)
-            )
-            return next((base for base in bases if base.startswith(self._base) or self._base.startswith(base)), None)
+            return [UsedStorage._make(row) for row in connection.execute(used)]
 
-    def enter_storage(self, role: str) -> None:
-        """Note that this storage is a source or a target of the project."""
+    def enter_storage(self, role: str, origin: str) -> None:
+        """Note that this storage is a source or a target of the project; what had its name has moved here."""
         here = (STORAGE.c.scope == self._scope, STORAGE.c.role == role)
+        moved = [used.base for used in self.storages(role) if used.is_namesake(origin, self._base)]
         with self._write() as connection:
-            connection.execute(delete(STORAGE).where(*here, STORAGE.c.base == self._base))
-            connection.execute(insert(STORAGE).values(scope=self._scope, role=role, base=self._base))
+            connection.execute(delete(STORAGE).where(*here, STORAGE.c.base.in_([*moved, self._base])))
+            connection.execute(insert(STORAGE).values(scope=self._scope, role=role, base=self._base, origin=origin))
 
     # --- import ---
 
@@ -255,7 +287,7 @@ class Ledger:
             return found
         with self._engine.connect() as connection:
             # On a first import there is none, and one look at the range says so.
-            within = REFERENCE.c.path.between(min(paths), max(paths))
+            within = (REFERENCE.c.path >= min(paths)) & (REFERENCE.c.path <= max(paths))
             if connection.scalar(select(exists().where(self._references(), within))):
                 for some in chunks(paths, IN_A_STATEMENT):
                     known = select(REFERENCE.c.path).where(self._references(), REFERENCE.c.path.in_(some))
@@ -288,11 +320,11 @@ class Ledger:
 
     def intended(self) -> list[IntendedBatch]:
         """Return the batches of which it is not known whether they arrived, oldest first."""
-        batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.references)
+        batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.tasks)
         with self._engine.connect() as connection:
             found = connection.execute(batches.where(BATCH.c.scope == self._scope).order_by(BATCH.c.id)).all()
-        decode = msgspec.json.Decoder(list[tuple[str, Reference]]).decode
-        return [IntendedBatch(number, after_task, decode(references)) for number, after_task, references in found]
+        decode = msgspec.json.Decoder(list[IntendedTask]).decode
+        return [IntendedBatch(number, after_task, decode(tasks)) for number, after_task, tasks in found]
 
     def enter(
         self, changes: Changes, *, settles: int | None = None, intends: IntendedBatch | None = None
@@ -307,8 +339,8 @@ class Ledger:
             if settles is not None:
                 connection.execute(delete(BATCH).where(BATCH.c.id == settles))
             if intends:
-                references = msgspec.json.encode(intends.references).decode()
-                values = {"scope": self._scope, "after_task": intends.after_task, "references": references}
+                tasks = msgspec.json.encode(intends.tasks).decode()
+                values = {"scope": self._scope, "after_task": intends.after_task, "tasks": tasks}
                 number = connection.scalar(insert(BATCH).values(values).returning(BATCH.c.id))
             for known in changes.dropped:
                 connection.execute(delete(REFERENCE).where(*self._is(known)))
@@ -336,13 +368,13 @@ class Ledger:
 
     def exports_between(self, after: str, last: str | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target above the path `after` and up to `last`."""
-        known = select(EXPORT.c.path, EXPORT.c.version, EXPORT.c.digest, EXPORT.c.task)
+        known = select(*(EXPORT.c[name] for name in KnownExport._fields))
         for page in self._between(known.where(EXPORT.c.scope == self._scope), EXPORT, after, last):
             yield [KnownExport._make(row) for row in page]
 
     def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target for the tasks above one id and up to another."""
-        known = select(EXPORT.c.path, EXPORT.c.version, EXPORT.c.digest, EXPORT.c.task)
+        known = select(*(EXPORT.c[name] for name in KnownExport._fields))
         known = known.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
         if last is not None:
             known = known.where(EXPORT.c.task <= last)
@@ -356,7 +388,7 @@ class Ledger:
             position = {"task": page[-1].task, "path": page[-1].path}
 
     def enter_exports(self, written: Sequence[KnownExport], forgotten: Iterable[str] = ()) -> None:
-        """Enter objects that were written to the target, and forget those that were deleted from it."""
+        """Enter objects that were, or are about to be, written to the target; forget those deleted from it."""
         with self._write() as connection:
             upsert_rows(connection, EXPORT, [(self._scope, *known) for known in written])
             for some in chunks(forgotten, IN_A_STATEMENT):
@@ -435,3 +467,7 @@ class Ledger:
 def _end_of(base: str) -> str | None:
     """Return the first path behind all that begin with `base`."""
     return base[:-1] + chr(ord(base[-1]) + 1) if base else None
+
+
+def _nested(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)

@@ -99,4 +99,4 @@ def _in_words(report: ImportReport | ExportReport, always: str) -> str:
     """Return the counts on one line, leaving out what is 0, but for one count that is always said."""
     counts = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
     said = [f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items() if value or name == always]
-    return f"{', '.join(said)} in {report.seconds:.1f} s"
+    return ", ".join(said) + (f" in {report.seconds:.1f} s" if report.seconds else "")

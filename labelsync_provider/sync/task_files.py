@@ -18,6 +18,7 @@ from labelsync_provider.errors import Invalid
 from labelsync_provider.projects.protocol import Json, Task
 
 EXTENSIONS = frozenset({"", ".json", ".jsonl", ".ndjson"})
+LINES = (".jsonl", ".ndjson")
 MAX_BYTES = 100 * 1024 * 1024
 MAX_DEPTH = 100
 """Levels of nesting in a row: below what any JSON library on the way refuses."""
@@ -36,9 +37,11 @@ OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "created_at": (str,),
     "updated_at": (str,),
     "unique_id": (str,),
+    "import_id": (int,),
 }
 
 EMPTY = "empty: a task file holds at least one JSON object"
+TRUNCATED = "it ends too early, or holds half of a surrogate pair"
 TOO_DEEP = f"too deeply nested: more than {MAX_DEPTH} levels"
 
 Buffer = bytes | msgspec.Raw
@@ -87,14 +90,15 @@ def rows(key: str, content: bytes) -> Iterator[Row | BadRow]:
     """
     text = _text(key, content)
     first = text.lstrip()[:1]
+    lines = key.lower().removesuffix(".gz").endswith(LINES)
     if first == b"[":
         return _each(_elements(text))
-    if first != b"{":
+    if first != b"{" and not (first and lines):
         raise Invalid(f"not a task file: it begins with {first!r}, not with a JSON object or array" if first else EMPTY)
     try:
         value = _decoded(text)
     except Invalid:
-        if not _is_lines(text):
+        if not (lines or _is_lines(text)):
             raise
         return _each(line for line in io.BytesIO(text) if line.strip())
     return iter([_row(0, value, len(text))])
@@ -145,7 +149,7 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
 
 def _malformed(error: msgspec.DecodeError) -> Invalid:
     what = str(error).removeprefix("JSON is malformed: ")
-    return Invalid(f"malformed JSON: {'it ends too early' if what == 'Input data was truncated' else what}")
+    return Invalid(f"malformed JSON: {TRUNCATED if what == 'Input data was truncated' else what}")
 
 
 def _is_lines(text: bytes) -> bool:

@@ -1,0 +1,182 @@
+"""Connections become storages and projects, and say so when tested."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from labelsync_provider.errors import Denied, Invalid, NotFound
+from labelsync_provider.hooks.label_studio import LabelStudioHook
+from labelsync_provider.hooks.local_files import LocalFilesStorageHook
+from labelsync_provider.hooks.storage import storage_hook
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Set a connection; Airflow looks into the environment first."""
+
+    def connect(conn_id: str, **fields) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return connect
+
+
+class TestLocalFiles:
+    def test_document_root_is_the_path_of_the_connection(self, connections) -> None:
+        assert LocalFilesStorageHook().document_root() == str(connections.root)
+
+    def test_source_is_walked_recursively_unless_told_otherwise(self, connections) -> None:
+        connections.put("a", "1")
+        connections.put("sub/b", "1")
+
+        def keys(recursive_scan: bool | None) -> list[str]:
+            storage = LocalFilesStorageHook().get_source(connections.uri, recursive_scan)
+            return [info.key for page in storage.list() for info in page]
+
+        assert keys(None) == keys(True) == ["a", "sub/b"]
+        assert keys(False) == ["a"]
+
+    def test_source_must_be_there(self, connections) -> None:
+        with pytest.raises(NotFound, match=r"there is no directory .*nowhere. Create it, or correct"):
+            LocalFilesStorageHook().get_source(f"{connections.uri}/nowhere")
+
+    def test_source_that_is_a_file_is_no_directory(self, connections) -> None:
+        connections.put("a", "1")
+        with pytest.raises((NotFound, Invalid), match=r"a.*director"):
+            LocalFilesStorageHook().get_source(f"{connections.uri}/a")
+
+    def test_target_need_not_be_there(self, connections) -> None:
+        LocalFilesStorageHook().get_target(f"{connections.uri}/new").write("a", b"1")
+        assert (connections.path / "new" / "a").read_bytes() == b"1"
+
+    @pytest.mark.parametrize("open_storage", ["get_source", "get_target"])
+    def test_outside_the_document_root_is_denied(self, connections, tmp_path: Path, open_storage: str) -> None:
+        with pytest.raises(Denied, match="outside the document root"):
+            getattr(LocalFilesStorageHook(), open_storage)(f"file://{tmp_path}")
+
+    def test_test_of_the_connection_lists_the_document_root(self, connections) -> None:
+        assert LocalFilesStorageHook().test_connection() == (True, f"{connections.root} can be listed.")
+        (connections.root / "a.json").write_text("1")
+        assert LocalFilesStorageHook().test_connection() == (
+            True,
+            f"{connections.root} can be listed; it begins with 'a.json'.",
+        )
+
+    def test_test_of_the_connection_of_a_path_with_odd_characters(self, connect, tmp_path: Path) -> None:
+        root = tmp_path / "50% #1?"
+        root.mkdir()
+        connect("fs_default", conn_type="fs", extra={"path": str(root)})
+        assert LocalFilesStorageHook().test_connection() == (True, f"{root} can be listed.")
+
+    @pytest.mark.parametrize(
+        ("extra", "message"),
+        [
+            ({}, "no Path, the document root.*Create one of type 'File"),
+            ({"path": ""}, "no Path"),
+            ({"path": "relative"}, "relative"),
+            ({"path": "/nowhere/at/all"}, "there is no directory"),
+        ],
+    )
+    def test_test_of_the_connection_says_what_is_wrong(self, connect, extra: dict, message: str) -> None:
+        connect("fs_default", conn_type="fs", extra=extra)
+        ok, said = LocalFilesStorageHook().test_connection()
+        assert not ok
+        assert re.search(message, said), said
+
+    def test_another_connection_has_another_document_root(self, connections, connect, tmp_path: Path) -> None:
+        connect("fs_other", conn_type="fs", extra={"path": str(tmp_path)})
+        assert LocalFilesStorageHook("fs_other").document_root() == str(tmp_path)
+
+
+class TestLabelStudio:
+    def test_embedded_store_holds_projects_in_the_database(self, connections, database: Path) -> None:
+        created = LabelStudioHook().create_project("Pets", "<View/>")
+        assert LabelStudioHook().get_project("Pets").id == created.id
+        assert database.exists()
+
+    def test_database_is_in_the_airflow_home_by_default(self, connections, monkeypatch) -> None:
+        monkeypatch.delenv("AIRFLOW__LABELSYNC__DATABASE")
+        ok, said = LabelStudioHook().test_connection()
+        assert ok
+        assert f"sqlite:///{os.environ['AIRFLOW_HOME']}/labelsync.db" in said
+
+    def test_test_of_the_connection_says_where_projects_live(self, connections, database: Path) -> None:
+        assert LabelStudioHook().test_connection() == (
+            True,
+            f"Projects live in the embedded store, in sqlite:///{database}.",
+        )
+
+    def test_test_of_the_connection_hides_the_databases_password(self, connections, monkeypatch) -> None:
+        monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "postgresql+psycopg://ann:secret@127.0.0.1:1/x")
+        ok, said = LabelStudioHook().test_connection()
+        assert not ok
+        assert "ann:***@127.0.0.1" in said
+        assert "secret" not in said
+
+    @pytest.mark.parametrize("host", ["http://label-studio:8080", "https://app.example.com"])
+    def test_server_comes_later_and_is_told_so(self, connections, connect, host: str) -> None:
+        connect("label_studio_default", conn_type="label_studio", host=host, password="t0ken-secret")
+        ok, said = LabelStudioHook().test_connection()
+        assert not ok
+        assert host in said
+        assert "comes with a later release" in said
+        assert "embedded://" in said
+        assert "t0ken-secret" not in said
+        with pytest.raises(Invalid, match="comes with a later release"):
+            LabelStudioHook().get_project("Pets")
+
+    @pytest.mark.parametrize("host", ["", "embedded", "embedded:///other", "label-studio:8080"])
+    def test_host_that_is_no_store_is_invalid(self, connections, connect, host: str) -> None:
+        connect("label_studio_default", conn_type="label_studio", host=host)
+        with pytest.raises(Invalid, match=r"host=.*'label_studio_default' names no store.*embedded://"):
+            LabelStudioHook().get_project("Pets")
+
+    def test_host_embedded_works_from_a_connection_uri(self, connections, monkeypatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", "label-studio://embedded%3A%2F%2F")
+        assert LabelStudioHook().test_connection()[0]
+
+    def test_no_connection_names_both_choices_and_makes_no_database(self, connections, database: Path) -> None:
+        with pytest.raises(NotFound, match=r"no Airflow connection 'nowhere'.*http\(s\)://.*embedded://.*Nothing is"):
+            LabelStudioHook("nowhere").create_project("Pets", "<View/>")
+        assert not database.exists()
+
+    def test_test_of_no_connection_makes_no_database(self, connections, database: Path) -> None:
+        ok, said = LabelStudioHook("nowhere").test_connection()
+        assert not ok
+        assert "embedded://" in said
+        assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://ann:secret@db/x",
+        "no url",
+        "postgresql+nosuchdriver://ann:secret@db/x",
+        "sqlite:////nowhere/at/all/x.db",
+        "postgresql+psycopg://ann:secret@127.0.0.1:1/x",
+    ],
+)
+def test_database_that_cannot_be_opened_is_named_without_its_password(connections, monkeypatch, url: str) -> None:
+    monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", url)
+    ok, said = LabelStudioHook().test_connection()
+    assert not ok
+    assert "[labelsync] database" in said
+    assert "secret" not in said
+
+
+class TestStorageHook:
+    def test_is_chosen_by_the_scheme(self) -> None:
+        hook = storage_hook("source", "file:///data", None)
+        assert isinstance(hook, LocalFilesStorageHook)
+        assert hook.fs_conn_id == "fs_default"
+
+    def test_takes_the_connection_given(self) -> None:
+        assert storage_hook("source", "file:///data", "mine").fs_conn_id == "mine"
+
+    @pytest.mark.parametrize("uri", ["ftp://host/x", "/data", "data", "", "s4://bucket"])
+    def test_of_an_unknown_scheme_names_the_known_ones(self, uri: str) -> None:
+        with pytest.raises(Invalid, match=r"source=.*unknown scheme.*Use one of file://"):
+            storage_hook("source", uri, None)

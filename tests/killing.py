@@ -1,0 +1,404 @@
+"""Imports and exports in processes of their own, struck at an instant that a test chooses.
+
+The package knows nothing of this: in the child, its functions are wrapped before the run begins. Children are
+forked by a server that has imported everything once, holds no connection and runs no thread.
+"""
+
+import inspect
+import logging
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import event
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.pool import Pool
+
+from labelsync_provider.database import open_database
+from labelsync_provider.errors import LeaseHeld
+from labelsync_provider.projects import embedded
+from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.storages.local_files import LocalFiles
+from labelsync_provider.sync import ledger
+from labelsync_provider.sync.exporter import ExportOptions, export_annotations
+from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync.lease import Lease
+from labelsync_provider.sync.ledger import Ledger
+from labelsync_provider.sync.report import ExportReport, ImportReport
+
+PATIENCE_SECONDS = 60.0
+LOOK_AGAIN_SECONDS = 0.01
+COUNTABLE_SECONDS = 2
+
+PRELOADED = ["sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
+PRELOADED += ["labelsync_provider.sync.importer", "labelsync_provider.sync.exporter"]
+PRELOADED += ["labelsync_provider.projects.embedded", "labelsync_provider.storages.local_files"]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", *PRELOADED])
+
+OWNERS: dict[str, Any] = {
+    "Storage": LocalFiles,
+    "Project": EmbeddedProject,
+    "Ledger": Ledger,
+    "Lease": Lease,
+    "database": DefaultDialect,
+    "os": os,
+    "embedded": embedded,
+    "ledger": ledger,
+}
+
+DATABASE_CALLS = ["do_execute", "do_executemany", "do_commit"]
+COMMIT = 2
+
+# To start a process looks at how the others ended, which only one thread can read.
+ONE_AT_A_TIME = threading.Lock()
+
+Strike = Callable[[], None]
+
+
+# --- what runs ---
+
+
+@dataclass(frozen=True)
+class Run:
+    """An import or an export between a directory and a project of the embedded store."""
+
+    database: str
+    directory: Path
+    options: ImportOptions | ExportOptions
+    project: str = "P"
+    holder: str = "the run of this test"
+
+    def __call__(self) -> Any:
+        """Run it in this process; return its report."""
+        engine = open_database(self.database)
+        try:
+            project = EmbeddedStore(engine).project(self.project)
+            storage = LocalFiles(self.directory.as_uri(), str(self.directory.parent))
+            if isinstance(self.options, ImportOptions):
+                return import_storage(storage, project, engine, self.options, self.holder)
+            return export_annotations(project, storage, engine, self.options, self.holder)
+        finally:
+            engine.dispose()
+
+    def when_free(self) -> Any:
+        """Run it in this process, as soon as nobody else holds the lease."""
+        return when_free(self)
+
+
+def when_free(run: Callable[[], Any]) -> Any:
+    """Run something as soon as nobody else holds its lease."""
+    for _ in patiently("the lease was never free"):
+        try:
+            return run()
+        except LeaseHeld:
+            continue
+    raise AssertionError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The listing of a directory, and nothing done with it."""
+
+    directory: Path
+
+    def __call__(self) -> int:
+        """Return how many objects it shows."""
+        return sum(map(len, LocalFiles(self.directory.as_uri(), str(self.directory)).list()))
+
+
+# --- when it is struck ---
+
+
+class Instant(Protocol):
+    """When a run is struck."""
+
+    def arm(self, strike: Strike) -> None:
+        """Wrap what has to be wrapped."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: str
+    """`Owner.name`; of a generator, each page that it yields counts as a call."""
+    number: int = 1
+
+    moment = ""
+
+    def __str__(self) -> str:
+        return f"{self.moment} {self.function} {self.number}"
+
+    def arm(self, strike: Strike) -> None:
+        numbers = count(1)
+
+        def reached(moment: str, number: int) -> None:
+            if moment == self.moment and number == self.number:
+                strike()
+
+        _wrap(self.function, lambda: next(numbers), reached)
+
+
+class Before(_Call):
+    """Right before the n-th call of a function; before a page leaves a generator."""
+
+    moment = "before"
+
+
+class After(_Call):
+    """Right after the n-th call of a function; after the page of a generator was worked off."""
+
+    moment = "after"
+
+
+@dataclass(frozen=True)
+class AtStatement:
+    """Right before each statement, and right before and after each commit: the n-th of all these instants.
+
+    Right after a statement, a database shows what it shows right before the next one.
+    """
+
+    number: int
+
+    def arm(self, strike: Strike) -> None:
+        instants = count(1)
+
+        def reached(moment: str, function: int) -> None:
+            if moment == "before" or function == COMMIT:
+                COUNTED.number = number = next(instants)  # threads come here side by side
+                if number == self.number:
+                    strike()
+
+        for number, function in enumerate(DATABASE_CALLS):
+            _wrap(f"database.{function}", partial(int, number), reached)
+
+
+class COUNTED:
+    """How many instants `AtStatement` has seen in this process."""
+
+    number = 0
+
+
+def _wrap(function: str, enter: Callable[[], int], reached: Callable[[str, int], None]) -> None:
+    owner, _, name = function.partition(".")
+    original = getattr(OWNERS[owner], name)
+
+    @wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        number = enter()
+        reached("before", number)
+        result = original(*args, **kwargs)
+        reached("after", number)
+        return result
+
+    @wraps(original)
+    def pages(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        for page in original(*args, **kwargs):
+            number = enter()
+            reached("before", number)
+            yield page
+            reached("after", number)
+
+    setattr(OWNERS[owner], name, pages if inspect.isgeneratorfunction(original) else call)
+
+
+# --- how it is struck ---
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pauses() -> Strike:
+    """Pause with SIGSTOP, but never while another thread, the lease's, is in a transaction.
+
+    The lock that such a thread would hold for good is the database's business, and not what is tested.
+    """
+    in_use = threading.RLock()
+    event.listen(Pool, "checkout", lambda *_: in_use.acquire())
+    event.listen(Pool, "checkin", lambda *_: in_use.release())
+
+    def pause() -> None:
+        with in_use:
+            # To this very thread: one sent to the process leaves it time to go on before it stops.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    return pause
+
+
+def _holds(gate: Path) -> Strike:
+    """Stand still, with every other thread at work, until the file `gate` is there."""
+
+    def hold() -> None:
+        gate.with_suffix(".reached").touch()
+        for _ in patiently(f"{gate} was never opened"):
+            if gate.exists():
+                return
+
+    return hold
+
+
+# --- the process ---
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run."""
+
+    result: ImportReport | ExportReport | int | None
+    error: Exception | None
+    instants: int
+    """How many `AtStatement` saw."""
+    peak_bytes: int
+    """The most memory that the process had, and its children."""
+
+
+class Child:
+    """A run in a process of its own."""
+
+    def __init__(self, run: Callable[[], Any], instant: Instant | None = None, how: str | Path = "kill") -> None:
+        """Start it.
+
+        :param instant: when it is struck.
+        :param how: "kill", "pause", or a path: then it stands still until a file is there.
+        """
+        self._outcome, theirs = FORKS.Pipe(duplex=False)
+        self._process: ForkServerProcess = FORKS.Process(target=_run, args=(run, instant, how, theirs), daemon=True)
+        with ONE_AT_A_TIME:
+            self._process.start()
+        theirs.close()
+
+    @property
+    def killed(self) -> bool:
+        """Whether it ended by SIGKILL, once it has ended."""
+        return self._exit_code() == -signal.SIGKILL
+
+    def outcome(self) -> Outcome:
+        """Wait for its end, which must not be a violent one."""
+        assert self._outcome.poll(PATIENCE_SECONDS), "the child does not end"
+        outcome: Outcome = self._outcome.recv()
+        self._exit_code()
+        return outcome
+
+    def result(self) -> Any:
+        """Return what it returned, or raise what it raised."""
+        outcome = self.outcome()
+        if outcome.error:
+            raise outcome.error
+        return outcome.result
+
+    def _exit_code(self) -> int | None:
+        assert wait([self._process.sentinel], PATIENCE_SECONDS), "the child does not end"
+        with ONE_AT_A_TIME:
+            return self._process.exitcode
+
+    def kill(self) -> None:
+        """Kill it now, if it still runs."""
+        self._process.kill()
+
+    def wait_until_paused(self) -> None:
+        """Wait until it stands still by SIGSTOP."""
+        for _ in patiently("the child is not paused"):
+            if wait([self._process.sentinel], 0):
+                raise AssertionError(f"the child ended before it was paused: {self.outcome()}")
+            if Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                return
+
+    def wake(self) -> None:
+        """Let it go on."""
+        os.kill(self._process.pid or 0, signal.SIGCONT)
+
+
+@contextmanager
+def paused(run: Callable[[], Any], instant: Instant) -> Iterator[Child]:
+    """Pause a run at an instant; it is there, paused, in the block, which may wake it."""
+    child = Child(run, instant, "pause")
+    try:
+        child.wait_until_paused()
+        yield child
+    finally:
+        child.kill()
+
+
+def killed(run: Callable[[], Any], instant: Instant) -> bool:
+    """Run until an instant, and there kill the process; tell whether it came so far."""
+    return Child(run, instant).killed
+
+
+def killed_at_every_statement(run: Run, copied: Callable[[Run, object], Run]) -> list[Run]:
+    """Kill a run at each statement and each commit, each time on a copy; return the copies.
+
+    :param copied: copies a run and all that it works on, given something to name it by.
+    """
+    # A lease that outlasts a small run is never renewed: a renewal is a statement more than was counted.
+    run = replace(run, options=replace(run.options, lease_seconds=COUNTABLE_SECONDS))
+    copied(run, "first").when_free()  # where copies share a database, its tables are there from now on
+    undisturbed = Child(copied(run, "undisturbed"), AtStatement(0)).outcome()
+    assert undisturbed.error is None, undisturbed.error
+    instants = range(1, undisturbed.instants + 1)
+    assert len(instants) > 50, "a run has more statements than that"
+    runs = [copied(run, number) for number in instants]
+    assert sum(at_once(_killed_at, runs, map(AtStatement, instants))) > 0.9 * len(runs)
+    return runs
+
+
+def _killed_at(run: Run, instant: AtStatement) -> bool:
+    """Kill a run, unless it gets by with fewer statements than another one: on a slow day that renewed its lease."""
+    child = Child(run, instant)
+    if child.killed:
+        return True
+    outcome = child.outcome()
+    assert outcome.error is None, outcome.error
+    assert outcome.instants < instant.number
+    return False
+
+
+def at_once(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
+    """Do the work for all items, some at a time: mostly it waits for a child or a disk."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(work, *items))
+
+
+def copy_database(run: Run, name: object) -> Run:
+    """Return the same run on a copy of its SQLite database."""
+    database = Path(run.database.removeprefix("sqlite:///"))
+    copy = f"{database.parent}/{name}-{database.name}"
+    for suffix in ("", "-wal"):  # a killed run leaves its last commits in the latter
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{database}{suffix}", f"{copy}{suffix}")
+    return replace(run, database=f"sqlite:///{copy}")
+
+
+def patiently(what: str) -> Iterator[None]:
+    """Yield again and again, with a moment in between, until patience ends in an error."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(LOOK_AGAIN_SECONDS)
+    raise AssertionError(what)
+
+
+def _run(run: Callable[[], Any], instant: Instant | None, how: str | Path, outcome: Connection) -> None:
+    if instant:
+        instant.arm(_holds(how) if isinstance(how, Path) else {"kill": lambda: _kill, "pause": _pauses}[how]())
+    logging.disable()  # a log of deaths that were wished for helps nobody
+    result, error = None, None
+    try:
+        result = run()
+    except Exception as raised:
+        error = raised
+    usage = [resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    outcome.send(Outcome(result, error, COUNTED.number, sum(usage)))

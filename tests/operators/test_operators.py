@@ -1,0 +1,231 @@
+"""The operators: their parameters, what they return, and whole DAGs run by Airflow itself."""
+
+import inspect
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Param
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from labelsync_provider.database import open_database
+from labelsync_provider.hooks.label_studio import LabelStudioHook
+from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
+from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.sync.exporter import ExportOptions
+from labelsync_provider.sync.importer import ImportOptions
+from labelsync_provider.sync.lease import Lease
+
+REQUIRED = inspect.Parameter.empty
+
+PARAMETERS: dict[type, dict[str, Any]] = {
+    ImportStorageSyncOperator: {
+        "source": REQUIRED,
+        "project": REQUIRED,
+        "source_conn_id": None,
+        "label_studio_conn_id": "label_studio_default",
+        "regex_filter": None,
+        "use_blob_urls": False,
+        "recursive_scan": None,
+        "data_key": None,
+        "on_changed": "report",
+        "on_missing": "report",
+        "max_delete": None,
+        "max_quarantined": None,
+        "dry_run": False,
+        "batch_size": 1000,
+        "max_workers": 32,
+    },
+    ExportAnnotationsOperator: {
+        "project": REQUIRED,
+        "target": REQUIRED,
+        "target_conn_id": None,
+        "label_studio_conn_id": "label_studio_default",
+        "layout": "annotation",
+        "key_template": None,
+        "include_cancelled": True,
+        "can_delete_objects": False,
+        "dry_run": False,
+        "batch_size": 1000,
+        "max_workers": 32,
+    },
+    CreateProjectOperator: {
+        "title": REQUIRED,
+        "label_config": REQUIRED,
+        "description": "",
+        "label_studio_conn_id": "label_studio_default",
+    },
+}
+
+IMPORT_COUNTS = """
+    listed matched unchanged new changed missing tasks_created tasks_updated tasks_deleted
+    quarantined bytes_read seconds
+"""
+EXPORT_COUNTS = "annotations written unchanged deleted gone failed bytes_written seconds"
+
+
+@pytest.mark.parametrize("operator", PARAMETERS, ids=lambda operator: operator.__name__)
+class TestParameters:
+    def test_and_their_defaults_are_those_of_the_table(self, operator: type) -> None:
+        own = {
+            name: parameter.default
+            for name, parameter in inspect.signature(operator.__init__).parameters.items()
+            if name not in ("self", "kwargs")
+        }
+        assert own == PARAMETERS[operator]
+
+    def test_are_all_templated(self, operator: type) -> None:
+        assert set(operator.template_fields) == PARAMETERS[operator].keys()
+
+    def test_are_stored_untouched_whatever_they_are(self, operator: type) -> None:
+        given = {name: object() for name in PARAMETERS[operator]}
+        made = operator(task_id="task", **given)
+        assert {name: getattr(made, name) for name in given} == given
+
+    def test_are_rendered(self, operator: type) -> None:
+        made = operator(task_id="task", **dict.fromkeys(PARAMETERS[operator], "{{ what }}"))
+        made.render_template_fields({"what": "rendered"})
+        assert {getattr(made, name) for name in PARAMETERS[operator]} == {"rendered"}
+
+    def test_are_explained_in_the_docstring(self, operator: type) -> None:
+        for name in PARAMETERS[operator]:
+            assert f":param {name}: " in operator.__doc__
+
+
+@pytest.mark.parametrize(
+    ("operator", "options"), [(ImportStorageSyncOperator, ImportOptions), (ExportAnnotationsOperator, ExportOptions)]
+)
+def test_defaults_of_the_engine_are_those_of_the_operator(operator: type, options: type) -> None:
+    of_engine = {name: field.default for name, field in options.__dataclass_fields__.items() if name != "lease_seconds"}
+    assert of_engine == {name: PARAMETERS[operator][name] for name in of_engine}
+
+
+def execute(operator: type, **arguments: Any) -> Any:
+    return operator(task_id="task", **arguments).execute({})
+
+
+class TestExecute:
+    def test_creates_a_project_once_and_returns_its_id(self, connections) -> None:
+        first = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
+        again = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
+        assert isinstance(first, int)
+        assert first == again
+
+    def test_imports_and_returns_the_report_as_plain_data(self, connections) -> None:
+        execute(CreateProjectOperator, title="Pets", label_config="<View/>")
+        connections.put("a.json", [{"text": "1"}, 5])
+        report = execute(ImportStorageSyncOperator, source=connections.uri, project="Pets")
+        assert report.keys() >= set(IMPORT_COUNTS.split())
+        assert (report["tasks_created"], report["quarantined"]) == (1, 1)
+        assert json.loads(json.dumps(report)) == report
+        assert any(
+            value == [{"key": "a.json", "row": 1, "reason": "not a task: a row is a JSON object, this is a number"}]
+            for value in report.values()
+        )
+
+    def test_exports_and_returns_the_report_as_plain_data(self, connections, target) -> None:
+        project = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
+        connections.put("a.json", {"data": {}, "annotations": [{"result": []}]})
+        execute(ImportStorageSyncOperator, source=connections.uri, project=project)
+        report = execute(ExportAnnotationsOperator, project=str(project), target=target.uri)
+        assert report.keys() >= set(EXPORT_COUNTS.split())
+        assert (report["annotations"], report["written"]) == (1, 1)
+        assert json.loads(json.dumps(report)) == report
+        assert target.names() == ["1.json"]
+
+    def test_hands_every_parameter_to_the_engine(self, connections) -> None:
+        label_config = '<View><Image name="image" value="$image"/></View>'
+        execute(CreateProjectOperator, title="Pets", label_config=label_config)
+        connections.put("a.jpg", b"1")
+        connections.put("b.txt", b"1")
+        connections.put("sub/a.jpg", b"1")
+        arguments = {
+            "source": connections.uri,
+            "project": "Pets",
+            "source_conn_id": "fs_default",
+            "use_blob_urls": True,
+            "recursive_scan": False,
+            "regex_filter": r".*\.jpg",
+            "max_quarantined": 0,
+            "on_changed": "update",
+            "on_missing": "delete",
+            "max_delete": 1,
+            "batch_size": 1,
+            "max_workers": 1,
+        }
+        predicted = execute(ImportStorageSyncOperator, **arguments, dry_run=True)
+        report = execute(ImportStorageSyncOperator, **arguments)
+        assert predicted | {"seconds": 0} == report | {"seconds": 0}
+        assert (report["listed"], report["matched"], report["tasks_created"]) == (2, 1, 1)
+        connections.put("a.jpg", b"2")
+        assert execute(ImportStorageSyncOperator, **arguments)["tasks_updated"] == 1
+        (connections.path / "a.jpg").unlink()
+        assert execute(ImportStorageSyncOperator, **arguments)["tasks_deleted"] == 1
+
+    def test_says_who_holds_the_lease_and_lets_airflow_retry(self, connections, database) -> None:
+        project = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
+        engine = open_database(f"sqlite:///{database}")
+        uri = LabelStudioHook().get_project(project).uri
+        holder = "task 'sync' of DAG 'pets', run 'r', try 1"
+        with (
+            Lease(engine, f"import into {uri}", holder),
+            pytest.raises(AirflowException, match=r"task 'sync' of DAG 'pets'.*expires in \d+ s") as caught,
+        ):
+            execute(ImportStorageSyncOperator, source=connections.uri, project=project)
+        assert not isinstance(caught.value, AirflowFailException)
+        engine.dispose()
+
+
+def result(run: Any, task_id: str) -> Any:
+    return run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+class TestWholeDag:
+    def test_creates_imports_and_exports(self, connections, target, run_dag: Callable) -> None:
+        connections.put("a.json", [{"data": {"text": "1"}, "annotations": [{"result": []}]}, {"data": {"text": "2"}}])
+        connections.put("bad.json", "{")
+        with DAG("whole", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+            create = CreateProjectOperator(task_id="create", title="Pets {{ ds }}", label_config="<View/>")
+            load = ImportStorageSyncOperator(task_id="load", source=connections.uri, project=create.output)
+            again = ImportStorageSyncOperator(task_id="again", source=connections.uri, project=create.output)
+            save = ExportAnnotationsOperator(task_id="save", project=create.output, target=target.uri, layout="task")
+            create >> load >> again >> save
+        run = run_dag(dag, logical_date=datetime(2026, 2, 3, tzinfo=UTC))
+        assert run.state == "success"
+        report = result(run, "load")
+        assert isinstance(report, dict)
+        assert (report["new"], report["tasks_created"], report["quarantined"]) == (2, 2, 1)
+        assert result(run, "again")["tasks_created"] == 0
+        assert result(run, "save")["written"] == 1
+        assert target.json("1.json")["data"] == {"text": "1"}
+        assert LabelStudioHook().get_project("Pets 2026-02-03").id == result(run, "create")
+
+    def test_takes_its_parameters_from_the_trigger_form(self, connections, run_dag: Callable) -> None:
+        connections.put("a.json", {"text": "1"})
+        params = {
+            "source": Param(connections.uri, type="string"),
+            "dry_run": Param(True, type="boolean"),
+            "data_key": Param(None, type=["null", "string"]),
+            "batch_size": Param(10, type="integer"),
+        }
+        with DAG("form", schedule=None, params=params, render_template_as_native_obj=True) as dag:
+            CreateProjectOperator(task_id="create", title="Form", label_config="<View/>") >> (
+                ImportStorageSyncOperator(
+                    task_id="load", project="Form", **{name: f"{{{{ params.{name} }}}}" for name in params}
+                )
+            )
+        assert result(run_dag(dag), "load")["tasks_created"] == 1
+        assert LabelStudioHook().get_project("Form").progress().tasks == 0, "it was a dry run"
+        run = run_dag(dag, run_conf={"dry_run": False})
+        assert result(run, "load")["tasks_created"] == 1
+        assert LabelStudioHook().get_project("Form").progress().tasks == 1
+
+    def test_fails_without_a_retry_where_a_retry_would_not_help(self, connections, run_dag: Callable) -> None:
+        with DAG("failing", schedule=None) as dag:
+            ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Nobody's", retries=3)
+        run = run_dag(dag)
+        assert run.state == "failed"
+        assert run.get_task_instance("load").try_number == 1

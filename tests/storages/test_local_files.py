@@ -1,0 +1,311 @@
+"""What is particular to local files: confinement to the document root, atomic writes, odd things in a directory."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from labelsync_provider.errors import Denied, Invalid, NotFound
+from labelsync_provider.storages import local_files
+from labelsync_provider.storages.local_files import LocalFiles
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A directory beside the document root, with a secret."""
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / "secret").write_text("secret")
+    return path
+
+
+def problems(storage: LocalFiles) -> dict[str, str | None]:
+    return {info.key: info.problem for page in storage.list() for info in page}
+
+
+class TestUri:
+    def test_of_an_object_is_what_label_studio_serves(self, source) -> None:
+        assert source.storage().object_uri("cats/1.jpg") == "/data/local-files/?d=in/cats/1.jpg"
+
+    @pytest.mark.parametrize("key", ["a b.jpg", "100%.jpg", "a+b.jpg", "a&b=c#d?e.jpg", "ä/😀.jpg"])
+    def test_of_an_object_is_quoted_so_that_it_reads_back(self, source, key: str) -> None:
+        query = urlsplit(source.storage().object_uri(key)).query
+        assert parse_qs(query)["d"] == [f"in/{key}"]
+
+    def test_of_the_document_root_itself_has_no_base(self, source) -> None:
+        storage = LocalFiles(f"file://{source.root}", str(source.root))
+        assert storage.base == ""
+        assert storage.object_uri("1.jpg") == "/data/local-files/?d=1.jpg"
+
+    def test_may_be_quoted_and_end_in_a_slash(self, folder) -> None:
+        folder("two words").put("a", "1")
+        storage = LocalFiles(f"file://{folder('two words').root}/two%20words/", str(folder("two words").root))
+        assert problems(storage) == {"a": None}
+        assert storage.base == "two words/"
+
+    @pytest.mark.parametrize(
+        "uri", ["file://data/in", "file:data", "file://host/data", "file:", "file:///a?b", "file:///a#b", "file:///%00"]
+    )
+    def test_that_is_no_absolute_path_is_invalid(self, tmp_path: Path, uri: str) -> None:
+        with pytest.raises(Invalid, match="file:///absolute/directory"):
+            LocalFiles(uri, "/")
+
+    def test_of_a_file_is_no_directory_to_list(self, source) -> None:
+        source.put("file", "1")
+        with pytest.raises(NotFound, match="Not a directory"):
+            list(LocalFiles(f"{source.uri}/file", str(source.root)).list())
+
+
+class TestDocumentRoot:
+    @pytest.mark.parametrize("path", ["/outside", "/root/../outside", "/root-2", ""])
+    def test_confines_the_directory(self, tmp_path: Path, source, outside: Path, path: str) -> None:
+        with pytest.raises(Denied, match="outside the document root"):
+            LocalFiles(f"file://{tmp_path}{path}", str(source.root))
+
+    def test_confines_a_directory_that_is_a_link_out_of_it(self, source, outside: Path) -> None:
+        (source.root / "link").symlink_to(outside)
+        with pytest.raises(Denied, match="outside the document root"):
+            LocalFiles(f"file://{source.root}/link", str(source.root))
+
+    def test_must_be_absolute(self, source) -> None:
+        with pytest.raises(Invalid, match=r"document root='data'.*Path"):
+            LocalFiles(source.uri, "data")
+
+    def test_may_be_a_symbolic_link(self, tmp_path: Path, source) -> None:
+        source.put("a", "1")
+        (tmp_path / "link").symlink_to(source.root)
+        storage = LocalFiles(f"file://{tmp_path}/link/in", str(tmp_path / "link"))
+        assert problems(storage) == {"a": None}
+        assert storage.read("a") == b"1"
+        assert storage.object_uri("a") == source.storage().object_uri("a")
+
+    def test_that_is_a_link_may_be_named_by_what_it_leads_to(self, tmp_path: Path, source) -> None:
+        (tmp_path / "link").symlink_to(source.root)
+        assert LocalFiles(source.uri, str(tmp_path / "link")).base == "in/"
+
+    def test_of_the_whole_file_system_confines_nothing(self, source) -> None:
+        source.put("a", "1")
+        storage = LocalFiles(source.uri, "/")
+        assert storage.read("a") == b"1"
+        assert storage.base == str(source.path)[1:] + "/"
+
+
+class TestSymbolicLinks:
+    def test_to_a_file_inside_is_read_like_a_file(self, source) -> None:
+        source.put("real", "12345")
+        (source.path / "link").symlink_to(source.path / "real")
+        sizes = {info.key: (info.size, info.problem) for page in source.storage().list() for info in page}
+        assert sizes == {"link": (5, None), "real": (5, None)}
+        assert source.storage().read("link") == b"12345"
+
+    def test_to_a_directory_inside_is_walked(self, source, folder) -> None:
+        folder("other").put("a", "1")
+        (source.path / "link").symlink_to(folder("other").path)
+        assert problems(source.storage()) == {"link/a": None}
+        assert source.storage().read("link/a") == b"1"
+
+    def test_to_a_directory_inside_is_not_shown_when_not_recursive(self, source, folder) -> None:
+        folder("other").put("a", "1")
+        (source.path / "link").symlink_to(folder("other").path)
+        assert problems(source.storage(recursive=False)) == {}
+
+    def test_to_a_file_outside_is_listed_with_a_problem_and_not_read(self, source, outside: Path) -> None:
+        (source.path / "link").symlink_to(outside / "secret")
+        assert problems(source.storage()) == {"link": "it is a symbolic link that leaves the document root"}
+        with pytest.raises(Denied, match="leaves the document root"):
+            source.storage().read("link")
+
+    def test_to_a_directory_outside_is_listed_with_a_problem_and_not_walked(self, source, outside: Path) -> None:
+        (source.path / "link").symlink_to(outside)
+        assert problems(source.storage()) == {"link": "it is a symbolic link that leaves the document root"}
+        for act in (lambda s: s.read("link/secret"), lambda s: s.delete(["link/secret"])):
+            with pytest.raises(Denied, match="outside the document root"):
+                act(source.storage())
+        with pytest.raises(Denied, match="outside the document root"):
+            source.storage().write("link/new/file", b"1")
+        assert sorted(os.listdir(outside)) == ["secret"]
+
+    def test_that_goes_round_is_listed_with_a_problem(self, source) -> None:
+        source.put("a/b", "1")
+        (source.path / "a" / "up").symlink_to(source.path)
+        (source.path / "self").symlink_to("self")
+        found = problems(source.storage())
+        assert found["a/b"] is None
+        assert found["a/up"] == "it is a symbolic link to a directory that it is in"
+        assert found["self"]
+
+    def test_to_nothing_is_listed_with_a_problem(self, source) -> None:
+        (source.path / "link").symlink_to(source.path / "nothing")
+        assert problems(source.storage()) == {"link": "it is a symbolic link to nothing"}
+        with pytest.raises(NotFound):
+            source.storage().read("link")
+
+    def test_where_a_file_goes_is_replaced_and_not_followed(self, source, outside: Path) -> None:
+        (source.path / "link").symlink_to(outside / "secret")
+        source.storage().write("link", b"mine")
+        assert (outside / "secret").read_text() == "secret"
+        assert source.storage().read("link") == b"mine"
+
+    def test_where_the_temporary_file_goes_is_not_followed(self, source, outside: Path, monkeypatch) -> None:
+        temporary = self._temporary_name(source, monkeypatch)
+        (source.path / temporary).symlink_to(outside / "secret")
+        with pytest.raises(Invalid):
+            source.storage().write("a", b"mine")
+        assert (outside / "secret").read_text() == "secret"
+
+    @staticmethod
+    def _temporary_name(source, monkeypatch) -> str:
+        seen: list[str] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", lambda a, b: seen.append(a) or os.rename(a, b))
+            source.storage().write("a", b"1")
+        return os.path.basename(seen[0])
+
+    @pytest.mark.parametrize("read_before", [False, True], ids=["at once", "after a first read"])
+    def test_that_takes_the_place_of_a_directory_after_the_listing_is_not_followed(
+        self, source, outside: Path, read_before: bool
+    ) -> None:
+        source.put("sub/secret", "mine")
+        storage = source.storage()
+        assert problems(storage) == {"sub/secret": None}
+        if read_before:
+            assert storage.read("sub/secret") == b"mine"
+        (source.path / "sub").rename(source.path / "moved")
+        (source.path / "sub").symlink_to(outside)
+        with pytest.raises(Denied, match="outside the document root"):
+            storage.read("sub/secret")
+
+
+class TestOddThings:
+    def test_name_that_is_not_utf8_is_listed_by_an_escaped_key_and_stops_no_other(self, source) -> None:
+        source.put("good", "1")
+        (Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9.json"))).write_text("1")
+        assert problems(source.storage()) == {
+            "caf\\xe9.json": "its name is not UTF-8; rename the file",
+            "good": None,
+        }
+
+    def test_directory_whose_name_is_not_utf8_gives_its_files_a_problem(self, source) -> None:
+        source.put("good", "1")
+        odd = Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9"))
+        (odd / "sub").mkdir(parents=True)
+        (odd / "sub" / "a").write_text("1")
+        assert problems(source.storage()) == {
+            "caf\\xe9/sub/a": "its name is not UTF-8; rename the file",
+            "good": None,
+        }
+
+    def test_fifo_and_socket_are_no_objects(self, source, monkeypatch) -> None:
+        source.put("good", "1")
+        os.mkfifo(source.path / "fifo")
+        monkeypatch.chdir(source.path)  # a socket's path may have 108 bytes
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("socket")
+            assert problems(source.storage()) == {"good": None}
+
+    def test_empty_directory_is_no_object(self, source) -> None:
+        (source.path / "empty").mkdir()
+        assert list(source.storage().list()) == []
+
+    def test_directory_read_as_a_file_is_invalid(self, source) -> None:
+        (source.path / "sub").mkdir()
+        with pytest.raises(Invalid, match="directory"):
+            source.storage().read("sub")
+
+    def test_file_that_grows_is_read_to_its_end(self, source) -> None:
+        # Files of /proc have no size, as a file may have grown since its size was looked up.
+        assert LocalFiles("file:///proc/self", "/").read("status").startswith(b"Name:")
+
+    @pytest.mark.parametrize("in_memory", [1, 2, 7, 10])
+    def test_more_names_than_are_sorted_in_memory_come_in_order(self, source, monkeypatch, in_memory: int) -> None:
+        names = ["a", "a-", "a.json", "line\nbreak", "é", "😀", "z", *map(str, range(13))]
+        for name in names:
+            source.put(name, "1")
+        source.put("a0/b", "1")
+        monkeypatch.setattr(local_files, "SORTED_IN_MEMORY", in_memory)
+        keys = list(problems(source.storage()))
+        assert keys == sorted([*names, "a0/b"])
+
+    def test_directory_that_may_not_be_listed_stops_the_listing(self, open_folder, unprivileged) -> None:
+        open_folder.put("a", "1")
+        open_folder.put("closed/b", "1")
+        (open_folder.path / "closed").chmod(0)
+        with unprivileged(), pytest.raises(Denied, match=r"closed may not be listed by user \d+"):
+            list(open_folder.storage().list())
+
+    def test_file_that_may_not_be_read_is_denied(self, open_folder, unprivileged) -> None:
+        open_folder.put("a", "1").chmod(0)
+        with unprivileged(), pytest.raises(Denied, match="may not be read"):
+            open_folder.storage().read("a")
+
+    def test_file_that_may_not_be_written_is_denied(self, open_folder, unprivileged) -> None:
+        with unprivileged(), pytest.raises(Denied, match="written"):
+            open_folder.storage().write("a", b"1")
+        assert open_folder.names() == []
+
+
+class TestAtomicWrite:
+    def test_leaves_the_old_file_and_no_other_when_the_rename_fails(self, source, monkeypatch) -> None:
+        source.put("a", "old")
+
+        def no_rename(*_: str) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(os, "replace", no_rename)
+        with pytest.raises(Exception, match="Input/output error"):
+            source.storage().write("a", b"new")
+        assert (source.path / "a").read_text() == "old"
+        assert os.listdir(source.path) == ["a"]
+
+    def test_is_synced_before_it_is_renamed(self, source, monkeypatch) -> None:
+        calls: list[str] = []
+        for name in ("fsync", "replace"):
+            real: Callable = getattr(os, name)
+            monkeypatch.setattr(os, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
+        source.storage().write("a", b"1")
+        assert calls == ["fsync", "replace", "fsync"], "the file, its name, the directory"
+
+    def test_that_was_killed_leaves_what_no_listing_shows_and_the_next_write_takes_over(
+        self, source, monkeypatch
+    ) -> None:
+        class Killed(BaseException):
+            pass
+
+        def killed(*_: str) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            with pytest.raises(Killed):
+                source.storage().write("a", b"new")
+        assert len(os.listdir(source.path)) == 1
+        assert problems(source.storage()) == {}
+        source.storage().write("a", b"newer")
+        assert os.listdir(source.path) == ["a"]
+
+    def test_of_a_temporary_files_name_is_refused(self, source) -> None:
+        with pytest.raises(Invalid, match="reserved"):
+            source.storage().write("sub/.labelsync-1.tmp", b"1")
+
+    def test_where_a_directory_stands_is_invalid_and_leaves_nothing(self, source) -> None:
+        (source.path / "a").mkdir()
+        with pytest.raises(Invalid, match="directory"):
+            source.storage().write("a", b"1")
+        assert os.listdir(source.path) == ["a"]
+
+    def test_below_a_file_is_an_error_that_names_it(self, source) -> None:
+        source.put("a", "1")
+        with pytest.raises((NotFound, Invalid), match="a/b"):
+            source.storage().write("a/b", b"1")
+
+    def test_of_a_name_too_long_is_invalid(self, source) -> None:
+        with pytest.raises(Invalid, match="too long"):
+            source.storage().write("x" * 256, b"1")
+
+    def test_makes_the_directories_above(self, folder) -> None:
+        storage = LocalFiles(f"file://{folder('in').root}/new/deep", str(folder("in").root))
+        storage.write("er/a", b"1")
+        assert storage.read("er/a") == b"1"

@@ -1,0 +1,99 @@
+"""A listing beside what was known: each object is unchanged, fresh or missing, once, wherever pages end."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+
+from labelsync_provider.storages.protocol import ObjectInfo
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.ledger import KnownObject
+
+
+def pages(items: list, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def outcome(listed: dict[str, str], known: dict[str, str], page: int, base: str = "in/") -> dict[str, list]:
+    """Compare keys with versions; `page` is the length of both sides' pages."""
+    ledger = [KnownObject(base + key, version, 1, 0) for key, version in sorted(known.items())]
+
+    def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
+        yield from pages([k for k in ledger if k.path > after and (last is None or k.path <= last)], page)
+
+    listing = pages([ObjectInfo(key, 1, version) for key, version in sorted(listed.items())], page)
+    found: dict[str, list] = {"unchanged": [], "new": [], "changed": [], "missing": []}
+    for differences in compare(listing, base, known_between):
+        found["unchanged"] += [k.path for k in differences.unchanged]
+        found["new"] += [path for path, _, k in differences.fresh if k is None]
+        found["changed"] += [path for path, _, k in differences.fresh if k is not None]
+        found["missing"] += [k.path for k in differences.missing]
+    return found
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("listed", "known", "expected"),
+    [
+        ({}, {}, {}),
+        ({"a": "1"}, {}, {"new": "a"}),
+        ({"a": "1"}, {"a": "1"}, {"unchanged": "a"}),
+        ({"a": "2"}, {"a": "1"}, {"changed": "a"}),
+        ({}, {"a": "1", "b": "1"}, {"missing": "ab"}),
+        ({"c": "1"}, {"a": "1", "b": "1", "d": "1", "e": "1"}, {"new": "c", "missing": "abde"}),
+        ({"a": "1", "e": "1"}, {"a": "1", "b": "1", "c": "1", "e": "1"}, {"unchanged": "ae", "missing": "bc"}),
+        (
+            {"a": "1", "b": "2", "c": "1", "e": "1"},
+            {"a": "1", "b": "1", "d": "1", "f": "1"},
+            {"unchanged": "a", "changed": "b", "new": "ce", "missing": "df"},
+        ),
+    ],
+)
+def test_differences(listed: dict[str, str], known: dict[str, str], expected: dict[str, str], page: int) -> None:
+    found = outcome(listed, known, page)
+    assert {name: sorted(paths) for name, paths in found.items()} == {
+        name: [f"in/{key}" for key in expected.get(name, "")] for name in found
+    }
+
+
+def test_every_object_is_told_once_in_every_combination_of_four() -> None:
+    states = [(None, None), ("1", None), (None, "1"), ("1", "1"), ("2", "1")]
+    names = {(None, None): None, ("1", None): "new", (None, "1"): "missing", ("1", "1"): "unchanged"}
+    for combination in product(states, repeat=4):
+        keyed = dict(zip("abcd", combination, strict=True))
+        listed = {key: version for key, (version, _) in keyed.items() if version}
+        known = {key: version for key, (_, version) in keyed.items() if version}
+        found = outcome(listed, known, 2, base="")
+        for key, state in keyed.items():
+            told = [name for name, paths in found.items() for path in paths if path == key]
+            expected = names.get(state, "changed")
+            assert told == ([expected] if expected else []), (combination, key)
+
+
+def test_empty_pages_of_a_listing_are_passed_over() -> None:
+    listing = iter([[], [ObjectInfo("b", 1, "1")], []])
+    ledger = [KnownObject("a", "1", 1, 0), KnownObject("c", "1", 1, 0)]
+
+    def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
+        yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
+
+    differences = list(compare(listing, "", known_between))
+    assert [k.path for d in differences for k in d.missing] == ["a", "c"]
+    assert [path for d in differences for path, _, _ in d.fresh] == ["b"]
+
+
+def test_listing_that_breaks_off_makes_nothing_missing_behind_it() -> None:
+    def broken() -> Iterator[list[ObjectInfo]]:
+        yield [ObjectInfo("a", 1, "1")]
+        raise ConnectionError
+
+    ledger = [KnownObject("a", "1", 1, 0), KnownObject("b", "1", 1, 0)]
+
+    def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
+        yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
+
+    comparison = compare(broken(), "", known_between)
+    assert next(comparison).missing == []
+    with pytest.raises(ConnectionError):
+        next(comparison)

@@ -1,0 +1,134 @@
+"""What Airflow finds of the package: entry points, provider info, connection form."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module, metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import labelsync_provider
+from labelsync_provider.get_provider_info import STORAGES, get_provider_info
+
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+INFO = get_provider_info()
+CONNECTION_TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
+
+
+def load(path: str, separator: str = ".") -> Any:
+    module, _, name = path.rpartition(separator)
+    return getattr(import_module(module), name)
+
+
+def schema(name: str) -> dict[str, Any]:
+    return json.loads((resources.files("airflow") / name).read_text())
+
+
+@pytest.mark.parametrize(
+    "path", [path for group in PROJECT["entry-points"].values() for path in group.values()], ids=str
+)
+def test_entry_point_can_be_loaded(path: str) -> None:
+    assert callable(load(path, ":"))
+
+
+def test_entry_point_is_the_one_airflow_looks_for() -> None:
+    (found,) = [
+        entry for entry in metadata.entry_points(group="apache_airflow_provider") if entry.dist.name == PROJECT["name"]
+    ]
+    assert found.load() is get_provider_info
+
+
+def test_name_of_the_package_is_the_import_name_so_that_airflow_finds_its_dags() -> None:
+    assert PROJECT["name"].replace("-", "_") == labelsync_provider.__name__
+    assert INFO["package-name"] == PROJECT["name"]
+
+
+def test_version_is_the_packages() -> None:
+    assert metadata.version(PROJECT["name"]) == labelsync_provider.__version__
+
+
+def test_installing_it_brings_no_cloud_provider() -> None:
+    required = [re.split(r"[<>=;\[ ]", requirement)[0] for requirement in PROJECT["dependencies"]]
+    assert not [name for name in required if re.search(r"amazon|google|azure|boto|redis|label-studio", name)]
+
+
+class TestProviderInfo:
+    def test_is_what_airflow_expects(self) -> None:
+        jsonschema.validate(INFO, schema("provider_info.schema.json"))
+
+    def test_connection_types_are_what_airflow_expects_to_the_letter(self) -> None:
+        strict = schema("provider.yaml.schema.json")
+        connection_types = strict["properties"]["connection-types"] | {"definitions": strict.get("definitions", {})}
+        jsonschema.validate(INFO["connection-types"], connection_types)
+
+    def test_names_only_what_can_be_imported(self) -> None:
+        for kind in ("hooks", "operators"):
+            for entry in INFO[kind]:
+                for module in entry["python-modules"]:
+                    import_module(module)
+        for entry in [*INFO["connection-types"], *STORAGES]:
+            assert isinstance(load(entry["hook-class-name"]), type)
+
+    @pytest.mark.parametrize("kind", ["hooks", "operators"])
+    def test_leaves_no_module_out(self, kind: str) -> None:
+        listed = {module for entry in INFO[kind] for module in entry["python-modules"]}
+        folder = Path(labelsync_provider.__file__).parent / kind
+        defining = {
+            f"labelsync_provider.{kind}.{path.stem}"
+            for path in folder.glob("*.py")
+            if re.search(r"^class \w+(Hook|Operator)\(Base", path.read_text(), re.MULTILINE)
+        }
+        assert listed == defining
+
+    @pytest.mark.parametrize("conn_type", CONNECTION_TYPES)
+    def test_agrees_with_the_hook(self, conn_type: str) -> None:
+        entry = CONNECTION_TYPES[conn_type]
+        hook = load(entry["hook-class-name"])
+        assert (hook.conn_type, hook.hook_name) == (conn_type, entry["hook-name"])
+        assert hook.default_conn_name == f"{conn_type}_default"
+        assert callable(hook.test_connection)
+
+    @pytest.mark.parametrize("row", STORAGES, ids=lambda row: row["scheme"])
+    def test_storages_agree_with_their_hooks(self, row: dict[str, str]) -> None:
+        hook = load(row["hook-class-name"])
+        assert hook.default_conn_name == row["default-conn-id"]
+        assert hook.conn_name_attr in hook(row["default-conn-id"]).__dict__
+
+    def test_database_option_is_one_airflow_knows(self) -> None:
+        from airflow.sdk import conf
+
+        assert conf.get("labelsync", "database") == ""
+        assert INFO["config"]["labelsync"]["options"]["database"]["sensitive"] is True
+
+
+def airflow(*arguments: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "airflow", *arguments]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return json.loads(output[output.index("[{") :])  # a log line may stand in front
+
+
+class TestAirflowShows:
+    def test_the_provider(self) -> None:
+        listed = airflow("providers", "list", "--output", "json")
+        (found,) = [row for row in listed if row["package_name"] == "labelsync-provider"]
+        assert found["version"] == labelsync_provider.__version__
+
+    def test_the_hook_of_its_connection_type(self) -> None:
+        listed = airflow("providers", "hooks", "--output", "json")
+        (found,) = [row for row in listed if row["connection_type"] == "label_studio"]
+        assert found["class"] == "labelsync_provider.hooks.label_studio.LabelStudioHook"
+        assert found["conn_id_attribute_name"] == "label_studio_conn_id"
+        assert found["hook_name"] == "Label Studio"
+
+    def test_the_connection_form(self) -> None:
+        from airflow.providers_manager import ProvidersManager
+
+        form = ProvidersManager().field_behaviours["label_studio"]
+        assert set(form["hidden_fields"]) == {"port", "schema", "login", "extra"}
+        assert form["relabeling"] == {"host": "Where projects live", "password": "Token"}
+        assert "embedded://" in form["placeholders"]["host"]
