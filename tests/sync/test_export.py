@@ -601,7 +601,7 @@ class TestOverlap:
         folder(source).put("a.json", {"data": {}, "annotations": [{"result": []}]})
         import_storage(folder(source).storage(), project, engine, ImportOptions(), "a test")
         before = folder("").state()
-        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Pets' are imported.*another directory"):
+        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Pets' are imported.*another place"):
             Exporting(project, folder(target), engine)()
         assert {key for key in folder("").state() if key.endswith("json")} == {
             key for key in before if key.endswith("json")

@@ -43,11 +43,11 @@ on_each_import_step = pytest.mark.parametrize(
 on_each_export_step = pytest.mark.parametrize(
     "instant",
     [
-        Before("Ledger.confirm", 1),
-        Before("Storage.write", 1),
         Before("Ledger.enter_exports", 1),
+        Before("Storage.write", 1),
+        Before("Ledger.enter_exports", 2),
         Before("Storage.write", 4),
-        Before("Ledger.enter_exports", 3),
+        Before("Ledger.enter_exports", 5),
     ],
     ids=str,
 )
