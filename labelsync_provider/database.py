@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from labelsync_provider.errors import Unavailable, invalid
 
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 LOCK_WAIT_SECONDS = 60
+ROWS_IN_A_STATEMENT = 500
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -113,16 +114,32 @@ def create_tables(engine: Engine, metadata: MetaData) -> None:
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert many rows: the values of all columns in the table's order, JSON already encoded.
 
-    They go to the driver as they are, which is three times as fast as binding each value.
+    They go to the driver as they are, hundreds in a statement: three times as fast as binding each value,
+    and while the database works on them, other threads run.
     """
-    if rows:
-        connection.exec_driver_sql(_insert_text(connection.dialect, table), list(rows))
+    _execute(connection, _insert_text(connection.dialect, table), rows)
 
 
 def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert many rows, as `insert_rows`; where the primary key is there already, replace the other columns."""
-    if rows:
-        connection.exec_driver_sql(_upsert_text(connection.dialect, table), list(rows))
+    _execute(connection, _upsert_text(connection.dialect, table), rows)
+
+
+def _execute(connection: Connection, text: str, rows: Sequence[Row]) -> None:
+    whole = len(rows) // ROWS_IN_A_STATEMENT * ROWS_IN_A_STATEMENT
+    for start in range(0, whole, ROWS_IN_A_STATEMENT):
+        values = chain.from_iterable(rows[start : start + ROWS_IN_A_STATEMENT])
+        connection.exec_driver_sql(_with_many_rows(text), tuple(values))
+    if whole < len(rows):
+        connection.exec_driver_sql(text, list(rows[whole:]))
+
+
+@cache
+def _with_many_rows(text: str) -> str:
+    before, values, after = text.partition("VALUES (")
+    end = values and next(n for n in range(len(after)) if after[: n + 1].count(")") > after[:n].count("("))
+    row = "(" + after[: int(end) + 1]
+    return f"{before}VALUES {', '.join([row] * ROWS_IN_A_STATEMENT)}{after[int(end) + 1 :]}"
 
 
 @cache

@@ -17,8 +17,8 @@ class Task(Struct, gc=False):
 
     data: Json
     meta: Json = {}
-    annotations: list[Json] = []
-    predictions: list[Json] = []
+    annotations: Sequence[Json] = ()
+    predictions: Sequence[Json] = ()
 
 
 class Rejected(Struct, gc=False):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from msgspec import Struct
 from sqlalchemy import Engine
@@ -117,8 +117,8 @@ class _Object(Struct, gc=False):
     has_tasks: bool
     """Whether rows of it were imported, completely or by a run that was killed."""
     rows: int = 0
-    bad: list[tuple[int, str]] = []
-    """Row and reason of what is in quarantine."""
+    bad: list[tuple[int, str]] | None = None
+    """Row and reason of what is in quarantine, if anything is."""
     on_the_way: int = 0
     read_to_end: bool = False
     settled: bool = True
@@ -342,7 +342,7 @@ class _Import:
                 if item.info.problem:
                     self._quarantine_object(item, item.info.problem)
                 else:
-                    yield item, [self._blob(item)]
+                    yield item, (self._blob(item),)
             return
         for item, content in self._read_all(self._worth_reading(fresh)):
             if isinstance(content, NotFound):
@@ -417,23 +417,25 @@ class _Import:
         """Yield the rows that are to be imported."""
         for item, content in contents:
             if item.has_tasks:
-                yield from self._match(item, self._good_rows(item, content))
+                yield from self._match(item, content)
             else:
-                for row in self._good_rows(item, content):
-                    yield self._pending(item, row)
+                for row in content:
+                    if self._is_good(row, item):
+                        yield self._pending(item, row)
             self._finish(item)
 
-    def _good_rows(self, item: _Object, content: Content) -> Iterator[Row]:
-        for row in content:
-            if isinstance(row, BadRow):
-                self._quarantine_row(item, row.index, row.reason)
-            elif self._arrived and _reference(item, row) in self._arrived:
-                item.rows += 1
-                self._report.unchanged += 1
-            else:
-                yield row
+    def _is_good(self, row: Row | BadRow, item: _Object) -> TypeGuard[Row]:
+        """Tell whether a row is one to go on with; put it in quarantine if it is bad."""
+        if isinstance(row, BadRow):
+            self._quarantine_row(item, row.index, row.reason)
+            return False
+        if self._arrived and _reference(item, row) in self._arrived:
+            item.rows += 1
+            self._report.unchanged += 1
+            return False
+        return True
 
-    def _match(self, item: _Object, rows: Iterable[Row]) -> Iterator[_Pending]:
+    def _match(self, item: _Object, content: Content) -> Iterator[_Pending]:
         """Match by content first: a row that only moved is unchanged. What is left is matched by its place."""
         before = self._ledger.tasks_of(item.path)
         superseded = {known.digest: known for known in before if known.superseded}
@@ -441,8 +443,10 @@ class _Import:
         for known in before:
             if not known.superseded:
                 left.setdefault(known.digest, []).append(known)
-        different = []
-        for row in rows:
+        different: list[Row] = []
+        for row in content:
+            if not self._is_good(row, item):
+                continue
             if same := left.get(row.digest):
                 self._keep(item, row, same.pop(0))
                 self._report.unchanged += 1
@@ -450,7 +454,7 @@ class _Import:
                 different.append(row)
         there = {known.position: known for same in left.values() for known in same}
         vanished = [known for same in left.values() for known in same if there[known.position] is not known]
-        for index, _ in item.bad:
+        for index, _ in item.bad or ():
             there.pop(index, None)  # in quarantine, not vanished
         for row in different:
             changed = there.pop(row.index, None)
@@ -571,11 +575,13 @@ class _Import:
 
     def _close(self, item: _Object) -> None:
         """Enter an object: all that is to become of its rows is known."""
+        bad = item.bad or ()
         if item.settled:
-            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, len(item.bad)))
+            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, len(bad)))
         if item.known:
             self._entries.cleared.append(item.path)
-        self._entries.quarantine.extend([(item.path, row, reason) for row, reason in item.bad])
+        if bad:
+            self._entries.quarantine.extend([(item.path, row, reason) for row, reason in bad])
 
     def _enter(self, intends: IntendedBatch | None = None) -> None:
         """Enter what has been done since the last time, and what is to be done next."""
@@ -588,6 +594,8 @@ class _Import:
         self._finish(item)
 
     def _quarantine_row(self, item: _Object, row: int, reason: str) -> None:
+        if item.bad is None:
+            item.bad = []
         item.bad.append((row, reason))
         failure = self._failure(item.path, row, reason)
         self._report.quarantined_as(failure)

@@ -11,6 +11,7 @@ from logging import getLogger
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -133,7 +134,7 @@ class KnownObject(NamedTuple):
     quarantined: int
 
 
-class Reference(NamedTuple):
+class Reference(Struct, frozen=True, array_like=True, gc=False):
     """A source reference: from which row of which object, in which version, a task was made."""
 
     path: str
@@ -184,7 +185,7 @@ class UsedStorage(NamedTuple):
         return self.origin != origin and _nested(self.base, base)
 
 
-class IntendedTask(NamedTuple):
+class IntendedTask(Struct, frozen=True, array_like=True, gc=False):
     """What a task carries that is about to be sent."""
 
     uri: str
@@ -348,7 +349,11 @@ class Ledger:
                 connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=True))
             for known in changes.revived:
                 connection.execute(update(REFERENCE).where(*self._is(known)).values(superseded=False))
-            created = [(self._scope, *reference, task, False) for reference, task in changes.created]
+            scope = self._scope
+            created = [
+                (scope, ref.path, ref.row, ref.version, ref.digest, ref.position, task, False)
+                for ref, task in changes.created
+            ]
             upsert_rows(connection, REFERENCE, created)
             for some in chunks(changes.cleared, IN_A_STATEMENT):
                 connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))

@@ -8,7 +8,7 @@ or, when it has none of these keys, the data itself.
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -204,10 +204,10 @@ def _task(value: Any) -> Task:
     return Task(data, {k: v for k, v in meta.items() if k != "labelsync"} if meta else {}, annotations, predictions)
 
 
-def _labels(value: Json, name: str, *, ids_allowed: bool = False) -> list[Json]:
+def _labels(value: Json, name: str, *, ids_allowed: bool = False) -> Sequence[Json]:
     items = value.get(name)
     if items is None:
-        return []
+        return ()
     if not isinstance(items, list):
         raise Invalid(f"bad row: `{name}` must be an array, it is {_kind(items)}")
     if ids_allowed:
