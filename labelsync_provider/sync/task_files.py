@@ -211,7 +211,7 @@ def _labels(value: Json, name: str, *, ids_allowed: bool = False) -> Sequence[Js
     if not isinstance(items, list):
         raise Invalid(f"bad row: `{name}` must be an array, it is {_kind(items)}")
     if ids_allowed:
-        items = [item for item in items if not isinstance(item, int)]
+        items = [item for item in items if not isinstance(item, int)] or ()
     for n, item in enumerate(items):
         if not isinstance(item, dict) or not isinstance(item.get("result"), list):
             raise Invalid(f"bad row: `{name}[{n}]` must be an object with a `result` array")
