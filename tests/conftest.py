@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -152,6 +153,7 @@ def open_folder() -> Iterator[Folder]:
     top = Path(tempfile.mkdtemp(prefix="labelsync-tests-"))
     top.chmod(0o755)
     yield Folder(top, "in")
+    subprocess.run(["chmod", "-R", "u+rwx", top], check=True)
     shutil.rmtree(top)
 
 

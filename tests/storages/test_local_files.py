@@ -242,6 +242,7 @@ class TestOddThings:
             open_folder.storage().read("a")
 
     def test_file_that_may_not_be_written_is_denied(self, open_folder, unprivileged) -> None:
+        open_folder.path.chmod(0o555)
         with unprivileged(), pytest.raises(Denied, match="written"):
             open_folder.storage().write("a", b"1")
         assert open_folder.names() == []
