@@ -538,6 +538,7 @@ class TestFailedUploads:
                 with unprivileged():
                     return super().write(key, content)
 
+        open_folder.path.chmod(0o555)
         storage = Unprivileged(open_folder.uri, str(open_folder.root))
         with pytest.raises(UploadsFailed, match=r"None of 3 objects .* 1\.json: .*may not be read or written by user"):
             run(storage=storage, max_workers=1)
