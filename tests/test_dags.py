@@ -35,6 +35,19 @@ def test_all_of_them_are_explained_and_tagged(bag) -> None:
         assert dag.tags, dag.dag_id
 
 
+def test_the_dag_in_the_readme_loads(tmp_path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    readme = (DAGS.parent / "README.md").read_text()
+    code = readme.split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "readme.py").write_text(code)
+    bag = DagBag(str(tmp_path))
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    assert set(dag.task_ids) == {"project", "photos", "labels"}
+    assert len(code.splitlines()) <= 20
+
+
 @pytest.mark.parametrize("dag_id", FORMS)
 class TestForm:
     def test_runs_only_when_somebody_says_so(self, bag, dag_id: str) -> None:

@@ -102,9 +102,7 @@ class LocalFiles:
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
         with _translated(path):
             self._make_directory(directory)
-            # The same name for the same key: what a killed run left is overwritten, not added to.
-            digest = blake2b(os.fsencode(name), digest_size=12).hexdigest()
-            temporary = os.path.join(directory, TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX)
+            temporary = _temporary(path)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
                 with open(os.open(temporary, flags, 0o644), "wb") as file:
@@ -121,13 +119,14 @@ class LocalFiles:
         return version
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete files; see `Storage.delete`."""
+        """Delete files, and what a killed write of one left; see `Storage.delete`."""
         for key in keys:
             path = self._path(key)
-            with _translated(path), suppress(FileNotFoundError):
-                if not self._inside(os.path.realpath(os.path.dirname(path))):
-                    raise Denied(f"{path} is outside the document root {self._root}.")
-                os.unlink(path)
+            if not self._inside(os.path.realpath(os.path.dirname(path))):
+                raise Denied(f"{path} is outside the document root {self._root}.")
+            for doomed in (path, _temporary(path)):
+                with _translated(doomed), suppress(FileNotFoundError):
+                    os.unlink(doomed)
 
     def _walk(self) -> Iterator[ObjectInfo]:
         """Walk depth first. The stack holds, for each open directory, its entries still to come."""
@@ -286,6 +285,13 @@ def _local_path(parameter: str, uri: str) -> str:
     if "\0" in path:
         raise invalid(parameter, uri, "a path cannot hold a NUL character", remedy)
     return os.path.normpath("/" + path.lstrip("/"))
+
+
+def _temporary(path: str) -> str:
+    """Name the file that a write goes to: the same for the same key, so that a killed run's is overwritten."""
+    directory, name = os.path.split(path)
+    digest = blake2b(os.fsencode(name), digest_size=12).hexdigest()
+    return os.path.join(directory, TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX)
 
 
 def _relative(directory: str, root: str) -> str | None:

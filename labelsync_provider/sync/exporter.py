@@ -151,6 +151,7 @@ class _Export:
             unwritten = [known.path for known in differences.missing if not known.version]
             if unwritten and not self._options.dry_run:
                 # A killed run announced them; what it may have left of a half write goes with them.
+                self._ledger.confirm()
                 self._target.delete([path.removeprefix(self._target.base) for path in unwritten])
             ours = self._verified(pool, differences.fresh) if differences.fresh else []
             if differences.missing or ours:

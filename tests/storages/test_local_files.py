@@ -269,23 +269,30 @@ class TestAtomicWrite:
         source.storage().write("a", b"1")
         assert calls == ["fsync", "replace", "fsync"], "the file, its name, the directory"
 
-    def test_that_was_killed_leaves_what_no_listing_shows_and_the_next_write_takes_over(
-        self, source, monkeypatch
-    ) -> None:
+    @pytest.fixture
+    def killed(self, source, monkeypatch) -> None:
+        """A write of `a` that a signal ended before the file was renamed."""
+
         class Killed(BaseException):
             pass
 
-        def killed(*_: str) -> None:
+        def kill(*_: str) -> None:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", killed)
+            patch.setattr(os, "replace", kill)
             with pytest.raises(Killed):
                 source.storage().write("a", b"new")
         assert len(os.listdir(source.path)) == 1
+
+    def test_that_was_killed_leaves_what_no_listing_shows_and_the_next_write_takes_over(self, source, killed) -> None:
         assert problems(source.storage()) == {}
         source.storage().write("a", b"newer")
         assert os.listdir(source.path) == ["a"]
+
+    def test_that_was_killed_leaves_what_a_delete_takes_away(self, source, killed) -> None:
+        source.storage().delete(["a"])
+        assert os.listdir(source.path) == []
 
     def test_of_a_temporary_files_name_is_refused(self, source) -> None:
         with pytest.raises(Invalid, match="reserved"):
