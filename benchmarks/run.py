@@ -102,7 +102,7 @@ def read_and_parse_all(paths: list[str], threads: int) -> None:
 def task_files_against_reading(files: Path, scratch: Path) -> Iterator[Result]:
     paths = [entry.path for directory in os.scandir(files) for entry in os.scandir(directory.path)]
     for threads, least in ((THREADS, 0.4), (1, None)):
-        result = Result(f"import task files / read and parse them, {threads} threads", len(paths), [], [], least)
+        result = Result(f"import task files / read and parse them, threads: {threads}", len(paths), [], [], least)
         for _ in range(PAIRS):
             result.job.append(first_imports(files, scratch, ImportOptions()))
             result.peer.append(seconds(lambda threads=threads: read_and_parse_all(paths, threads)))

@@ -8,6 +8,7 @@ import inspect
 import logging
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import signal
@@ -402,3 +403,27 @@ def _run(run: Callable[[], Any], instant: Instant | None, how: str | Path, outco
         error = raised
     usage = [resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     outcome.send(Outcome(result, error, COUNTED.number, sum(usage)))
+
+
+def killed_at_random_instants(run_of: Callable[[int], Run], wanted: int, seed: int) -> list[Run]:
+    """Start runs, kill each at a random instant, and return the first `wanted` of those that it really struck.
+
+    :param run_of: gives a run for each number, with files and a database of its own.
+    """
+    delays = random.Random(seed)
+    started = time.monotonic()
+    Child(run_of(0)).result()
+    duration = time.monotonic() - started
+    struck: list[Run] = []
+    for number in range(1, 10 * wanted):
+        run = run_of(number)
+        child = Child(run)
+        time.sleep(delays.uniform(0, duration))
+        child.kill()
+        if child.killed:
+            struck.append(run)
+        else:
+            duration *= 0.9  # the machine is faster now than it was for the first
+        if len(struck) == wanted:
+            return struck
+    raise AssertionError(f"only {len(struck)} runs could be killed, seed {seed}")

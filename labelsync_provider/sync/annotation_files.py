@@ -149,6 +149,6 @@ def _username(annotation: Json) -> str:
     """Name the annotator as Label Studio does: "Ann Lee ann@example.com, 7"."""
     user = annotation.get("completed_by")
     if not isinstance(user, dict):
-        return "" if user is None else f", {user}"
+        return "" if user is None else str(user)
     names = (user.get("first_name"), user.get("last_name"), user.get("email"))
     return ", ".join(filter(None, [" ".join(filter(None, names)), str(user.get("id", ""))]))

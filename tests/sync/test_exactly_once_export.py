@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +9,17 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from killing import After, Before, Child, Instant, Run, at_once, copy_database, killed, killed_at_every_statement
+from killing import (
+    After,
+    Before,
+    Instant,
+    Run,
+    at_once,
+    copy_database,
+    killed,
+    killed_at_every_statement,
+    killed_at_random_instants,
+)
 from sqlalchemy import delete, update
 
 from labelsync_provider.database import open_database, writing
@@ -208,25 +217,14 @@ def test_an_annotation_deleted_after_its_object_was_written(first_run: Run) -> N
 @on_sqlite
 def test_a_run_killed_at_random_instants(first_run: Run) -> None:
     seed = random.randrange(1 << 32)
-    delays = random.Random(seed)
     annotate(first_run, [f"text {number}" for number in range(7, 401)])
     first_run = replace(first_run, options=replace(OPTIONS, batch_size=50))
-
-    started = time.monotonic()
     undisturbed = copied(first_run, "undisturbed")
-    Child(undisturbed).result()
-    duration = time.monotonic() - started
+    undisturbed()
 
-    runs = [copied(first_run, number) for number in range(RANDOM_INSTANTS)]
-    hits = in_the_middle = 0
-    for each in runs:
-        child = Child(each)
-        time.sleep(delays.uniform(0, duration))
-        child.kill()
-        hits += child.killed
-        in_the_middle += 0 < len(content(each)) < 400
-    assert hits >= RANDOM_INSTANTS * 3 // 4, f"seed {seed}"
-    assert in_the_middle >= RANDOM_INSTANTS // 4, f"seed {seed}"
+    runs = killed_at_random_instants(lambda number: copied(first_run, number), RANDOM_INSTANTS, seed)
+    in_the_middle = [each for each in runs if 0 < len(content(each)) < 400]
+    assert len(in_the_middle) >= 3, f"seed {seed}"
 
     at_once(Run.when_free, runs)
     assert len(content(undisturbed)) == 400
