@@ -100,6 +100,20 @@ PREDICTION = Table(
     Column("updated_at", Text, nullable=False),
     Column("other", JSON, nullable=False),
 )
+# What every batch does, built once.
+TAKEN = (
+    update(COUNTER)
+    .where(COUNTER.c.name == bindparam("table"))
+    .values(last=COUNTER.c.last + bindparam("ids"))
+    .returning(COUNTER.c.last)
+)
+CONFIRMED = (
+    update(PROJECT)
+    .where(PROJECT.c.id == bindparam("project"), PROJECT.c.fencing_token <= bindparam("token"))
+    .values(fencing_token=bindparam("token"), tasks_ever=PROJECT.c.tasks_ever + bindparam("new_tasks"))
+    .returning(PROJECT.c.tasks_ever)
+)
+
 JSON_COLUMNS = {"data", "meta", "result", "completed_by", "other"}
 
 # What Label Studio writes of an annotation that says nothing of these.
@@ -295,12 +309,8 @@ class EmbeddedProject:
 
     def _confirm(self, connection: Connection, new_tasks: int = 0) -> int:
         """Hold the project to this writer until the transaction ends; return the first new `inner_id`."""
-        tasks_ever = connection.scalar(
-            update(PROJECT)
-            .where(PROJECT.c.id == self.id, PROJECT.c.fencing_token <= self._token)
-            .values(fencing_token=self._token, tasks_ever=PROJECT.c.tasks_ever + new_tasks)
-            .returning(PROJECT.c.tasks_ever)
-        )
+        values = {"project": self.id, "token": self._token, "new_tasks": new_tasks}
+        tasks_ever = connection.scalar(CONFIRMED, values)
         if tasks_ever is None:
             raise LeaseLost(
                 f"Project {self.title!r}: another run has taken over since this one (fencing number {self._token}) "
@@ -334,8 +344,7 @@ class EmbeddedProject:
 
 def _allocate(connection: Connection, table: Table, count: int) -> int:
     """Take `count` ids for a table; return the first."""
-    taken = update(COUNTER).where(COUNTER.c.name == table.name).values(last=COUNTER.c.last + count)
-    last = connection.scalar(taken.returning(COUNTER.c.last))
+    last = connection.scalar(TAKEN, {"table": table.name, "ids": count})
     if last is None:
         connection.execute(insert(COUNTER).values(name=table.name, last=count))
         last = count

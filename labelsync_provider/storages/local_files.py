@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
 from labelsync_provider.storages.protocol import ObjectInfo
 
-PAGE = 1000
+PAGE = 5000
 SORTED_IN_MEMORY = 50_000
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
 

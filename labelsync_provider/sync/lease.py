@@ -13,13 +13,13 @@ from types import TracebackType
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Engine,
     Float,
     MetaData,
     Table,
     Text,
+    bindparam,
     select,
     update,
 )
@@ -57,6 +57,8 @@ class Lease:
         self._renewal = threading.Thread(target=self._renew, name="labelsync-lease", daemon=True)
         self.token = 0
         """The fencing number."""
+        self._renewed = update(LEASE).where(LEASE.c.name == name, LEASE.c.token == bindparam("mine"))
+        self._renewed = self._renewed.values(expires_at=bindparam("until"))
         create_tables(engine, METADATA)
 
     def __enter__(self) -> "Lease":
@@ -70,22 +72,19 @@ class Lease:
         self._released.set()
         self._renewal.join()
         with writing(self._engine) as connection:
-            connection.execute(update(LEASE).where(*self._mine()).values(expires_at=0.0))
+            connection.execute(self._renewed, {"mine": self.token, "until": 0.0})
 
     def confirm(self, connection: Connection) -> None:
         """Make the transaction of `connection` fail unless the lease is still this run's.
 
         :raises LeaseLost: another run has taken over.
         """
-        expires_at = time.time() + self._seconds
-        if not connection.execute(update(LEASE).where(*self._mine()).values(expires_at=expires_at)).rowcount:
+        values = {"mine": self.token, "until": time.time() + self._seconds}
+        if not connection.execute(self._renewed, values).rowcount:
             raise LeaseLost(
                 f"{self._name}: another run has taken over since {self._holder} got its lease, probably because "
                 f"this process was paused for more than {self._seconds:.0f} s. Nothing more was written; run it again."
             )
-
-    def _mine(self) -> tuple[ColumnElement[bool], ...]:
-        return (LEASE.c.name == self._name, LEASE.c.token == self.token)
 
     def _acquire(self) -> int:
         with writing(self._engine) as connection:
