@@ -80,14 +80,16 @@ class TestList:
         fill(storage, ORDERED)
         assert keys(storage) == ORDERED == sorted(ORDERED)
 
-    def test_goes_on_past_a_thousand_objects_in_order_and_in_bounded_pages(self, storage: Storage) -> None:
+    def test_goes_on_past_five_thousand_objects_in_order_and_in_bounded_pages(self, storage: Storage) -> None:
         wanted = sorted(
-            [f"a-{n:03}" for n in range(400)] + [f"a/{n:03}.json" for n in range(700)] + [f"a.{n}" for n in range(100)]
+            [f"a-{n:04}" for n in range(1400)]
+            + [f"a/{n:04}.json" for n in range(3700)]
+            + [f"a.{n}" for n in range(200)]
         )
         fill(storage, wanted)
         pages = list(storage.list())
         assert [info.key for page in pages for info in page] == wanted
-        assert max(map(len, pages)) <= 1000
+        assert max(map(len, pages)) <= 5000
 
     def test_shows_what_is_below_when_recursive(self, open_storage: Open) -> None:
         fill(open_storage(), ["a", "b/c", "b/d/e"])
