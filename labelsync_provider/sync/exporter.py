@@ -166,7 +166,7 @@ class _Export:
         for (path, info, known), found in zip(fresh, standing, strict=True):
             if found is None:
                 continue
-            if known and found.digest in (known.digest, known.intended):
+            if known and found.digest and found.digest in (known.digest, known.intended):
                 ours.append(KnownExport(path, info.version, found.digest, known.task))
             elif isinstance(found.carried, str):
                 foreign.append(Failure(info.key, None, found.carried))
@@ -314,6 +314,7 @@ class _Standing(NamedTuple):
     """What stands in the target."""
 
     digest: str
+    """Empty if it cannot be read."""
     carried: Carried | str
     """What it carries; a text says why it is foreign."""
 

@@ -375,6 +375,15 @@ class TestOccupiedTarget:
             run()
         assert "4.json" not in run.target.names()
 
+    def test_by_something_unreadable_in_the_place_of_an_export_stops_the_run(self, run: Exporting, tmp_path) -> None:
+        run()
+        exported = run.target.path / "1.json"
+        exported.unlink()
+        exported.symlink_to(tmp_path.parent / "elsewhere")
+        with pytest.raises(TargetOccupied, match=r"1\.json: it is a symbolic link"):
+            run()
+        assert exported.is_symlink()
+
     def test_by_another_projects_export_stops_the_run(self, run: Exporting, store: EmbeddedStore) -> None:
         run()
         other = store.create_project("Cars", "<View/>")
