@@ -67,7 +67,6 @@ with DAG(
     schedule=None,
     catchup=False,
     tags=["labelsync"],
-    render_template_as_native_obj=False,
     params={
         "directory": Param(
             "/tmp/labelsync-demo",  # noqa: S108 - a default that a person can change in the form
