@@ -2,8 +2,10 @@
 
 LabelsyncError
 ├── Invalid              a parameter, a connection or an object cannot be what it is: mend it
-├── NotFound             there is no such directory, bucket, object or project
-├── Denied               credentials or permissions do not allow it
+├── NotFound             there is no such object, directory, project or connection
+├── Denied               permissions do not allow it
+├── Unusable             a storage as a whole: no such bucket, credentials refused, wrong region, clock, certificate
+├── AlreadyThere         an object stands where a new one was to be created
 ├── Unavailable          the other side did not answer as it should: retry may help
 ├── LeaseHeld            another run is writing there now: retry may help
 ├── LeaseLost            another run has taken over from this one: retry may help
@@ -29,11 +31,19 @@ class Invalid(LabelsyncError):
 
 
 class NotFound(LabelsyncError):
-    """There is no such directory, bucket, object or project."""
+    """There is no such object, directory, project or connection."""
 
 
 class Denied(LabelsyncError):
-    """Credentials or permissions do not allow it."""
+    """Permissions do not allow it."""
+
+
+class Unusable(LabelsyncError):
+    """A storage as a whole cannot be used as it is named and logged in to; it is not about one object."""
+
+
+class AlreadyThere(LabelsyncError):
+    """An object stands where a new one was to be created."""
 
 
 class Unavailable(LabelsyncError):

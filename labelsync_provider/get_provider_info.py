@@ -9,6 +9,26 @@ STORAGES = [
         "hook-class-name": "labelsync_provider.hooks.local_files.LocalFilesStorageHook",
         "default-conn-id": "fs_default",
     },
+    {
+        "scheme": "s3",
+        "hook-class-name": "labelsync_provider.hooks.s3.S3StorageHook",
+        "default-conn-id": "aws_default",
+    },
+    {
+        "scheme": "gs",
+        "hook-class-name": "labelsync_provider.hooks.gcs.GCSStorageHook",
+        "default-conn-id": "google_cloud_default",
+    },
+    {
+        "scheme": "azure-blob",
+        "hook-class-name": "labelsync_provider.hooks.azure_blob.AzureBlobStorageHook",
+        "default-conn-id": "wasb_default",
+    },
+    {
+        "scheme": "redis",
+        "hook-class-name": "labelsync_provider.hooks.redis.RedisStorageHook",
+        "default-conn-id": "redis_default",
+    },
 ]
 
 
@@ -44,8 +64,12 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Label Studio",
                 "python-modules": [
+                    "labelsync_provider.hooks.azure_blob",
+                    "labelsync_provider.hooks.gcs",
                     "labelsync_provider.hooks.label_studio",
                     "labelsync_provider.hooks.local_files",
+                    "labelsync_provider.hooks.redis",
+                    "labelsync_provider.hooks.s3",
                 ],
             }
         ],

@@ -46,8 +46,8 @@ class TestParameterFailsAtOnce:
     """Each message names the parameter, its value and the remedy; Airflow does not retry."""
 
     IMPORT = (
-        ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of file://."),
-        ({"source": "/data/photos"}, "source='/data/photos': unknown scheme ''. Use one of file://."),
+        ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of file://, s3://,"),
+        ({"source": "/data/photos"}, "source='/data/photos': unknown scheme ''. Use one of file://, s3://,"),
         ({"source": "file://data/in"}, "'file://data/in': not an absolute local path. Use file:///absolute/directory."),
         ({"source": "file:data"}, "'file:data': not an absolute local path. Use file:///absolute/directory."),
         ({"source": "file:///a?b"}, "'?' and '#' in a path must be written %3F and %23"),
@@ -72,7 +72,7 @@ class TestParameterFailsAtOnce:
         ({"recursive_scan": "False"}, "recursive_scan='False'"),
     )
     EXPORT = (
-        ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of file://."),
+        ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of file://, s3://,"),
         ({"target": "file:out"}, "'file:out': not an absolute local path. Use file:///absolute/directory."),
         ({"project": "Boats"}, "project='Boats': there is no embedded project"),
         ({"target_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create one of type 'File (path)'"),
@@ -220,14 +220,11 @@ class TestTroubleOfTheMoment:
     def test_disk_that_fails_while_writing(self, connections, load, save, target, monkeypatch) -> None:
         connections.put("a.json", {"data": {}, "annotations": [{"result": []}]})
         load()
-        replace = os.replace
 
-        def failing(source: str, destination: str) -> None:
-            if destination.endswith("1.json"):
-                raise OSError(28, "No space left on device")
-            replace(source, destination)
+        def failing(source: str, destination: str, **_: Any) -> None:
+            raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(os, "replace", failing)
+        monkeypatch.setattr(os, "link", failing)
         with pytest.raises(AirflowException, match=r"1\.json: .*No space left on device") as caught:
             save()
         assert self.retried(caught.value)

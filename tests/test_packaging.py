@@ -81,7 +81,7 @@ class TestProviderInfo:
         defining = {
             f"labelsync_provider.{kind}.{path.stem}"
             for path in folder.glob("*.py")
-            if re.search(r"^class \w+(Hook|Operator)\(Base", path.read_text(), re.MULTILINE)
+            if re.search(r"^    conn_name_attr = |^class \w+Operator\(Base", path.read_text(), re.MULTILINE)
         }
         assert listed == defining
 

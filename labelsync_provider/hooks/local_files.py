@@ -4,8 +4,9 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 
-from labelsync_provider.errors import LabelsyncError, NotFound, invalid
+from labelsync_provider.errors import NotFound, invalid
 from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -34,9 +35,7 @@ class LocalFilesStorageHook(BaseHook):
         :raises Denied: the directory is outside the document root.
         :raises NotFound: there is no such connection or directory.
         """
-        if recursive_scan not in (None, True, False):
-            remedy = "Use True, False or None; in a template, dag.param(...) keeps the type."
-            raise invalid("recursive_scan", recursive_scan, "neither True, False nor None", remedy)
+        check_recursive_scan(recursive_scan)
         recursive = recursive_scan is None or bool(recursive_scan)
         storage = LocalFiles(uri, self.document_root(), recursive=recursive, parameter="source")
         if not storage.exists():
@@ -57,11 +56,14 @@ class LocalFilesStorageHook(BaseHook):
             raise invalid("connection", self.fs_conn_id, "it has no Path, the document root", remedy)
         return str(path)
 
-    def test_connection(self) -> tuple[bool, str]:
-        """List the document root."""
-        try:
-            root = self.document_root()
-            page = next(self.get_source("file://" + quote(root), recursive_scan=False).list(), [])
-        except LabelsyncError as error:
-            return False, str(error)
-        return True, f"{root} can be listed; it begins with {page[0].key!r}." if page else f"{root} can be listed."
+    def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
+        """List, read and, for a target, write and remove a probe.
+
+        :param uri: the storage URI; by default the document root.
+        """
+
+        def opened() -> LocalFiles:
+            where = uri or "file://" + quote(self.document_root())
+            return self.get_target(where) if target else self.get_source(where, recursive_scan=False)
+
+        return tried(opened, target=target)

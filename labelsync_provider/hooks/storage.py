@@ -1,12 +1,21 @@
-"""Which hook opens a storage URI: its scheme decides."""
+"""Which hook opens a storage URI, and what all of them do alike."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from importlib import import_module
 from typing import Protocol
 from urllib.parse import urlsplit
+from uuid import uuid4
 
-from labelsync_provider.errors import invalid
+from labelsync_provider.errors import Denied, Invalid, LabelsyncError, invalid
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.storages.protocol import Storage
+
+TRIAL_SECONDS = 5.0
+"""So long a request is tried by `test_connection`: a person waits."""
+READ_BYTES = 1 << 20
+PROBE = ".labelsync-probe-"
 
 
 class StorageHook(Protocol):
@@ -17,6 +26,9 @@ class StorageHook(Protocol):
 
     def get_target(self, uri: str) -> Storage:
         """Open a storage to export to; its directory need not be there yet."""
+
+    def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
+        """List the storage, read from it and, for a target, write and remove a probe; say what is wrong."""
 
 
 def storage_hook(parameter: str, uri: str, conn_id: str | None) -> StorageHook:
@@ -34,3 +46,57 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None) -> StorageHook:
     module, _, name = row["hook-class-name"].rpartition(".")
     hook: StorageHook = getattr(import_module(module), name)(conn_id or row["default-conn-id"])
     return hook
+
+
+def check_recursive_scan(value: object) -> None:
+    """Make sure that it is True, False or None.
+
+    :raises Invalid: it is not; a text such as "False", which a template gives, would count as True.
+    """
+    if value not in (None, True, False):
+        remedy = "Use True, False or None; in a template, dag.param(...) keeps the type."
+        raise invalid("recursive_scan", value, "neither True, False nor None", remedy)
+
+
+@contextmanager
+def needing_extra(extra: str) -> Iterator[None]:
+    """Say which extra of the package to install, where an import fails for the lack of it."""
+    try:
+        yield
+    except ImportError as error:
+        raise Invalid(
+            f"This storage needs what is not installed ({error.name}). Install it, where the tasks run: "
+            f'pip install "labelsync-provider[{extra}]"'
+        ) from error
+
+
+def tried(open_storage: Callable[[], Storage], *, target: bool) -> tuple[bool, str]:
+    """Try a storage out, as `test_connection` does."""
+    try:
+        storage = open_storage()
+        page = next(storage.list(), [])
+        done = [f"{storage.uri} can be listed, and {f'begins with {page[0].key!r}' if page else 'is empty'}"]
+        small = next((info for info in page if info.size <= READ_BYTES and not info.problem), None)
+        if small and not small.key.endswith("/"):
+            storage.read(small.key)
+            done.append("can be read")
+        if target:
+            probe = f"{storage.prefix}{PROBE}{uuid4().hex}"
+            storage.write(probe, b"", create=True)
+            storage.delete([probe])
+            done.append("can be written, and deleted from")
+        done += _signs(storage)
+    except LabelsyncError as error:
+        return False, str(error)
+    return True, "; ".join(done) + "."
+
+
+def _signs(storage: Storage) -> list[str]:
+    """Tell whether URLs can be signed; that they cannot makes no storage useless."""
+    try:
+        storage.sign([f"{storage.prefix}key"], timedelta(minutes=1))
+    except Invalid:
+        return []  # a storage without signed URLs
+    except Denied as error:
+        return [str(error).rstrip(".")]
+    return ["URLs can be signed"]

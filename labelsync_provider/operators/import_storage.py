@@ -25,6 +25,9 @@ class ImportStorageSyncOperator(BaseOperator):
     :param label_studio_conn_id: the connection that says where projects live.
     :param regex_filter: a regular expression, matched from the start of the object's key.
     :param use_blob_urls: treat every object as a source file: one task per object, the object is not read.
+    :param url_mode: with `use_blob_urls`, what goes into the task: `"storage"`, the object's URI, which stays; or
+        `"signed"`, a URL that anyone can read the object with until it expires.
+    :param presign_ttl: the life of a signed URL, in minutes.
     :param recursive_scan: None is the guide's rule: a local directory is walked recursively, a bucket without
         a prefix is scanned whole, with a prefix its sub-folders are not. True and False say it outright.
     :param data_key: where a blob's URI goes in the task's data; by default the first data key of the label config.
@@ -48,6 +51,8 @@ class ImportStorageSyncOperator(BaseOperator):
         "label_studio_conn_id",
         "regex_filter",
         "use_blob_urls",
+        "url_mode",
+        "presign_ttl",
         "recursive_scan",
         "data_key",
         "on_changed",
@@ -68,6 +73,8 @@ class ImportStorageSyncOperator(BaseOperator):
         label_studio_conn_id: str = "label_studio_default",
         regex_filter: str | None = None,
         use_blob_urls: bool = False,
+        url_mode: Literal["storage", "signed"] = "storage",
+        presign_ttl: int = 15,
         recursive_scan: bool | None = None,
         data_key: str | None = None,
         on_changed: Literal["report", "update", "add"] = "report",
@@ -86,6 +93,8 @@ class ImportStorageSyncOperator(BaseOperator):
         self.label_studio_conn_id = label_studio_conn_id
         self.regex_filter = regex_filter
         self.use_blob_urls = use_blob_urls
+        self.url_mode = url_mode
+        self.presign_ttl = presign_ttl
         self.recursive_scan = recursive_scan
         self.data_key = data_key
         self.on_changed = on_changed
@@ -107,6 +116,8 @@ class ImportStorageSyncOperator(BaseOperator):
             options = ImportOptions(
                 regex_filter=self.regex_filter,
                 use_blob_urls=self.use_blob_urls,
+                url_mode=self.url_mode,
+                presign_ttl=self.presign_ttl,
                 data_key=self.data_key,
                 on_changed=self.on_changed,
                 on_missing=self.on_missing,

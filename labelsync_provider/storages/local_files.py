@@ -1,24 +1,22 @@
 """Local files: a directory below a document root, as Label Studio's local storage has it."""
 
 import errno
-import heapq
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from hashlib import blake2b
 from itertools import islice
 from pathlib import PurePosixPath
-from tempfile import TemporaryFile
-from typing import IO
 from urllib.parse import quote, unquote, urlsplit
 
-from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
-from labelsync_provider.storages.protocol import ObjectInfo
+from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
+from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.spool import sorted_on_disk
 
 PAGE = 5000
-SORTED_IN_MEMORY = 50_000
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
 
 UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
@@ -38,6 +36,8 @@ class LocalFiles:
     """
 
     place = "file://"
+    prefix = ""
+    holds_files = True
 
     def __init__(self, uri: str, document_root: str, *, recursive: bool = True, parameter: str = "storage URI") -> None:
         """Open the directory named by `uri`, `file:///dir`, at or below `document_root`.
@@ -68,7 +68,7 @@ class LocalFiles:
         """Tell whether the directory is there."""
         return os.path.isdir(self.path)
 
-    def list(self) -> Iterator[list[ObjectInfo]]:
+    def list(self) -> Iterator[Page]:
         """Yield the files in pages, in the order of their keys; see `Storage.list`."""
         objects = self._walk()
         while page := list(islice(objects, PAGE)):
@@ -94,8 +94,8 @@ class LocalFiles:
             # One read takes a file that keeps still; a growing one, or a pseudo file, is read to its end.
             return content if len(content) == size else content + file.readall()
 
-    def write(self, key: str, content: bytes) -> str:
-        """Write a file: to a temporary one beside it, synced, then renamed; see `Storage.write`."""
+    def write(self, key: str, content: bytes, *, create: bool = False) -> str:
+        """Write a file: to a temporary one beside it, synced, then put in place; see `Storage.write`."""
         path = self._path(key)
         directory, name = os.path.split(path)
         if os.path.basename(name).startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX):
@@ -110,8 +110,12 @@ class LocalFiles:
                     file.flush()
                     os.fsync(file.fileno())
                     version = _version(os.fstat(file.fileno()))
-                os.replace(temporary, path)
-            except OSError:
+                if create:
+                    self._put_where_none_is(temporary, path, content)
+                    version = _version(os.stat(path))
+                else:
+                    os.replace(temporary, path)
+            except (OSError, AlreadyThere):
                 with suppress(FileNotFoundError):
                     os.unlink(temporary)
                 raise
@@ -127,6 +131,10 @@ class LocalFiles:
             for doomed in (path, _temporary(path)):
                 with _translated(doomed), suppress(FileNotFoundError):
                     os.unlink(doomed)
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Refuse: files have no URLs of their own."""
+        raise invalid("url_mode", "signed", "local files have no signed URLs", "Use 'storage'.")
 
     def _walk(self) -> Iterator[ObjectInfo]:
         """Walk depth first. The stack holds, for each open directory, its entries still to come."""
@@ -172,26 +180,14 @@ class LocalFiles:
 
         A directory of more names than are held in memory is sorted in runs on disk.
         """
-        runs: list[IO[str]] = []
         with _translated(directory.path, listing=True):
             try:
                 scan = os.scandir(directory.path)
             except FileNotFoundError:
                 return  # gone since its parent was read, or never there
             with scan:
-                names = self._names(scan, directory)
-                run = sorted(islice(names, SORTED_IN_MEMORY))
-                while len(run) == SORTED_IN_MEMORY:
-                    runs.append(_spool(run))
-                    run = sorted(islice(names, SORTED_IN_MEMORY))
-        if not runs:
-            yield from run
-            return
-        try:
-            yield from heapq.merge(run, *map(_unspool, runs))
-        finally:
-            for spooled in runs:
-                spooled.close()
+                names = sorted_on_disk(self._names(scan, directory))
+        yield from names
 
     def _names(self, scan: Iterator[os.DirEntry[str]], directory: "_Directory") -> Iterator[str]:
         for entry in scan:
@@ -242,6 +238,32 @@ class LocalFiles:
         if not self._inside(real):
             raise Denied(f"{path} is a symbolic link that leaves the document root {self._root}.")
         return os.open(real, flags | os.O_NOFOLLOW)
+
+    def _put_where_none_is(self, temporary: str, path: str, content: bytes) -> None:
+        """Give a file its name, unless it is taken: a link fails where a renaming would overwrite."""
+        try:
+            os.link(temporary, path, follow_symlinks=False)
+        except FileExistsError:
+            if self._standing(path) != content:
+                what = "a directory" if os.path.isdir(path) else "a file of another content"
+                raise AlreadyThere(f"{path} is there already, {what}.") from None
+            os.unlink(temporary)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                raise
+            # A file system without links, such as FAT: a look before is the best there is.
+            if os.path.lexists(path):
+                raise AlreadyThere(f"{path} is there already.") from None
+            os.replace(temporary, path)
+        else:
+            os.unlink(temporary)
+
+    def _standing(self, path: str) -> bytes | None:
+        try:
+            with open(self._open_confined(path), "rb") as file:
+                return file.read()
+        except (OSError, LabelsyncError):
+            return None
 
     def _make_directory(self, directory: str) -> None:
         above = directory
@@ -297,22 +319,6 @@ def _temporary(path: str) -> str:
 def _relative(directory: str, root: str) -> str | None:
     inside = directory == root or directory.startswith(root.rstrip("/") + "/")
     return os.path.relpath(directory, root) if inside else None
-
-
-def _spool(names: Sequence[str]) -> IO[str]:
-    # No name holds a "/" but at its end, and none holds a NUL: "\0" ends a line safely where "\n" would not.
-    file = TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed by who reads it
-    file.write("\0".join(names))
-    file.seek(0)
-    return file
-
-
-def _unspool(file: IO[str]) -> Iterator[str]:
-    rest = ""
-    while block := file.read(1 << 16):
-        *names, rest = (rest + block).split("\0")
-        yield from names
-    yield rest
 
 
 def _version(status: os.stat_result) -> str:

@@ -1,6 +1,7 @@
 """What the engine asks of a storage, and nothing more."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 
@@ -14,6 +15,9 @@ class ObjectInfo(NamedTuple):
     """Changes whenever the content does: an ETag, a generation, a hash, or size and mtime."""
     problem: str | None = None
     """Why the object can be listed and yet not be read, if so."""
+
+
+Page = list[ObjectInfo]
 
 
 class Storage(Protocol):
@@ -31,13 +35,21 @@ class Storage(Protocol):
     base: str
     """`base + key` is the object's path in the place, whatever storage it is reached through."""
 
-    def list(self) -> Iterator[list[ObjectInfo]]:
+    prefix: str
+    """Every key begins with it: in a bucket, keys are full keys; those of files are relative, and it is empty."""
+
+    holds_files: bool
+    """Whether objects are files: their names tell what is in them, Label Studio shows them under their URI, and
+    folders keep sources and targets apart. The values of a database are not."""
+
+    def list(self) -> Iterator[Page]:
         """Yield the objects in pages of bounded length, in the order of their keys (by code point).
 
+        A service that has another order shows it: what is late costs the comparison more, and is not wrong.
         A place without the prefix or directory of this storage lists nothing.
 
-        :raises NotFound: there is no such place.
-        :raises Denied: credentials or permissions do not allow to list, or a part of it.
+        :raises Unusable: there is no such bucket, or it does not take the credentials.
+        :raises Denied: permissions do not allow to list, or a part of it.
         :raises Unavailable: the listing broke off; nothing may be concluded from what came before.
         """
 
@@ -53,12 +65,15 @@ class Storage(Protocol):
         :raises NotFound: there is no such object (any more).
         :raises Denied: it may not be read.
         :raises Invalid: it is not something that can be read.
+        :raises Unusable: the storage as a whole cannot be used any more.
         :raises Unavailable: it did not come, or not all of it.
         """
 
-    def write(self, key: str, content: bytes) -> str:
+    def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object, whole or not at all, and return its version once the storage has confirmed it.
 
+        :param create: only where no object is; one of the same content is as good as written.
+        :raises AlreadyThere: another object is there, and `create` was asked.
         :raises Invalid: the key leads out of the storage, or cannot be a key.
         :raises Denied: it may not be written.
         :raises Unavailable: it is not certain whether it was written.
@@ -69,4 +84,11 @@ class Storage(Protocol):
 
         :raises Denied: they may not be deleted.
         :raises Unavailable: it is not certain which were deleted.
+        """
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Return a URL for each key that reads the object without credentials until its life is over.
+
+        :raises Invalid: the service has no such URLs, or none of so long a life.
+        :raises Denied: the credentials may not, or cannot, sign.
         """

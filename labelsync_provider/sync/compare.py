@@ -1,10 +1,14 @@
 """Comparing a listing with the ledger: two walks in the same order, side by side, one page at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from labelsync_provider.storages.protocol import ObjectInfo
+from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.spool import Spool
+
+MISSING_PAGE = 5000
 
 
 class Known(Protocol):
@@ -33,29 +37,43 @@ class Differences(Generic[K]):
 
 
 def compare(
-    listing: Iterator[list[ObjectInfo]],
+    listing: Iterator[Page],
     base: str,
     known_between: Callable[[str, str | None], Iterator[list[K]]],
+    known_at: Callable[[Sequence[str]], Iterator[list[K]]],
 ) -> Iterator[Differences[K]]:
-    """Yield the differences between a listing and what is known, for each page.
+    """Yield the differences between a listing and what is known, page by page, and last what is missing.
 
-    :param listing: pages of objects in the order of their keys.
+    A service may list an object behind others that come after it (a hierarchical Azure account, SeaweedFS: a
+    folder comes before its siblings). It is looked up by itself, and nothing is missing before the end.
+
+    :param listing: pages of objects, in the order of their keys but for such.
     :param base: in front of a key, it makes the path.
     :param known_between: given two paths, yields what is known above the first and up to the second (None:
         to the end of the storage), in pages of bounded length and in order.
+    :param known_at: given paths, yields what is known of them.
     """
     seen = ""
+    late: set[str] = set()
+    unseen: Spool[K] | None = None
     for page in listing:
-        if not page:
+        listed = {base + info.key: info for info in page if base + info.key not in late}
+        if not listed:
             continue
-        listed = {base + info.key: info for info in page}
-        last = base + page[-1].key
         found: dict[str, K] = {}
-        for known_page in known_between(seen, last):
-            here = {known.path: known for known in known_page if known.path in listed}
-            if len(here) < len(known_page):
-                yield Differences([], [], [known for known in known_page if known.path not in listed])
-            found |= here
+        if min(listed) <= seen:
+            behind = [path for path in listed if path <= seen]
+            late.update(behind)
+            for known_page in known_at(behind):
+                found |= {known.path: known for known in known_page}
+        if (last := max(listed)) > seen:
+            for known_page in known_between(seen, last):
+                here = {known.path: known for known in known_page if known.path in listed}
+                if len(here) < len(known_page):
+                    unseen = unseen or Spool(type(known_page[0]))
+                    unseen.extend([known for known in known_page if known.path not in listed])
+                found |= here
+            seen = last
         unchanged, fresh = [], []
         for path, info in listed.items():
             known = found.get(path)
@@ -64,6 +82,10 @@ def compare(
             else:
                 fresh.append((path, info, known))
         yield Differences(unchanged, fresh, [])
-        seen = last
+    if unseen:
+        missing = (known for known in unseen if known.path not in late)
+        while some := list(islice(missing, MISSING_PAGE)):
+            yield Differences([], [], some)
+        unseen.close()
     for known_page in known_between(seen, None):
         yield Differences([], [], known_page)

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import (
+    AlreadyThere,
     Denied,
     EmptyListing,
     Invalid,
@@ -92,13 +93,17 @@ def export_annotations(
     :raises EmptyListing: the project has no annotations, and `can_delete_objects` would empty the target.
     :raises LeaseHeld: another run exports this project to this place.
     """
-    key = key_renderer(options.key_template, options.layout)
+    rendered = key_renderer(options.key_template, options.layout)
+
+    def key(**ids: int) -> str:
+        return target.prefix + rendered(**ids)
+
     if options.dry_run:
-        ledger = Ledger(engine, project.uri, target.place, target.base, confirm=None)
+        ledger = Ledger(engine, project.uri, target.place, target.base + target.prefix, confirm=None)
         return _Export(project, target, ledger, options, key).run()
     name = f"export of {project.uri} to {target.place}"
     with Lease(engine, name, holder, options.lease_seconds) as lease:
-        ledger = Ledger(engine, project.uri, target.place, target.base, confirm=lease.confirm)
+        ledger = Ledger(engine, project.uri, target.place, target.base + target.prefix, confirm=lease.confirm)
         return _Export(project, target, ledger, options, key).run()
 
 
@@ -134,7 +139,7 @@ class _Export:
 
     def _refuse_overlap(self) -> None:
         for source in self._ledger.storages("source"):
-            if source.overlaps(self._target.origin, self._target.base):
+            if source.overlaps(self._target):
                 raise StoragesOverlap(
                     f"target={self._target.uri!r}: tasks of project {self._project.title!r} are imported from "
                     f"{source.base or '/'!r} there, where annotations would come back as tasks. Choose another place."
@@ -144,7 +149,8 @@ class _Export:
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Bring the ledger in step with what stands in the target, or stop at what is not the exporter's."""
-        for differences in compare(self._target.list(), self._target.base, self._ledger.exports_between):
+        target, ledger = self._target, self._ledger
+        for differences in compare(target.list(), target.base, ledger.exports_between, ledger.exports_at):
             lost = [known.path for known in differences.missing if known.version]
             if lost:
                 log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
@@ -266,7 +272,9 @@ class _Export:
             ]
         )
         written = []
-        outcomes = pool.map(self._write, [file for file, _, _ in changed])
+        # What the ledger does not know to stand there is created, not overwritten: somebody else may have come since.
+        fresh = [not (path in known and known[path].version) for _, path, _ in changed]
+        outcomes = pool.map(self._write, [file for file, _, _ in changed], fresh)
         for (file, path, digest), outcome in zip(changed, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 report.failed_as(outcome)
@@ -282,10 +290,10 @@ class _Export:
                 f"before. {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
             )
 
-    def _write(self, file: AnnotationFile) -> str | Failure:
+    def _write(self, file: AnnotationFile, create: bool) -> str | Failure:
         try:
-            return self._target.write(file.key, file.content)
-        except (Invalid, NotFound, Denied, Unavailable) as error:
+            return self._target.write(file.key, file.content, create=create)
+        except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
             return Failure(file.key, None, str(error))
 
     def _drop(self, gone: list[KnownExport]) -> None:

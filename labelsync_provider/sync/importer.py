@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Literal, TypeGuard
 
@@ -68,6 +69,13 @@ ENTRIES_AT_ONCE = 5000
 
 MISSING_SHARE = 0.1
 
+CHOICES = {
+    "url_mode": ("storage", "signed"),
+    "on_changed": ("report", "update", "add"),
+    "on_missing": ("report", "delete"),
+}
+LEAST = {"presign_ttl": 1, "batch_size": 1, "max_workers": 1, "max_delete": 0, "max_quarantined": 0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
@@ -75,6 +83,8 @@ class ImportOptions:
 
     regex_filter: str | None = None
     use_blob_urls: bool = False
+    url_mode: Literal["storage", "signed"] = "storage"
+    presign_ttl: int = 15
     data_key: str | None = None
     on_changed: Literal["report", "update", "add"] = "report"
     on_missing: Literal["report", "delete"] = "report"
@@ -91,10 +101,13 @@ class ImportOptions:
         :raises Invalid: one of them cannot be.
         """
         check_flags(self, "use_blob_urls", "dry_run")
-        for name, allowed in {"on_changed": ("report", "update", "add"), "on_missing": ("report", "delete")}.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise invalid(name, getattr(self, name), "unknown", f"Use one of {', '.join(map(repr, allowed))}.")
-        for name, least in {"batch_size": 1, "max_workers": 1, "max_delete": 0, "max_quarantined": 0}.items():
+        if self.url_mode == "signed" and not self.use_blob_urls:
+            remedy = "Set use_blob_urls=True, or leave url_mode out: what stands in task files is imported as it is."
+            raise invalid("url_mode", self.url_mode, "only the URIs of blobs are signed", remedy)
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise invalid(name, value, "not a number that makes sense", f"Use a whole number from {least}.")
@@ -112,6 +125,8 @@ class _Object(Struct, gc=False):
     path: str
     info: ObjectInfo
     uri: str
+    url: str
+    """What goes into the data of a blob's task: the URI, or a signed URL."""
     known: bool
     """Whether the ledger has an entry for it, in another version."""
     has_tasks: bool
@@ -160,14 +175,13 @@ def import_storage(
     :raises LeaseHeld: another run imports into this project.
     """
     data_key = _data_key(project, options)
+    span = source.base + source.prefix
     if options.dry_run:
-        ledger = Ledger(engine, project.uri, source.place, source.base, confirm=None, blob=options.use_blob_urls)
+        ledger = Ledger(engine, project.uri, source.place, span, confirm=None, blob=options.use_blob_urls)
         return _Import(source, project, ledger, options, data_key).run()
     with Lease(engine, f"import into {project.uri}", holder, options.lease_seconds) as lease:
         project.fence(lease.token)
-        ledger = Ledger(
-            engine, project.uri, source.place, source.base, confirm=lease.confirm, blob=options.use_blob_urls
-        )
+        ledger = Ledger(engine, project.uri, source.place, span, confirm=lease.confirm, blob=options.use_blob_urls)
         return _Import(source, project, ledger, options, data_key).run()
 
 
@@ -196,6 +210,8 @@ class _Import:
         self._announced: int | None = None
         """The number of the batch announced last, until its outcome is entered."""
         self._last_task = 0
+        self._denied: Denied | None = None
+        self._some_read = False
         self._arrived: set[Reference] = set()
         """What a dry run finds to have arrived and may not enter."""
         self._deletable = 0
@@ -207,6 +223,7 @@ class _Import:
     def run(self) -> ImportReport:
         started = time.monotonic()
         report, options = self._report, self._options
+        self._warn()
         self._refuse_overlap()
         self._refuse_namesakes()
         self._settle()
@@ -222,28 +239,42 @@ class _Import:
         self._enter()
         self._judge_listing()
         report.seconds = time.monotonic() - started
+        if self._denied and not self._some_read:
+            raise Denied(f"{self._denied} None of what was to be read could be. Report: {report}")
         self._judge_quarantine()
         self._delete_missing()
         report.seconds = time.monotonic() - started
         log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", self._source.uri, report)
         return report
 
+    def _warn(self) -> None:
+        options = self._options
+        if options.url_mode == "signed":
+            log.warning(
+                "The URLs in the tasks expire %d minutes after they were listed. URIs (url_mode='storage') do not.",
+                options.presign_ttl,
+            )
+        elif options.use_blob_urls and not self._source.holds_files:
+            log.warning("%s: Label Studio cannot show values under their URIs.", self._source.uri)
+
     def _refuse_overlap(self) -> None:
+        source = self._source
         for target in self._ledger.storages("target"):
-            if target.overlaps(self._source.origin, self._source.base):
+            if target.overlaps(source):
                 raise StoragesOverlap(
-                    f"source={self._source.uri!r}: annotations of project {self._project.title!r} are exported to "
+                    f"source={source.uri!r}: annotations of project {self._project.title!r} are exported to "
                     f"{target.base or '/'!r} there, which would come back as tasks. Import from, or export to, another "
-                    "directory."
+                    f"{'directory' if source.holds_files else 'database'}."
                 )
 
     def _refuse_namesakes(self) -> None:
         """Refuse a source whose objects have the names of others; one that has only moved is the same."""
         source = self._source
-        if not any(used.is_namesake(source.origin, source.base) for used in self._ledger.storages("source")):
+        span = source.base + source.prefix
+        if not any(used.is_namesake(source.origin, span) for used in self._ledger.storages("source")):
             return
         known = False
-        for found in compare(source.list(), source.base, self._ledger.objects_between):
+        for found in compare(source.list(), source.base, self._ledger.objects_between, self._ledger.objects_at):
             if found.unchanged:
                 return
             known |= bool(found.missing) or any(before for _, _, before in found.fresh)
@@ -282,13 +313,21 @@ class _Import:
     def _fresh(self) -> Iterator[_Object]:
         """Yield the objects that are new or have changed."""
         object_uri = self._source.object_uri
-        for differences in compare(self._matching(), self._source.base, self._ledger.objects_between):
+        ledger = self._ledger
+        for differences in compare(self._matching(), self._source.base, ledger.objects_between, ledger.objects_at):
             self._count_unchanged(differences.unchanged)
             self._note_missing(differences.missing)
-            with_tasks = self._ledger.paths_with_tasks([path for path, _, _ in differences.fresh])
-            for path, info, known in differences.fresh:
-                yield _Object(path, info, object_uri(info.key), known is not None, path in with_tasks)
+            with_tasks = ledger.paths_with_tasks([path for path, _, _ in differences.fresh])
+            uris = [object_uri(info.key) for _, info, _ in differences.fresh]
+            urls = self._urls([info.key for _, info, _ in differences.fresh], uris)
+            for (path, info, known), uri, url in zip(differences.fresh, uris, urls, strict=True):
+                yield _Object(path, info, uri, url, known is not None, path in with_tasks)
             self._progress(self._report.listed, self._report)
+
+    def _urls(self, keys: Sequence[str], uris: Sequence[str]) -> Sequence[str]:
+        if self._options.url_mode == "storage" or not keys:
+            return uris
+        return self._source.sign(keys, timedelta(minutes=self._options.presign_ttl))
 
     def _matching(self) -> Iterator[list[ObjectInfo]]:
         report = self._report
@@ -348,18 +387,25 @@ class _Import:
             if isinstance(content, NotFound):
                 self._report.gone += 1
             elif isinstance(content, Invalid | Denied):
+                if isinstance(content, Denied):
+                    # Permission comes without a new version of the object: the next run tries again.
+                    item.settled = False
+                    self._denied = self._denied or content
                 self._quarantine_object(item, str(content))
             else:
+                self._some_read = True
                 self._report.bytes_read += item.info.size
                 yield item, content
 
     def _blob(self, item: _Object) -> Row:
-        return Row(BLOB_ROW, Task({self._data_key: item.uri}), digest=item.info.version, size=len(item.uri))
+        return Row(BLOB_ROW, Task({self._data_key: item.url}), digest=item.info.version, size=len(item.url))
 
     def _worth_reading(self, fresh: Iterable[_Object]) -> Iterator[_Object]:
         for item in fresh:
             info = item.info
-            problem = info.problem or task_files.name_problem(info.key) or task_files.size_problem(info.size)
+            problem = info.problem or task_files.size_problem(info.size)
+            if not problem and self._source.holds_files:
+                problem = task_files.name_problem(info.key)
             if problem:
                 self._quarantine_object(item, problem)
             else:

@@ -38,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from labelsync_provider.database import chunks, create_tables, open_scratch, upsert_rows, writing
+from labelsync_provider.storages.protocol import Storage
 
 PAGE = 10_000
 IN_A_STATEMENT = 500
@@ -176,9 +177,11 @@ class UsedStorage(NamedTuple):
     origin: str
     base: str
 
-    def overlaps(self, origin: str, base: str) -> bool:
-        """Tell whether it shares objects with another one in the same place."""
-        return _nested(f"{self.origin}/{self.base}", f"{origin}/{base}")
+    def overlaps(self, other: Storage) -> bool:
+        """Tell whether it shares objects with another one in the same place; a database is shared as a whole."""
+        if not other.holds_files:
+            return self.origin == other.origin
+        return _nested(f"{self.origin}/{self.base}", f"{other.origin}/{other.base}{other.prefix}")
 
     def is_namesake(self, origin: str, base: str) -> bool:
         """Tell whether it is elsewhere than another one and has paths in common with it."""
@@ -242,7 +245,7 @@ class Ledger:
 
         :param project: the project's `uri`.
         :param place: the storage's `place`.
-        :param base: the storage's `base`; what is known elsewhere in the place is not looked at.
+        :param base: what the paths in the storage begin with; what is known elsewhere in the place is not looked at.
         :param confirm: called in every transaction that writes, and raises to undo it; without it, the ledger
             is only read.
         :param blob: whether objects are blobs; the same object as a task file is another thing.
@@ -280,6 +283,14 @@ class Ledger:
         known = known.where(OBJECT.c.scope == self._scope, OBJECT.c.blob == self._blob)
         for page in self._between(known, OBJECT, after, last):
             yield [KnownObject._make(row) for row in page]
+
+    def objects_at(self, paths: Sequence[str]) -> Iterator[list[KnownObject]]:
+        """Yield what is known of some objects."""
+        known = select(OBJECT.c.path, OBJECT.c.version, OBJECT.c.rows, OBJECT.c.quarantined)
+        with self._engine.connect() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                found = connection.execute(known.where(*self._these(OBJECT, some)))
+                yield [KnownObject._make(row) for row in found]
 
     def paths_with_tasks(self, paths: Sequence[str]) -> set[str]:
         """Return those of the objects of which some row has been imported, maybe by a run that was killed."""
@@ -376,6 +387,14 @@ class Ledger:
         known = select(*(EXPORT.c[name] for name in KnownExport._fields))
         for page in self._between(known.where(EXPORT.c.scope == self._scope), EXPORT, after, last):
             yield [KnownExport._make(row) for row in page]
+
+    def exports_at(self, paths: Sequence[str]) -> Iterator[list[KnownExport]]:
+        """Yield what is known of some objects in the target."""
+        known = select(*(EXPORT.c[name] for name in KnownExport._fields)).where(EXPORT.c.scope == self._scope)
+        with self._engine.connect() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                found = connection.execute(known.where(EXPORT.c.path.in_(some)))
+                yield [KnownExport._make(row) for row in found]
 
     def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target for the tasks above one id and up to another."""

@@ -16,7 +16,7 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.key}{'' if self.row is None else f', row {self.row}'}: {self.reason}"
+        return f"{self.key}{'' if self.row is None else f', row {self.row}'}: {self.reason.rstrip('.')}"
 
 
 @dataclass

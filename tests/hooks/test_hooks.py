@@ -57,18 +57,21 @@ class TestLocalFiles:
             getattr(LocalFilesStorageHook(), open_storage)(f"file://{tmp_path}")
 
     def test_test_of_the_connection_lists_the_document_root(self, connections) -> None:
-        assert LocalFilesStorageHook().test_connection() == (True, f"{connections.root} can be listed.")
+        assert LocalFilesStorageHook().test_connection() == (
+            True,
+            f"file://{connections.root} can be listed, and is empty.",
+        )
         (connections.root / "a.json").write_text("1")
         assert LocalFilesStorageHook().test_connection() == (
             True,
-            f"{connections.root} can be listed; it begins with 'a.json'.",
+            f"file://{connections.root} can be listed, and begins with 'a.json'; can be read.",
         )
 
     def test_test_of_the_connection_of_a_path_with_odd_characters(self, connect, tmp_path: Path) -> None:
         root = tmp_path / "50% #1?"
         root.mkdir()
         connect("fs_default", conn_type="fs", extra={"path": str(root)})
-        assert LocalFilesStorageHook().test_connection() == (True, f"{root} can be listed.")
+        assert LocalFilesStorageHook().test_connection() == (True, f"file://{root} can be listed, and is empty.")
 
     @pytest.mark.parametrize(
         ("extra", "message"),

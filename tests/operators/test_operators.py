@@ -29,6 +29,8 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "label_studio_conn_id": "label_studio_default",
         "regex_filter": None,
         "use_blob_urls": False,
+        "url_mode": "storage",
+        "presign_ttl": 15,
         "recursive_scan": None,
         "data_key": None,
         "on_changed": "report",

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.storages import local_files
+from labelsync_provider.storages import spool
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -225,7 +225,7 @@ class TestOddThings:
         for name in names:
             source.put(name, "1")
         source.put("a0/b", "1")
-        monkeypatch.setattr(local_files, "SORTED_IN_MEMORY", in_memory)
+        monkeypatch.setattr(spool, "SORTED_IN_MEMORY", in_memory)
         keys = list(problems(source.storage()))
         assert keys == sorted([*names, "a0/b"])
 

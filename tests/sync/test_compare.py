@@ -1,6 +1,6 @@
 """A listing beside what was known: each object is unchanged, fresh or missing, once, wherever pages end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import pytest
@@ -15,21 +15,31 @@ def pages(items: list, size: int) -> Iterator[list]:
         yield items[start : start + size]
 
 
-def outcome(listed: dict[str, str], known: dict[str, str], page: int, base: str = "in/") -> dict[str, list]:
+def outcome(
+    listed: dict[str, str], known: dict[str, str], page: int, base: str = "in/", *, folders_first: bool = False
+) -> dict[str, list]:
     """Compare keys with versions; `page` is the length of both sides' pages."""
     ledger = [KnownObject(base + key, version, 1, 0) for key, version in sorted(known.items())]
 
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield from pages([k for k in ledger if k.path > after and (last is None or k.path <= last)], page)
 
-    listing = pages([ObjectInfo(key, 1, version) for key, version in sorted(listed.items())], page)
+    def known_at(paths: Sequence[str]) -> Iterator[list[KnownObject]]:
+        yield from pages([k for k in ledger if k.path in paths], page)
+
+    order = sorted(listed, key=(lambda key: key.replace("/", "\0")) if folders_first else None)
+    listing = pages([ObjectInfo(key, 1, listed[key]) for key in order], page)
     found: dict[str, list] = {"unchanged": [], "new": [], "changed": [], "missing": []}
-    for differences in compare(listing, base, known_between):
+    for differences in compare(listing, base, known_between, known_at):
         found["unchanged"] += [k.path for k in differences.unchanged]
         found["new"] += [path for path, _, k in differences.fresh if k is None]
         found["changed"] += [path for path, _, k in differences.fresh if k is not None]
         found["missing"] += [k.path for k in differences.missing]
     return found
+
+
+def nothing_known(paths: Sequence[str]) -> Iterator[list[KnownObject]]:
+    yield from ()
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 100])
@@ -71,6 +81,28 @@ def test_every_object_is_told_once_in_every_combination_of_four() -> None:
             assert told == ([expected] if expected else []), (combination, key)
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+def test_service_that_lists_folders_first_makes_no_difference(page: int) -> None:
+    keys = ["a", "a-", "a-/x", "a/", "a/b", "a/b-", "a/b/c", "a0", "b!", "b/x"]
+    assert sorted(keys) != sorted(keys, key=lambda key: key.replace("/", "\0"))
+    states = [("1", None), (None, "1"), ("1", "1"), ("2", "1")]
+    for turn in range(len(states)):
+        keyed = {key: states[(n + turn) % len(states)] for n, key in enumerate(keys)}
+        listed = {key: version for key, (version, _) in keyed.items() if version}
+        known = {key: version for key, (_, version) in keyed.items() if version}
+        in_order, folders_first = (
+            {name: sorted(paths) for name, paths in outcome(listed, known, page, folders_first=first).items()}
+            for first in (False, True)
+        )
+        assert folders_first == in_order
+
+
+def test_object_listed_twice_is_told_once() -> None:
+    listing = iter([[ObjectInfo("b", 1, "1")], [ObjectInfo("a", 1, "1")], [ObjectInfo("a", 1, "1")]])
+    differences = list(compare(listing, "", lambda after, last: iter(()), nothing_known))
+    assert [path for d in differences for path, _, _ in d.fresh] == ["b", "a"]
+
+
 def test_empty_pages_of_a_listing_are_passed_over() -> None:
     listing = iter([[], [ObjectInfo("b", 1, "1")], []])
     ledger = [KnownObject("a", "1", 1, 0), KnownObject("c", "1", 1, 0)]
@@ -78,7 +110,7 @@ def test_empty_pages_of_a_listing_are_passed_over() -> None:
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
 
-    differences = list(compare(listing, "", known_between))
+    differences = list(compare(listing, "", known_between, nothing_known))
     assert [k.path for d in differences for k in d.missing] == ["a", "c"]
     assert [path for d in differences for path, _, _ in d.fresh] == ["b"]
 
@@ -93,7 +125,7 @@ def test_listing_that_breaks_off_makes_nothing_missing_behind_it() -> None:
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
 
-    comparison = compare(broken(), "", known_between)
+    comparison = compare(broken(), "", known_between, nothing_known)
     assert next(comparison).missing == []
     with pytest.raises(ConnectionError):
         next(comparison)

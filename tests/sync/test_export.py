@@ -543,9 +543,9 @@ class TestFailedUploads:
         class Unprivileged(LocalFiles):
             """Writes as a user for whom permission bits bind; root is above them."""
 
-            def write(self, key: str, content: bytes) -> str:
+            def write(self, key: str, content: bytes, *, create: bool = False) -> str:
                 with unprivileged():
-                    return super().write(key, content)
+                    return super().write(key, content, create=create)
 
         open_folder.path.chmod(0o555)
         storage = Unprivileged(open_folder.uri, str(open_folder.root))

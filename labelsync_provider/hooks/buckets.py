@@ -1,0 +1,92 @@
+"""What the hooks of Amazon S3, Google Cloud Storage and Azure Blob share."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from labelsync_provider.errors import invalid
+from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, tried
+from labelsync_provider.storages.retrying import RETRY_SECONDS
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
+    from labelsync_provider.storages.buckets import BucketStorage, Service
+
+TALKATIVE = ("botocore", "boto3", "urllib3", "azure", "google.auth", "google.cloud")
+"""At level DEBUG these log requests with their headers and URLs: session tokens, SAS tokens, signatures."""
+
+
+class BucketStorageHook(BaseHook):
+    """Opens what keys begin with in a bucket. A hook of its own for each service says how to open the bucket."""
+
+    hook_name: str
+
+    def open_bucket(self, bucket: str) -> "Service":
+        """Open a bucket as the connection says.
+
+        :raises NotFound: there is no such connection.
+        :raises Invalid: the connection cannot be used, or the package's extra is not installed.
+        :raises Unusable: there are no credentials.
+        """
+        raise NotImplementedError
+
+    def get_source(self, uri: str, recursive_scan: bool | None = None) -> "BucketStorage":
+        """Open a storage to import from.
+
+        :param uri: such as `s3://bucket/prefix`. Keys begin with the prefix as it is written: `photos/` is a
+            folder, `2024-05` what begins so.
+        :param recursive_scan: None is the guide's rule: sub-folders are scanned only without a prefix.
+        """
+        return self._open("source", uri, recursive_scan)
+
+    def get_target(self, uri: str) -> "BucketStorage":
+        """Open a storage to export to: the folder of that name, be there something in it or not."""
+        return self._open("target", uri.rstrip("/") + "/", True)
+
+    def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
+        """List, read and, for a target, write and remove a probe.
+
+        :param uri: the storage URI; a connection alone names no bucket.
+        """
+        if not uri:
+            return False, f"Give the storage URI to try: a {self.hook_name} connection alone names no bucket."
+        parameter, where = ("target", uri.rstrip("/") + "/") if target else ("source", uri)
+        return tried(lambda: self._open(parameter, where, True, TRIAL_SECONDS), target=target)
+
+    def _open(
+        self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
+    ) -> "BucketStorage":
+        check_recursive_scan(recursive_scan)
+        scheme, _, rest = uri.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if not bucket:
+            raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
+        for name in TALKATIVE:
+            logger = logging.getLogger(name)
+            logger.setLevel(max(logger.level, logging.INFO))
+        service = self.open_bucket(bucket)
+        from labelsync_provider.storages.buckets import BucketStorage
+
+        return BucketStorage(service, prefix, recursive=recursive_scan, retry_seconds=retry_seconds)
+
+
+def client_options(verify: Any, proxies: dict[str, str] | None) -> "ClientConfig":
+    """Return what obstore is to know of certificates and proxies.
+
+    :param verify: as the SDKs take it: False, or the path of a CA file; by default that of the environment.
+    :param proxies: URL by scheme; by default those of the environment, which obstore reads itself.
+    """
+    options: ClientConfig = {}
+    by_default = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    named = verify if isinstance(verify, str) else by_default
+    if verify is False:
+        options["allow_invalid_certificates"] = True
+    elif named:
+        options["root_certificate"] = Path(named).read_bytes()
+    if proxy := (proxies or {}).get("https") or (proxies or {}).get("http"):
+        options["proxy_url"] = proxy
+    return options

@@ -1,0 +1,87 @@
+"""Redis through an Airflow `redis` connection."""
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from labelsync_provider.errors import invalid
+from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, needing_extra, tried
+from labelsync_provider.storages.retrying import RETRY_SECONDS
+
+if TYPE_CHECKING:
+    from labelsync_provider.storages.redis import RedisStorage
+
+URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
+TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 60}
+"""In seconds, where the connection says none."""
+
+
+class RedisStorageHook(BaseHook):
+    """Opens `redis://<database number>/<path>`.
+
+    Whatever `RedisHook` makes of the connection holds, password, user, TLS and cluster, but for the database,
+    which the URI names.
+
+    :param redis_conn_id: the connection.
+    """
+
+    conn_name_attr = "redis_conn_id"
+    default_conn_name = "redis_default"
+    conn_type = "redis"
+    hook_name = "Redis"
+
+    def __init__(self, redis_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.redis_conn_id = redis_conn_id
+
+    def get_source(self, uri: str, recursive_scan: bool | None = None) -> "RedisStorage":
+        """Open the values to import, whose keys begin with the path as it is written.
+
+        :param recursive_scan: False leaves out keys with a `/` behind the path.
+        """
+        return self._open("source", uri, recursive_scan)
+
+    def get_target(self, uri: str) -> "RedisStorage":
+        """Open a path to export to: keys are the path, as it is written, and the name of the object."""
+        return self._open("target", uri, None)
+
+    def test_connection(self, uri: str = "redis://0/", *, target: bool = False) -> tuple[bool, str]:
+        """List, read and, for a target, write and remove a probe."""
+        parameter = "target" if target else "source"
+        return tried(lambda: self._open(parameter, uri, None, TRIAL_SECONDS), target=target)
+
+    def _open(
+        self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
+    ) -> "RedisStorage":
+        check_recursive_scan(recursive_scan)
+        number, _, path = uri.partition("://")[2].partition("/")
+        if not (number.isascii() and number.isdecimal()):
+            raise invalid(parameter, uri, f"{number!r} is no database number", URIS)
+        with needing_extra("redis"):
+            from labelsync_provider.storages.redis import RedisStorage
+        db = int(number)
+        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.")
+        if conn.extra_dejson.get("cluster") and db != 0:
+            raise invalid(parameter, uri, "a cluster has only database 0", "Use redis://0/<path>.")
+        return RedisStorage(
+            lambda: self._connect(db),
+            db,
+            path,
+            server=f"{conn.host or 'localhost'}:{conn.port or 6379}",
+            login=f"connection {self.redis_conn_id!r}",
+            recursive=recursive_scan,
+            retry_seconds=retry_seconds,
+        )
+
+    def _connect(self, db: int) -> Any:
+        """Return the hook's client, for the database that is asked for: the hook knows only the connection's own."""
+        with needing_extra("redis"):
+            from airflow.providers.redis.hooks.redis import RedisHook
+            from redis import ConnectionPool, Redis, RedisCluster
+        client = RedisHook(self.redis_conn_id).get_conn()
+        if isinstance(client, RedisCluster):
+            return client
+        given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
+        pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, "db": db})
+        return Redis(connection_pool=pool)

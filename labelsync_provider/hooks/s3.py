@@ -1,0 +1,73 @@
+"""Amazon S3, and what speaks its language, through an Airflow `aws` connection."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk.log import mask_secret
+
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options
+from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.storage import needing_extra
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+    from labelsync_provider.storages.buckets import Service
+
+ASKED_AGAIN = timedelta(minutes=10)
+"""obstore asks five minutes before this; botocore renews what ends within ten."""
+
+
+class S3StorageHook(BucketStorageHook):
+    """Opens `s3://bucket/prefix`.
+
+    Whatever `S3Hook` makes of the connection holds: keys, session token, profile, assumed role, the machine's
+    own role, region, endpoint, proxies, CA file. A connection that says nothing means the AWS configuration
+    files and environment variables.
+
+    :param aws_conn_id: the connection.
+    """
+
+    conn_name_attr = "aws_conn_id"
+    default_conn_name = "aws_default"
+    conn_type = "aws"
+    hook_name = "Amazon Web Services"
+
+    def __init__(self, aws_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.aws_conn_id = aws_conn_id
+
+    def open_bucket(self, bucket: str) -> "Service":
+        """Open a bucket; see `BucketStorageHook.open_bucket`."""
+        with needing_extra("amazon"):
+            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+            from botocore import UNSIGNED
+            from botocore.config import Config
+
+            from labelsync_provider.storages.s3 import S3Bucket
+        get_connection(self.aws_conn_id, "Create one of type 'Amazon Web Services'; it may be empty.")
+        hook = S3Hook(self.aws_conn_id)
+        ours = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
+        if hook.config.signature_version is not UNSIGNED:
+            ours = ours.merge(Config(signature_version="s3v4"))
+        client = hook.get_client_type(config=hook.config.merge(ours))
+        credentials = hook.get_session().get_credentials()
+
+        def ask() -> "S3Credential":
+            now = credentials.get_frozen_credentials()
+            for secret in filter(None, (now.secret_key, now.token)):
+                mask_secret(secret)
+            return {
+                "access_key_id": now.access_key,
+                "secret_access_key": now.secret_key,
+                "token": now.token,
+                "expires_at": datetime.now(UTC) + ASKED_AGAIN,
+            }
+
+        return S3Bucket(
+            bucket,
+            client,
+            ask,
+            login=f"connection {self.aws_conn_id!r}",
+            client_options=client_options(hook.verify, hook.config.proxies),
+        )

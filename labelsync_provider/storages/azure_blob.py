@@ -1,0 +1,154 @@
+"""Microsoft Azure Blob Storage."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import obstore
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.storage.blob import BlobPrefix, BlobSasPermissions, generate_blob_sas
+from obstore.store import AzureStore
+
+from labelsync_provider.errors import Denied
+from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
+from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.s3_pages import version_of
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+    from obstore.store import AzureCredential, ClientConfig
+
+PAGE = 5000
+SCOPE = "https://storage.azure.com/.default"
+DELEGATED_LIFE = timedelta(days=7)
+"""Of what a user delegation key signs: https://learn.microsoft.com/rest/api/storageservices/get-user-delegation-key"""
+
+NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 60}
+
+
+class AzureContainer:
+    """A container; see `Service`. The client says how to log in, and lists."""
+
+    errors = (AzureError, ValueError)
+
+    def __init__(
+        self,
+        container: str,
+        client: "BlobServiceClient",
+        *,
+        login: str,
+        client_options: "ClientConfig | None" = None,
+    ) -> None:
+        """Open a container.
+
+        :param login: the Airflow connection, in words.
+        :param client_options: what obstore is to know of proxies and certificates.
+        """
+        self.place, self.login = f"azure-blob://{container}", login
+        scheme, host, path, query, _ = urlsplit(client.url)
+        self.origin = f"{scheme}://{host}{path}".rstrip("/")
+        self._name, self._service = container, client
+        self._client = client.get_container_client(container)
+        self._credential: Any = client.credential
+        self._key: str | None = getattr(self._credential, "account_key", None)
+        self._sas = query if "sig=" in query else ""
+        self._has_tokens = hasattr(self._credential, "get_token")
+        self.longest_life = DELEGATED_LIFE if self._has_tokens else timedelta.max
+        anonymous = self._credential is None and not self._sas
+        self.store = AzureStore(
+            container,
+            account_name=client.account_name,
+            endpoint=self.origin,
+            skip_signature=anonymous,
+            credential_provider=None if anonymous else self._login,
+            client_options={**CLIENT_OPTIONS, "allow_http": scheme == "http", **(client_options or {})},
+            retry_config=NO_RETRIES,
+        )
+
+    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
+        """Return a page of the listing, without the directories that a hierarchical account lists as blobs."""
+        how: dict[str, Any] = {
+            "name_starts_with": prefix or None,
+            "include": ["metadata"],
+            "results_per_page": PAGE,
+            **NO_RETRIES_OF_ITS_OWN,
+        }
+        if delimiter:
+            pages: Any = self._client.walk_blobs(delimiter=delimiter, **how).by_page(token)
+        else:
+            pages = self._client.list_blobs(**how).by_page(token)
+        objects = [
+            ObjectInfo(blob.name, blob.size, version_of(blob.etag))
+            for blob in next(pages, ())
+            if not isinstance(blob, BlobPrefix) and (blob.metadata or {}).get("hdi_isfolder") != "true"
+        ]
+        return objects, pages.continuation_token or None
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read through the client."""
+        found = self._client.download_blob(key, **NO_RETRIES_OF_ITS_OWN)
+        return found.readall(), version_of(found.properties.etag)
+
+    def write(self, key: str, content: bytes, *, create: bool) -> str:
+        """Write through the client."""
+        written = self._client.get_blob_client(key).upload_blob(
+            content, overwrite=not create, length=len(content), **NO_RETRIES_OF_ITS_OWN
+        )
+        return version_of(written["etag"])
+
+    def delete(self, key: str) -> None:
+        """Delete through the client."""
+        self._client.delete_blob(key, delete_snapshots="include", **NO_RETRIES_OF_ITS_OWN)
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Sign with the account key; with a token credential, by a user delegation key. No request a key is made.
+
+        Rule: https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
+        """
+        if not (self._key or self._has_tokens):
+            raise Denied(
+                f"{self.place}: cannot sign: {self.login} has no account key and no identity, and a SAS token signs "
+                "nothing. Give it one of these."
+            )
+        plain = [key for key in keys if not INEXPRESSIBLE(key)]
+        signed = dict(zip(plain, obstore.sign(self.store, "GET", plain, life), strict=True)) if plain else {}
+        return [signed.get(key) or self._sign_odd(key, life) for key in keys]
+
+    def version(self, meta: Mapping[str, Any]) -> str:
+        """Return the ETag."""
+        return version_of(meta["e_tag"])
+
+    def fault(self, error: Exception) -> Fault:
+        """Read the client's error; of its message only the first line, the others are the request's."""
+        if isinstance(error, HttpResponseError) and error.status_code:
+            detail = str(error.message).partition("\n")[0]
+            return Fault(error.status_code, str(getattr(error, "error_code", "") or ""), detail)
+        if isinstance(error, ClientAuthenticationError):
+            return Fault(401, "", str(error.message).partition("\n")[0])
+        return no_answer(error)
+
+    def _login(self) -> "AzureCredential":
+        if self._key:
+            return {"access_key": self._key, "expires_at": None}
+        if self._has_tokens:
+            token = self._credential.get_token(SCOPE)
+            return {"token": token.token, "expires_at": datetime.fromtimestamp(token.expires_on, UTC)}
+        # A SAS can be exchanged in the credential while we run.
+        return {"sas_token": self._sas or self._credential.signature.lstrip("?"), "expires_at": None}
+
+    def _sign_odd(self, key: str, life: timedelta) -> str:
+        begin, end = datetime.now(UTC) - timedelta(minutes=5), datetime.now(UTC) + life
+        with_what: dict[str, Any] = {"account_key": self._key}
+        if not self._key:
+            with_what = {"user_delegation_key": self._service.get_user_delegation_key(begin, end)}
+        sas = generate_blob_sas(
+            str(self._service.account_name),
+            self._name,
+            key,
+            permission=BlobSasPermissions(read=True),
+            expiry=end,
+            **with_what,
+        )
+        return f"{self.origin}/{self._name}/{quote(key)}?{sas}"

@@ -1,0 +1,261 @@
+"""What Amazon S3, Google Cloud Storage and Azure Blob share: objects of a bucket, moved by obstore.
+
+What each of them does in its own way is a `Service`: it lists, signs, and moves the few objects whose keys
+obstore cannot express. Its listing dies of one such key, so listings are the service's as well.
+"""
+
+import heapq
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
+
+from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
+from labelsync_provider.storages.faults import Fault, explained, fault_in
+from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.retrying import RETRY_SECONDS, insist
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+    from obstore.store import ClientConfig, RetryConfig
+
+CLIENT_OPTIONS: "ClientConfig" = {
+    "connect_timeout": timedelta(seconds=10),
+    "read_timeout": timedelta(seconds=60),
+    # Of a whole request; the largest task file takes its time on a thin line.
+    "timeout": timedelta(minutes=15),
+}
+NO_RETRIES: "RetryConfig" = {"max_retries": 0}
+"""obstore's own would be a second place where a retry is decided."""
+
+PAGE = 1000
+DELETED_AT_ONCE = 1000
+SHORT_KEY, LONGEST_KEY = 256, 1024
+"""In bytes of UTF-8: the limit of S3, GCS and (in characters) Azure."""
+
+INEXPRESSIBLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]").search
+"""obstore takes no empty segment, `.`, `..` or control character; some it rewrites, into another object's key."""
+
+PROVIDER = re.compile(r"credential provider: (.*)", re.DOTALL)
+
+T = TypeVar("T")
+
+
+class Service(Protocol):
+    """What a bucket's service does in its own way. Its methods raise the service's own `errors`."""
+
+    place: str
+    origin: str
+    login: str
+    """The Airflow connection, in words."""
+    longest_life: timedelta
+    """Of a signed URL."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """The bucket, as obstore reaches it."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What its methods raise."""
+
+    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
+        """Return a page of the objects whose keys begin with `prefix`, and the token of the next one, if any.
+
+        :param delimiter: keys that hold it behind the prefix are left out, if it is not empty.
+        """
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Return content and version of an object whose key obstore cannot express."""
+
+    def write(self, key: str, content: bytes, *, create: bool) -> str:
+        """Write an object whose key obstore cannot express; return its version."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object whose key obstore cannot express."""
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Return a URL for each key."""
+
+    def version(self, meta: Mapping[str, Any]) -> str:
+        """Return the version that a listing would show, from what obstore says of an object."""
+
+    def fault(self, error: Exception) -> Fault:
+        """Return what one of the service's own errors means."""
+
+
+class BucketStorage:
+    """The objects of one bucket whose keys begin with a prefix, as it is written: `2024-05` is a prefix too.
+
+    Keys are full keys. Not recursive: one level of them, that of `photos/` as well for the prefix `photos`.
+    """
+
+    base = ""
+    holds_files = True
+
+    def __init__(
+        self, service: Service, prefix: str, *, recursive: bool | None = None, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
+        """Open it; nothing is asked of the service yet.
+
+        :param recursive: None is the guide's rule: only without a prefix.
+        """
+        self.place, self.origin = service.place, service.origin
+        self.uri = f"{service.place}/{prefix}"
+        self.prefix = prefix
+        self._service = service
+        self._recursive = not prefix if recursive is None else recursive
+        self._retry_seconds = retry_seconds
+
+    def list(self) -> Iterator[Page]:
+        """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""
+        if self._recursive:
+            yield from _fetched_ahead(self._pages(self.prefix, ""))
+        elif not self.prefix or self.prefix.endswith("/"):
+            yield from _fetched_ahead(self._pages(self.prefix, "/"))
+        else:
+            beside, below = (self._objects(prefix) for prefix in (self.prefix, self.prefix + "/"))
+            objects = heapq.merge(beside, below)
+            while page := list(islice(objects, PAGE)):
+                yield page
+
+    def covers(self, key: str) -> bool:
+        """Tell whether a key begins with the prefix, and is on a level that is listed."""
+        below = key[len(self.prefix) :]
+        if self.prefix and not self.prefix.endswith("/"):
+            below = below.removeprefix("/")
+        return key.startswith(self.prefix) and (self._recursive or "/" not in below)
+
+    def object_uri(self, key: str) -> str:
+        """Return `s3://bucket/key`: nothing in the key is quoted, as Label Studio takes it.
+
+        Rule: guide "Sync data from external storage", the section of the storage, "URIs".
+        """
+        return f"{self.place}/{key}"
+
+    def read(self, key: str) -> bytes:
+        """Return the content of an object; see `Storage.read`."""
+        self._check(key)
+        return self._insist(f"read {key}", lambda: self._fetch(key))[0]
+
+    def write(self, key: str, content: bytes, *, create: bool = False) -> str:
+        """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""
+        self._check(key)
+        try:
+            return self._insist(f"write {key}", lambda: self._put(key, content, create=create))
+        except AlreadyThere:
+            # Maybe by an earlier attempt of this very call, whose answer was lost.
+            standing, version = self._insist(f"read {key}", lambda: self._fetch(key))
+            if standing != content:
+                raise
+            return version
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, in the service's batches; see `Storage.delete`."""
+        for key in keys:
+            self._check(key)
+        plain = [key for key in keys if not INEXPRESSIBLE(key)]
+        for start in range(0, len(plain), DELETED_AT_ONCE):
+            some = plain[start : start + DELETED_AT_ONCE]
+            try:
+                self._insist("delete objects", partial(obstore.delete, self._service.store, some))
+            except NotFound:
+                self._delete_each(some)
+        self._delete_each([key for key in keys if INEXPRESSIBLE(key)])
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Return signed URLs; see `Storage.sign`."""
+        if not timedelta(0) < life <= self._service.longest_life:
+            minutes, most = (round(span.total_seconds() / 60) for span in (life, self._service.longest_life))
+            remedy = f"{self.place} signs for up to {most:,} minutes."
+            raise invalid("presign_ttl", minutes, "no life of a signed URL, in minutes", remedy)
+        return self._insist("sign URLs", lambda: self._service.sign(keys, life))
+
+    def _check(self, key: str) -> None:
+        if not key.startswith(self.prefix) or key in ("", self.prefix):
+            raise Invalid(f"key {key!r} does not begin with {self.prefix!r}, the prefix of {self.uri}.")
+        if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
+            raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
+        token: str | None = None
+        while True:
+            page, token = self._insist("list objects", lambda: self._service.page(prefix, delimiter, token))  # noqa: B023
+            yield page
+            if token is None:
+                return
+
+    def _objects(self, prefix: str) -> Iterator[ObjectInfo]:
+        for page in self._pages(prefix, "/"):
+            yield from page
+
+    def _fetch(self, key: str) -> tuple[bytes, str]:
+        if INEXPRESSIBLE(key):
+            return self._service.read(key)
+        found = obstore.get(self._service.store, key)
+        return bytes(found.bytes()), self._service.version(found.meta)
+
+    def _put(self, key: str, content: bytes, *, create: bool) -> str:
+        if INEXPRESSIBLE(key):
+            return self._service.write(key, content, create=create)
+        mode: PutMode = "create" if create else "overwrite"
+        written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
+        return self._service.version(written)
+
+    def _delete_each(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            try:
+                self._insist(f"delete {key}", partial(self._remove, key))
+            except NotFound:
+                continue
+
+    def _remove(self, key: str) -> None:
+        if INEXPRESSIBLE(key):
+            self._service.delete(key)
+        else:
+            obstore.delete(self._service.store, key)
+
+    def _insist(self, doing: str, attempt: Callable[[], T]) -> T:
+        def explaining() -> T:
+            with self._explaining(doing):
+                return attempt()
+
+        return insist(explaining, self._retry_seconds)
+
+    @contextmanager
+    def _explaining(self, doing: str) -> Iterator[None]:
+        """Turn the errors of obstore and of the service into the package's.
+
+        Without their causes: these quote requests and answers, with signatures and tokens in them.
+        """
+        try:
+            yield
+        except LabelsyncError:
+            raise
+        except (BaseError, OSError) as error:
+            text = str(error)
+            if refused := PROVIDER.search(text):
+                reason = refused[1].partition("\n")[0][:200]
+                raise Unusable(
+                    f"{self.place}: cannot {doing}: no credentials from {self._service.login}: {reason}"
+                ) from None
+            raise explained(fault_in(text), self.place, doing, self._service.login) from None
+        except self._service.errors as error:
+            raise explained(self._service.fault(error), self.place, doing, self._service.login) from None
+
+
+def _fetched_ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Yield the same, with the next one already on its way."""
+    with ThreadPoolExecutor(1, thread_name_prefix="labelsync-list") as pool:
+        coming = pool.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = pool.submit(next, pages, None)
+            yield page

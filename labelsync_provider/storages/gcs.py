@@ -1,0 +1,153 @@
+"""Google Cloud Storage."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError
+
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.credentials import AnonymousCredentials, Signing
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth.transport.requests import AuthorizedSession, Request
+from obstore.store import GCSStore
+from requests import HTTPError, RequestException
+
+from labelsync_provider.errors import Denied
+from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
+from labelsync_provider.storages.faults import Fault, fault_in, no_answer
+from labelsync_provider.storages.protocol import Page
+from labelsync_provider.storages.s3_pages import objects_of_page, version_of
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob, Client
+    from obstore.store import ClientConfig, GCSCredential
+
+LONGEST_LIFE = timedelta(days=7)
+"""Of a signed URL: https://cloud.google.com/storage/docs/access-control/signed-urls"""
+
+TIMEOUTS = (10, 60)
+"""Seconds to connect, and without an answer."""
+
+SIGNING_THREADS = 16
+"""Without a key of its own, each URL is a call to IAM."""
+
+
+class GCSBucket:
+    """A bucket; see `Service`. Listing and bytes go through the XML API, as obstore's, the rest through the client."""
+
+    longest_life = LONGEST_LIFE
+    errors = (RequestException, GoogleAPICallError, GoogleAuthError, ParseError, ValueError)
+
+    def __init__(
+        self,
+        bucket: str,
+        client: "Client",
+        credentials: Any,
+        *,
+        login: str,
+        client_options: "ClientConfig | None" = None,
+    ) -> None:
+        """Open a bucket.
+
+        :param credentials: google-auth's; they renew themselves.
+        :param login: the Airflow connection, in words.
+        :param client_options: what obstore is to know of proxies and certificates.
+        """
+        self.place, self.login = f"gs://{bucket}", login
+        self.origin: str = client.api_endpoint.rstrip("/")
+        self._bucket, self._client, self._credentials = bucket, client, credentials
+        self._session: Any = AuthorizedSession(credentials)
+        anonymous = isinstance(credentials, AnonymousCredentials)
+        self.store = GCSStore(
+            bucket,
+            base_url=self.origin,
+            skip_signature=anonymous,
+            credential_provider=None if anonymous else self._token,
+            client_options={
+                **CLIENT_OPTIONS,
+                "allow_http": self.origin.startswith("http:"),
+                **(client_options or {}),
+            },
+            retry_config=NO_RETRIES,
+        )
+
+    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
+        """Return a page of the listing.
+
+        Rule: https://cloud.google.com/storage/docs/xml-api/get-bucket-list
+        """
+        wanted = {"prefix": prefix, "delimiter": delimiter, "continuation-token": token}
+        given = {name: value for name, value in wanted.items() if value}
+        answer = self._session.get(
+            f"{self.origin}/{self._bucket}",
+            params={"list-type": "2", "encoding-type": "url", **given},
+            timeout=TIMEOUTS,
+        )
+        answer.raise_for_status()
+        return objects_of_page(answer.content)
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read through the client."""
+        blob = self._blob(key)
+        content: bytes = blob.download_as_bytes(retry=None)
+        return content, str(blob.generation)
+
+    def write(self, key: str, content: bytes, *, create: bool) -> str:
+        """Write through the client."""
+        blob = self._blob(key)
+        blob.upload_from_string(content, if_generation_match=0 if create else None, retry=None)
+        return str(blob.generation)
+
+    def delete(self, key: str) -> None:
+        """Delete through the client."""
+        self._blob(key).delete(retry=None)
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Sign with V4: with the service account's own key, or by IAM's sign-blob call, as who it may sign for.
+
+        Rule: guide "Sync data from external storage", Google Cloud Storage: role "Service Account Token Creator".
+        """
+        how: dict[str, Any] = {"version": "v4", "expiration": life, "method": "GET", "api_access_endpoint": self.origin}
+        if isinstance(self._credentials, Signing):
+            how |= {"credentials": self._credentials}
+        else:
+            # What a metadata server gives has a token, and a name once it is refreshed, but no key.
+            if not self._credentials.valid:
+                self._credentials.refresh(Request())
+            account = getattr(self._credentials, "service_account_email", None)
+            if not account:
+                raise Denied(
+                    f"{self.place}: cannot sign: {self.login} is no service account. Use one with a key, or one with "
+                    "the role Service Account Token Creator on itself."
+                )
+            how |= {"service_account_email": account, "access_token": self._credentials.token}
+        with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="labelsync-sign") as pool:
+            return list(pool.map(lambda key: str(self._blob(key).generate_signed_url(**how)), keys))
+
+    def version(self, meta: Mapping[str, Any]) -> str:
+        """Return the generation; a server that has none gives an ETag."""
+        return meta["version"] or version_of(meta["e_tag"])
+
+    def fault(self, error: Exception) -> Fault:
+        """Read the session's error, or the client's."""
+        if isinstance(error, HTTPError) and error.response is not None:
+            return fault_in(f"status code: {error.response.status_code}\n{error.response.text}")
+        if isinstance(error, GoogleAPICallError):
+            reasons = [reason.get("reason", "") for reason in error.errors if isinstance(reason, dict)]
+            return Fault(int(error.code or 0), reasons[0] if reasons else "", str(error.message).rpartition(": ")[2])
+        if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
+            return Fault(HTTPStatus.UNAUTHORIZED, type(error).__name__, str(error.args[0]) if error.args else "")
+        return no_answer(error)
+
+    def _blob(self, key: str) -> "Blob":
+        return self._client.bucket(self._bucket).blob(key)
+
+    def _token(self) -> "GCSCredential":
+        if not self._credentials.valid:
+            self._credentials.refresh(Request())
+        expiry: datetime | None = self._credentials.expiry
+        if expiry is not None and expiry.tzinfo is None:
+            expiry = expiry.replace(tzinfo=UTC)
+        return {"token": self._credentials.token, "expires_at": expiry}

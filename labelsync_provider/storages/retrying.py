@@ -1,0 +1,53 @@
+"""Where a retry of a request is decided: what may pass is tried again, for a bounded time."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from labelsync_provider.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
+"""So long a request is tried before the task fails, and Airflow's own retries are to decide."""
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+SILENT_SECONDS = 10.0
+
+T = TypeVar("T")
+
+
+def insist(attempt: Callable[[], T], seconds: float = RETRY_SECONDS) -> T:
+    """Return what `attempt` returns; while it raises Unavailable, try again with backoff and full jitter.
+
+    Rule: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
+
+    :param seconds: after these no further attempt begins.
+    :raises Unavailable: the last attempt's, with how long was tried.
+    """
+    started = time.monotonic()
+    try:
+        return attempt()  # nearly always enough, and the rest of this is slow
+    except Unavailable as error:
+        last = error
+    retrying = Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+        stop=stop_after_delay(max(0.0, seconds - FIRST_WAIT)),
+        before_sleep=_tell,
+        reraise=True,
+    )
+    time.sleep(min(FIRST_WAIT, seconds))
+    try:
+        return retrying(attempt)
+    except Unavailable as error:
+        last = error
+    raise Unavailable(f"{last} Tried for {time.monotonic() - started:.0f} s.") from last.__cause__
+
+
+def _tell(state: RetryCallState) -> None:
+    waited = state.seconds_since_start or 0.0
+    if waited > SILENT_SECONDS and state.outcome is not None:
+        log.warning("Trying again, for %.0f s now: %s", waited, state.outcome.exception())

@@ -1,0 +1,135 @@
+"""Amazon S3, and what speaks its language."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
+
+import obstore
+from botocore import UNSIGNED
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from obstore.store import S3Store
+
+from labelsync_provider.errors import Unusable
+from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
+from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.protocol import Page
+from labelsync_provider.storages.s3_pages import objects_of_page, version_of
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Credential
+
+LONGEST_LIFE = timedelta(days=7)
+"""Of a signed URL: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html"""
+
+
+class S3Bucket:
+    """A bucket; see `Service`. The client says how it is reached, and moves the keys that obstore cannot express."""
+
+    longest_life = LONGEST_LIFE
+    errors = (ClientError, BotoCoreError, ParseError, ValueError)
+
+    def __init__(
+        self,
+        bucket: str,
+        client: Any,
+        credentials: Callable[[], "S3Credential"],
+        *,
+        login: str,
+        client_options: "ClientConfig | None" = None,
+    ) -> None:
+        """Open a bucket.
+
+        :param client: boto3's, with its retries off.
+        :param credentials: asked anew before they expire.
+        :param login: the Airflow connection, in words.
+        :param client_options: what obstore is to know of proxies and certificates.
+        :raises Unusable: the client has no credentials.
+        """
+        self.place, self.login = f"s3://{bucket}", login
+        self._bucket, self._client = bucket, client
+        # Any request of the client shows which host and path a bucket has there: virtual host, path, FIPS,
+        # dual stack, accelerated, access point.
+        try:
+            signed = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise Unusable(
+                f"{self.place}: {login} has no credentials: {error} Give it an access key, or a role."
+            ) from None
+        scheme, host, path, _, _ = urlsplit(signed)
+        self.origin = "https://s3.amazonaws.com" if ".amazonaws.com" in host else f"{scheme}://{host}"
+        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_page)
+        self.store = S3Store(
+            bucket,
+            endpoint=f"{scheme}://{host}",
+            virtual_hosted_style_request=path == "/key",
+            region=client.meta.region_name or "us-east-1",
+            skip_signature=client.meta.config.signature_version is UNSIGNED,
+            credential_provider=credentials,
+            client_options={**CLIENT_OPTIONS, "allow_http": scheme == "http", **(client_options or {})},
+            retry_config=NO_RETRIES,
+        )
+
+    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
+        """Return a page of the listing."""
+        wanted = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": token}
+        given = {name: value for name, value in wanted.items() if value}
+        answer = self._client.list_objects_v2(Bucket=self._bucket, EncodingType="url", **given)
+        where = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+        if where and where != self._client.meta.region_name:
+            raise Unusable(
+                f"{self.place} is in region {where}, {self.login} says {self._client.meta.region_name}. Set "
+                f"region_name there to {where}."
+            )
+        page: tuple[Page, str | None] = answer["Page"]
+        return page
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read through the client."""
+        found = self._client.get_object(Bucket=self._bucket, Key=key)
+        return found["Body"].read(), version_of(found["ETag"])
+
+    def write(self, key: str, content: bytes, *, create: bool) -> str:
+        """Write through the client."""
+        condition = {"IfNoneMatch": "*"} if create else {}
+        return version_of(self._client.put_object(Bucket=self._bucket, Key=key, Body=content, **condition)["ETag"])
+
+    def delete(self, key: str) -> None:
+        """Delete through the client."""
+        self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Sign with SigV4; no request is made."""
+        plain = [key for key in keys if not INEXPRESSIBLE(key)]
+        signed = dict(zip(plain, obstore.sign(self.store, "GET", plain, life), strict=True)) if plain else {}
+        return [signed.get(key) or self._sign_odd(key, life) for key in keys]
+
+    def version(self, meta: Mapping[str, Any]) -> str:
+        """Return the ETag."""
+        return version_of(meta["e_tag"])
+
+    def fault(self, error: Exception) -> Fault:
+        """Read the client's error."""
+        if isinstance(error, ClientError):
+            answer = error.response
+            said = answer.get("Error", {})
+            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            region = said.get("Region") or headers.get("x-amz-bucket-region", "")
+            return Fault(status, said.get("Code", ""), said.get("Message", ""), region)
+        return no_answer(error)
+
+    def _sign_odd(self, key: str, life: timedelta) -> str:
+        seconds = int(life.total_seconds())
+        url: str = self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
+        )
+        return url
+
+
+def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Read a listing in the client's stead."""
+    if response_dict["status_code"] == 200:
+        customized_response_dict["Page"] = objects_of_page(response_dict["body"])
+        response_dict["body"] = b""
