@@ -124,7 +124,7 @@ class AzureContainer:
         """Read the client's error; of its message only the first line, the others are the request's."""
         if isinstance(error, HttpResponseError) and error.status_code:
             detail = str(error.message).partition("\n")[0]
-            return Fault(error.status_code, str(getattr(error, "error_code", "") or ""), detail)
+            return Fault(error.status_code, _code(error), detail)
         if isinstance(error, ClientAuthenticationError):
             return Fault(401, "", str(error.message).partition("\n")[0])
         return no_answer(error)
@@ -152,3 +152,8 @@ class AzureContainer:
             **with_what,
         )
         return f"{self.origin}/{self._name}/{quote(key)}?{sas}"
+
+
+def _code(error: HttpResponseError) -> str:
+    code = getattr(error, "error_code", None) or ""
+    return str(getattr(code, "value", code))

@@ -240,6 +240,8 @@ class BucketStorage:
             yield
         except LabelsyncError:
             raise
+        except self._service.errors as error:
+            raise explained(self._service.fault(error), self.place, doing, self._service.login) from None
         except (BaseError, OSError) as error:
             text = str(error)
             if refused := PROVIDER.search(text):
@@ -248,8 +250,6 @@ class BucketStorage:
                     f"{self.place}: cannot {doing}: no credentials from {self._service.login}: {reason}"
                 ) from None
             raise explained(fault_in(text), self.place, doing, self._service.login) from None
-        except self._service.errors as error:
-            raise explained(self._service.fault(error), self.place, doing, self._service.login) from None
 
 
 def _fetched_ahead(pages: Iterator[T]) -> Iterator[T]:

@@ -41,25 +41,21 @@ CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 OCCUPIED = frozenset({"PreconditionFailed", "BlobAlreadyExists", "ConditionNotMet"})
 BUSY = frozenset({"SlowDown", "ServerBusy", "RequestTimeout", "OperationTimedOut", "InternalError", "Throttling"})
 
-STATUS = re.compile(r"status code: (\d{3})")
+STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 ELEMENT = r"<{0}>\s*([^<]*?)\s*</{0}>"
-CERTIFICATE = re.compile(r"certificate|SSLError|CERTIFICATE_VERIFY_FAILED|tls|handshake", re.IGNORECASE)
-REASONS = (
-    (
-        re.compile(r"dns error|failed to lookup|Name or service|getaddrinfo|NameResolution|resolve host", re.I),
-        "no such host",
-    ),
-    (re.compile(r"Connection refused", re.I), "the connection is refused"),
-    (re.compile(r"timed? ?out", re.I), "it did not answer in time"),
-    (
-        re.compile(r"reset by peer|Connection reset|broken pipe|IncompleteMessage|closed", re.I),
-        "the connection broke off",
-    ),
-    (
-        re.compile(r"decoding response body|IncompleteRead|IncompleteBody|end of file|body", re.I),
-        "its answer was cut off",
-    ),
+URL = re.compile(r"\w+://[^\s,\"]+")
+CERTIFICATE = re.compile(
+    r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
+    r"|SSLError|\[SSL"
 )
+REASONS = {
+    r"dns error|failed to lookup|Name or service|getaddrinfo|NameResolution|nodename": "there is no such host",
+    r"Connection refused|ConnectionRefused": "the connection is refused",
+    r"timed? ?out": "it did not answer in time",
+    r"reset by peer|Connection reset|ConnectionReset|broken pipe|IncompleteMessage|closed": "the connection broke off",
+    r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof": "its answer was cut off",
+    r"Could not connect|tcp connect": "it cannot be reached",
+}
 DETAIL_LENGTH = 200
 
 
@@ -70,15 +66,15 @@ def fault_in(text: str) -> Fault:
     """
     status = STATUS.search(text)
     if not status:
-        return Fault(None, "certificate" if CERTIFICATE.search(text) else "", _reason(text))
+        return _no_answer(text)
     code, detail, region = (_element(name, text) for name in ("Code", "Message", "Region"))
-    return Fault(int(status[1]), code, detail, region)
+    return Fault(int(status[1] or status[2]), code, detail.partition("\n")[0], region)
 
 
 def no_answer(error: BaseException) -> Fault:
     """Return the fault of a request that got no answer."""
-    text = f"{type(error).__name__} {error}"
-    return Fault(None, "certificate" if CERTIFICATE.search(text) else "", _reason(text))
+    behind = error.__cause__ or error.__context__
+    return _no_answer(f"{type(error).__name__} {error} {behind or ''}")
 
 
 def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncError:
@@ -91,7 +87,7 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
     status, code = fault.status, fault.code
     answer = " ".join(filter(None, (str(status) if status else "", code)))
     detail = f" {fault.detail.rstrip('.')[:DETAIL_LENGTH]}." if fault.detail else ""
-    says = f"{place}: cannot {doing}: {answer}.{detail}" if answer else f"{place}: cannot {doing}:{detail}"
+    says = f"{place}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
     if code == "certificate":
         return Unusable(
             f"{place}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? For "
@@ -99,7 +95,7 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
         )
     if code in NO_SUCH_PLACE:
         return Unusable(f"{says} There is no such bucket or container. Create it, or correct the storage URI.")
-    if code in REFUSED or status == 401:
+    if code in REFUSED or status == 401 or "failed to authenticate" in fault.detail:
         return Unusable(f"{says} The credentials of {login} are not accepted: wrong, expired, or of another account.")
     if code in WRONG_REGION or status == 301:
         where = f"it is in {fault.region}" if fault.region else "it is in another region"
@@ -113,7 +109,7 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
     if status == 404:
         return NotFound(says)
     if status == 403:
-        return Denied(f"{says} {login} has no permission to {doing.partition(' ')[0]} there.")
+        return Denied(f"{says} The {login} has no permission to {doing.partition(' ')[0]} there.")
     return Invalid(f"{says} The service refuses it.")
 
 
@@ -122,5 +118,9 @@ def _element(name: str, text: str) -> str:
     return found[1] if found else ""
 
 
-def _reason(text: str) -> str:
-    return next((reason for pattern, reason in REASONS if pattern.search(text)), "the request failed on the way")
+def _no_answer(text: str) -> Fault:
+    said = URL.sub("", text)  # a key may hold any of the words that are looked for
+    if CERTIFICATE.search(said):
+        return Fault(None, "certificate")
+    reasons = (reason for pattern, reason in REASONS.items() if re.search(pattern, said, re.IGNORECASE))
+    return Fault(None, "", next(reasons, "the request failed on the way"))

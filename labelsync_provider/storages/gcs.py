@@ -1,5 +1,6 @@
 """Google Cloud Storage."""
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LONGEST_LIFE = timedelta(days=7)
 """Of a signed URL: https://cloud.google.com/storage/docs/access-control/signed-urls"""
+
+NOBODY = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
 
 TIMEOUTS = (10, 60)
 """Seconds to connect, and without an answer."""
@@ -64,6 +67,8 @@ class GCSBucket:
             bucket,
             base_url=self.origin,
             skip_signature=anonymous,
+            # Otherwise it would ask the machine's metadata server, whether it is to sign or not.
+            service_account_key=json.dumps(NOBODY) if anonymous else None,
             credential_provider=None if anonymous else self._token,
             client_options={
                 **CLIENT_OPTIONS,

@@ -100,7 +100,8 @@ class RedisStorage:
 
     def list(self) -> Iterator[Page]:
         """Yield the values in pages; see `Storage.list`. SCAN has no order and repeats keys: they are sorted first."""
-        keys = (key for key, _ in groupby(sorted_on_disk(self._scan())))
+        scanned = self._insist("list keys", lambda: sorted_on_disk(self._scan()))
+        keys = (key for key, _ in groupby(scanned))
         while some := list(islice(keys, READ_AT_ONCE)):
             covered = [key for key in some if self.covers(key)]
             yield self._insist("read values", partial(self._page, covered))
@@ -158,14 +159,13 @@ class RedisStorage:
             raise Invalid(f"key {key!r} does not begin with {self.prefix!r}, the path of {self.uri}.")
 
     def _scan(self) -> Iterator[str]:
-        with self._explaining("list keys"):
-            for raw in self._client.scan_iter(match=_literally(self.prefix), count=SCANNED_AT_ONCE):
-                try:
-                    yield raw.decode()
-                except UnicodeDecodeError:
-                    escaped = raw.decode("utf-8", "backslashreplace")
-                    self._odd.add(escaped)
-                    yield escaped
+        for raw in self._client.scan_iter(match=_literally(self.prefix), count=SCANNED_AT_ONCE):
+            try:
+                yield raw.decode()
+            except UnicodeDecodeError:
+                escaped = raw.decode("utf-8", "backslashreplace")
+                self._odd.add(escaped)
+                yield escaped
 
     def _page(self, keys: Sequence[str]) -> Page:
         """Return the objects of some keys, without those that are gone since."""

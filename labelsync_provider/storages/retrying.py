@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from labelsync_provider.errors import Unavailable
 
@@ -35,7 +35,7 @@ def insist(attempt: Callable[[], T], seconds: float = RETRY_SECONDS) -> T:
     retrying = Retrying(
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
-        stop=stop_after_delay(max(0.0, seconds - FIRST_WAIT)),
+        stop=stop_before_delay(seconds),
         before_sleep=_tell,
         reraise=True,
     )
