@@ -51,7 +51,7 @@ CERTIFICATE = re.compile(
 REASONS = {
     r"dns error|failed to lookup|Name or service|getaddrinfo|NameResolution|nodename": "there is no such host",
     r"Connection refused|ConnectionRefused": "the connection is refused",
-    r"timed? ?out": "it did not answer in time",
+    r"timed out|TimedOut|TimeoutError|ReadTimeout|ConnectTimeout": "it did not answer in time",
     r"reset by peer|Connection reset|ConnectionReset|broken pipe|IncompleteMessage|closed": "the connection broke off",
     r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof": "its answer was cut off",
     r"Could not connect|tcp connect": "it cannot be reached",

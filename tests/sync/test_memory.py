@@ -7,7 +7,7 @@ from killing import Child, Listing, Run
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import EmbeddedStore
-from labelsync_provider.storages.local_files import SORTED_IN_MEMORY
+from labelsync_provider.storages.spool import SORTED_IN_MEMORY
 from labelsync_provider.sync.importer import ImportOptions
 
 FEW, MANY = 1_000, 100_000
