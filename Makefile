@@ -26,7 +26,7 @@ test: $(UV)
 	$(RUN) pytest
 
 bench: $(UV)
-	@$(RUN_BARE) python benchmarks/run.py
+	@$(RUN) python benchmarks/run.py
 
 format: $(UV)
 	$(RUN) ruff check --fix

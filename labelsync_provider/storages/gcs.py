@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import ParseError
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials, Signing
@@ -41,7 +40,7 @@ class GCSBucket:
     """A bucket; see `Service`. Listing and bytes go through the XML API, as obstore's, the rest through the client."""
 
     longest_life = LONGEST_LIFE
-    errors = (RequestException, GoogleAPICallError, GoogleAuthError, ParseError, ValueError)
+    errors = (RequestException, GoogleAPICallError, GoogleAuthError, ValueError)
 
     def __init__(
         self,

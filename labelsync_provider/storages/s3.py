@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import ParseError
 
 import obstore
 from botocore import UNSIGNED
@@ -28,7 +27,7 @@ class S3Bucket:
     """A bucket; see `Service`. The client says how it is reached, and moves the keys that obstore cannot express."""
 
     longest_life = LONGEST_LIFE
-    errors = (ClientError, BotoCoreError, ParseError, ValueError)
+    errors = (ClientError, BotoCoreError, ValueError)
 
     def __init__(
         self,
@@ -59,7 +58,8 @@ class S3Bucket:
             ) from None
         scheme, host, path, _, _ = urlsplit(signed)
         self.origin = "https://s3.amazonaws.com" if ".amazonaws.com" in host else f"{scheme}://{host}"
-        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_page)
+        # By this name it comes before botocore's own handlers, which would make a tree of the XML first.
+        client.meta.events.register("before-parse.*.ListObjectsV2", _read_page)
         self.store = S3Store(
             bucket,
             endpoint=f"{scheme}://{host}",
@@ -129,7 +129,7 @@ class S3Bucket:
 
 
 def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Read a listing in the client's stead."""
-    if response_dict["status_code"] == 200:
+    """Read a listing in the client's stead, before it does; an error that comes with status 200 is left to it."""
+    if response_dict["status_code"] == 200 and b"<ListBucketResult" in response_dict["body"]:
         customized_response_dict["Page"] = objects_of_page(response_dict["body"])
-        response_dict["body"] = b""
+        response_dict["body"] = b"<ListBucketResult/>"

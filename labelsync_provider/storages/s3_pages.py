@@ -1,12 +1,21 @@
 """Pages of a listing as S3 gives them in XML, and GCS in its XML API: ListObjectsV2.
 
-The SDKs make a dictionary and a date of every object, which takes five times as long as the service.
+The SDKs make a dictionary and a date of every object, which takes five times as long as the service. A tree of
+the XML takes as long as the service: six thousand nodes a page, which the garbage collector visits again and again.
 """
 
+import re
+from html import unescape
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree
 
 from labelsync_provider.storages.protocol import ObjectInfo, Page
+
+ROOT = re.compile(r"<ListBucketResult[\s>].*</ListBucketResult>\s*\Z", re.DOTALL)
+CONTENTS = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
+FIELDS = re.compile(r"<(Key|Size|Generation|ETag)>([^<]*)<")
+URL_ENCODED = re.compile(r"<EncodingType>\s*url\s*<")
+NEXT = re.compile(r"<NextContinuationToken>([^<]*)<")
+TRUNCATED = re.compile(r"<IsTruncated>\s*true\s*<")
 
 
 def objects_of_page(body: bytes) -> tuple[Page, str | None]:
@@ -14,30 +23,27 @@ def objects_of_page(body: bytes) -> tuple[Page, str | None]:
 
     Rule: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 
-    :param body: the answer to a request with `encoding-type=url`.
-    :raises ElementTree.ParseError: it is not XML, or not all of it.
-    :raises ValueError: it is another document.
+    :param body: the answer to a request with `encoding-type=url`; not every server heeds that.
+    :raises ValueError: it is no such page, or not all of it.
     """
-    root = ElementTree.fromstring(body)  # noqa: S314 - expat expands no external entity
-    namespace, _, name = root.tag.rpartition("}")
-    if name != "ListBucketResult":
-        raise ValueError(f"not a listing but {name!r}")
-    namespace = namespace and namespace + "}"
-    quoted = root.findtext(namespace + "EncodingType") == "url"
-    names = [namespace + name for name in ("Key", "Size", "Generation", "ETag")]
+    page = body.decode()
+    if not ROOT.search(page):
+        raise ValueError("not a listing, or not all of it")
+    url_encoded = URL_ENCODED.search(page) is not None
     objects = []
-    for item in root.iter(namespace + "Contents"):
-        key, size, generation, etag = map(item.findtext, names)
-        if key is None or size is None:
-            raise ValueError("a listing with an object that has no key or no size")
-        if quoted and ("%" in key or "+" in key):
+    for contents in CONTENTS.findall(page):
+        fields = dict(FIELDS.findall(contents))
+        key = fields["Key"]
+        if "&" in key:
+            key = unescape(key)
+        if url_encoded and ("%" in key or "+" in key):
             key = unquote_plus(key)
-        objects.append(ObjectInfo(key, int(size), generation or version_of(etag)))
-    if root.findtext(namespace + "IsTruncated") != "true":
-        return objects, None
-    return objects, root.findtext(namespace + "NextContinuationToken")
+        objects.append(ObjectInfo(key, int(fields["Size"]), fields.get("Generation") or version_of(fields.get("ETag"))))
+    following = NEXT.search(page) if TRUNCATED.search(page) else None
+    return objects, unescape(following[1]) if following else None
 
 
 def version_of(etag: str | None) -> str:
     """Return the version that an ETag stands for, however it is quoted."""
-    return (etag or "").removeprefix("W/").strip('"')
+    etag = etag or ""
+    return (unescape(etag) if "&" in etag else etag).removeprefix("W/").strip('"')

@@ -55,9 +55,9 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 8 * 1024 * 1024
 """A batch is sent when its rows are this many bytes, however few they are."""
 
-WAIT_SECONDS = 0.0003
-WAITS_IN_A_ROW = 20
-"""Reading is waiting when so many objects in a row each took so long, less the computing."""
+LOOKED_AT = 20
+WAITING = 3.0
+"""Reading is waiting when so many objects in a row took so many times what was computed for them."""
 
 READ_TOGETHER = 16
 """Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
@@ -416,15 +416,18 @@ class _Import:
 
         Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without.
         """
-        waits = 0
+        looked_at, took, computed = 0, 0.0, 0.0
         for item in items:
-            started, computed = time.perf_counter(), time.thread_time()
+            started, computing = time.perf_counter(), time.thread_time()
             content = self._read(item.info)
-            waited = time.perf_counter() - started - (time.thread_time() - computed)
+            took += time.perf_counter() - started
+            computed += time.thread_time() - computing
             yield item, content
-            waits = waits + 1 if waited > WAIT_SECONDS else 0
-            if waits == WAITS_IN_A_ROW:
-                yield from self._read_ahead(items)
+            looked_at += 1
+            if looked_at == LOOKED_AT:
+                if took > WAITING * computed:
+                    yield from self._read_ahead(items)
+                looked_at, took, computed = 0, 0.0, 0.0
 
     def _read_ahead(self, items: Iterable[_Object]) -> Iterator[Read]:
         """Read and parse in threads, a bounded number of objects and bytes ahead of the import."""

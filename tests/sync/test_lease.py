@@ -233,12 +233,25 @@ class TestAPausedRun:
         assert report.annotations == FILES
         assert len(list(new_export.directory.iterdir())) == FILES
 
-    def test_that_overwrites_a_newer_object_is_put_right_by_the_next_run(
+    def test_that_would_create_what_a_newer_run_has_written_does_not_overwrite_it(
         self, old_export: Run, new_export: Run
     ) -> None:
         with paused(old_export, Before("Storage.write")) as child:
-            with opened(new_export.database) as engine, writing(engine) as connection:
-                connection.execute(update(ANNOTATION).values(result=[{"value": "newer"}]))
+            label(new_export, "newer")
+            new_export.when_free()
+            child.wake()
+            with pytest.raises(LeaseLost):
+                child.result()
+        assert values(new_export) == {"newer"}
+        assert new_export().unchanged == FILES
+
+    def test_that_overwrites_a_newer_object_is_put_right_by_the_next_run(
+        self, old_export: Run, new_export: Run
+    ) -> None:
+        new_export()
+        label(new_export, "older")
+        with paused(old_export, Before("Storage.write")) as child:
+            label(new_export, "newer")
             new_export.when_free()
             child.wake()
             with pytest.raises(LeaseLost):
@@ -247,6 +260,11 @@ class TestAPausedRun:
         new_export()
         assert values(new_export) == {"newer"}
         assert new_export().unchanged == FILES
+
+
+def label(run: Run, value: str) -> None:
+    with opened(run.database) as engine, writing(engine) as connection:
+        connection.execute(update(ANNOTATION).values(result=[{"value": value}]))
 
 
 def values(run: Run) -> set[Any]:

@@ -1,0 +1,93 @@
+"""How a benchmark measures: a job beside a peer, in turns, in one run."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import Engine
+
+from labelsync_provider.database import open_database
+from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.sync.importer import ImportOptions
+
+PAIRS = 5
+THREADS = ImportOptions().max_workers
+LABEL_CONFIG = '<View><Image name="image" value="$image"/></View>'
+TASK_FILE = b'{"data": {"image": "s3://bucket/pictures/%06d.jpg", "caption": "picture %d"}}'
+FILES_IN_A_DIRECTORY = 1000
+
+
+@dataclass
+class Result:
+    """A job beside a peer that does the same number of objects."""
+
+    name: str
+    objects: int
+    least: float | None
+    job: list[float] = field(default_factory=list)
+    peer: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """How many times the peer's rate the job has."""
+        return median(peer / job for job, peer in zip(self.job, self.peer, strict=True))
+
+    @property
+    def missed(self) -> bool:
+        """Whether it is below its limit."""
+        return self.least is not None and self.ratio < self.least
+
+    def __str__(self) -> str:
+        rates = [f"{self.objects / median(seconds):>10,.0f}/s" for seconds in (self.job, self.peer)]
+        limit = "         " if self.least is None else f"{self.least:>9.2f}"
+        verdict = "" if self.least is None else "MISSED" if self.missed else "ok"
+        return f"{self.name:<58}{rates[0]:>13}{rates[1]:>13}{self.ratio:>8.2f}{limit}  {verdict}"
+
+
+@dataclass
+class Peak:
+    """The peak memory of a job with few objects, and of the same with many, in bytes."""
+
+    name: str
+    few: int
+    many: int
+    most: float
+
+    @property
+    def missed(self) -> bool:
+        """Whether it is above its limit."""
+        return self.many / self.few > self.most
+
+    def __str__(self) -> str:
+        sizes = [f"{size / 1e6:>9,.0f} MB" for size in (self.many, self.few)]
+        verdict = "MISSED" if self.missed else "ok"
+        return f"{self.name:<58}{sizes[0]:>13}{sizes[1]:>13}{self.many / self.few:>8.2f}{self.most:>9.2f}  {verdict}"
+
+
+def seconds(job: Callable[[], object]) -> float:
+    """Return how long a job takes."""
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started
+
+
+def make_task_files(root: Path, count: int) -> None:
+    """Write small task files, a thousand to a directory."""
+    for n in range(count):
+        directory = root / f"{n // FILES_IN_A_DIRECTORY:03}"
+        if n % FILES_IN_A_DIRECTORY == 0:
+            directory.mkdir(parents=True)
+        (directory / f"{n:06}.json").write_bytes(TASK_FILE % (n, n))
+
+
+@contextmanager
+def fresh_project(scratch: Path) -> Iterator[tuple[Engine, EmbeddedProject]]:
+    """Open a project in a database of its own."""
+    with TemporaryDirectory(dir=scratch) as directory:
+        engine = open_database(f"sqlite:///{directory}/labelsync.db")
+        yield engine, EmbeddedStore(engine).create_project("benchmark", LABEL_CONFIG)
+        engine.dispose()
