@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labelsync_provider.storages.redis import RedisStorage
 
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
-TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 60}
+TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 30}
 """In seconds, where the connection says none."""
 
 
@@ -79,9 +79,13 @@ class RedisStorageHook(BaseHook):
         with needing_extra("redis"):
             from airflow.providers.redis.hooks.redis import RedisHook
             from redis import ConnectionPool, Redis, RedisCluster
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
         client = RedisHook(self.redis_conn_id).get_conn()
         if isinstance(client, RedisCluster):
             return client
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
-        pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, "db": db})
+        # Its own retries would be a second place where one is decided.
+        ours = {"db": db, "retry": Retry(NoBackoff(), 0)}
+        pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, **ours})
         return Redis(connection_pool=pool)

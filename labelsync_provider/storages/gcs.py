@@ -62,13 +62,16 @@ class GCSBucket:
         self._bucket, self._client, self._credentials = bucket, client, credentials
         self._session: Any = AuthorizedSession(credentials)
         anonymous = isinstance(credentials, AnonymousCredentials)
+        # Anonymous, it would ask the machine's metadata server for a token all the same, but for this key.
+        login_as: dict[str, Any] = (
+            {"skip_signature": True, "service_account_key": json.dumps(NOBODY)}
+            if anonymous
+            else {"credential_provider": self._token}
+        )
         self.store = GCSStore(
             bucket,
             base_url=self.origin,
-            skip_signature=anonymous,
-            # Otherwise it would ask the machine's metadata server, whether it is to sign or not.
-            service_account_key=json.dumps(NOBODY) if anonymous else None,
-            credential_provider=None if anonymous else self._token,
+            **login_as,
             client_options={
                 **CLIENT_OPTIONS,
                 "allow_http": self.origin.startswith("http:"),
