@@ -27,7 +27,8 @@ with DAG(
             "file:///data/annotations",
             type="string",
             title="Target",
-            description="The storage URI, for local files file:///directory. It may hold nothing but this export.",
+            description="The storage URI: file:///directory, s3://bucket/prefix, gs://bucket/prefix, "
+            "azure-blob://container/prefix or redis://database/path. It may hold nothing but this export.",
             pattern=r"^[a-z-]+://",
         ),
         "include_cancelled": Param(
@@ -69,7 +70,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Connection of the target",
-            description="Left open, the usual one of the URI's scheme: fs_default for local files.",
+            description="Left open, the usual one of the URI's scheme, such as fs_default or aws_default.",
             section=LOGIN,
         ),
         "label_studio_conn_id": Param(

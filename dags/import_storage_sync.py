@@ -21,7 +21,8 @@ with DAG(
             "file:///data/tasks",
             type="string",
             title="Source",
-            description="The storage URI, for local files file:///directory.",
+            description="The storage URI: file:///directory, s3://bucket/prefix, gs://bucket/prefix, "
+            "azure-blob://container/prefix or redis://database/path.",
             pattern=r"^[a-z-]+://",
         ),
         "project": Param(
@@ -54,6 +55,22 @@ with DAG(
             type=["null", "string"],
             title="Data key",
             description="Where an object's URI goes in the task. Left open, the first data key of the label config.",
+            section=HOW,
+        ),
+        "url_mode": Param(
+            "storage",
+            enum=["storage", "signed"],
+            title="What goes into the task of a source file",
+            description="A URI stays, and Label Studio shows it by its own storage connection. A signed URL expires.",
+            values_display={"storage": "the object's URI", "signed": "a signed URL"},
+            section=HOW,
+        ),
+        "presign_ttl": Param(
+            15,
+            type="integer",
+            minimum=1,
+            title="Life of a signed URL",
+            description="In minutes.",
             section=HOW,
         ),
         "on_changed": Param(
@@ -103,7 +120,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Connection of the source",
-            description="Left open, the usual one of the URI's scheme: fs_default for local files.",
+            description="Left open, the usual one of the URI's scheme, such as fs_default or aws_default.",
             section=LOGIN,
         ),
         "label_studio_conn_id": Param(

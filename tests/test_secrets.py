@@ -187,7 +187,8 @@ def connect(case: Case, connections: Any, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Give the case's connection."""
     for hook in (BucketStorageHook, RedisStorageHook):
         monkeypatch.setattr(hook._open, "__defaults__", (0.5,))  # a person would wait for a minute
-    monkeypatch.setitem(TIMEOUTS, "socket_timeout", 1)
+    for name in TIMEOUTS:
+        monkeypatch.setitem(TIMEOUTS, name, 1)
     name = f"AIRFLOW_CONN_{case.conn_id.upper()}"
     return lambda connection: monkeypatch.setenv(name, json.dumps(connection))
 

@@ -1,0 +1,101 @@
+"""With no extra installed, or only one, everything is there but the storages of the others, and these say so.
+
+Each environment is a real one, made of what the lock file says.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = {"s3": "amazon", "gs": "google", "azure-blob": "microsoft-azure", "redis": "redis"}
+URIS = {"file": "file:///tmp", "redis": "redis://1/in"} | {s: f"{s}://bucket" for s in ("s3", "gs", "azure-blob")}
+
+LOOK = """
+import importlib, json, pkgutil, sys
+import labelsync_provider.hooks, labelsync_provider.operators
+from airflow.dag_processing.dagbag import DagBag
+from labelsync_provider.get_provider_info import STORAGES
+from labelsync_provider.hooks.storage import storage_hook
+
+found = {"imported": [], "dags": {}, "storages": {}}
+for package in (labelsync_provider.hooks, labelsync_provider.operators):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+        found["imported"].append(module.name)
+bag = DagBag(sys.argv[1])
+found["dags"], found["errors"] = sorted(bag.dags), bag.import_errors
+for scheme, uri in json.loads(sys.argv[2]).items():
+    try:
+        storage_hook("source", uri, None).get_source(uri)
+        found["storages"][scheme] = "opened"
+    except Exception as error:
+        found["storages"][scheme] = f"{type(error).__name__}: {error}"
+print("\\n" + json.dumps(found))
+"""
+
+
+@dataclass
+class Environment:
+    """An environment with some extras of the package, and what was found in it."""
+
+    extras: list[str]
+    found: dict[str, Any]
+
+
+def uv() -> str:
+    """Return the uv that runs these tests, or the one that the Makefile brings."""
+    found = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=ROOT / ".build/uv/bin")
+    assert found, "There is no uv. Run the tests by `make test`, which brings one."
+    return found
+
+
+@pytest.fixture(scope="module", params=[[], ["redis"]], ids=["no extra", "redis"])
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder = tmp_path_factory.mktemp("environment")
+    asked = [f"--extra={extra}" for extra in request.param]
+    subprocess.run(
+        [uv(), "sync", "--frozen", "--no-dev", "--quiet", f"--python={sys.executable}", *asked],
+        cwd=ROOT,
+        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(folder / "venv")},
+        check=True,
+    )
+    connections = {"fs_default": {"conn_type": "fs", "extra": {"path": "/tmp"}}}
+    connections |= {name: {"conn_type": name.partition("_")[0]} for name in ("aws_default", "redis_default")}
+    output = subprocess.run(
+        [folder / "venv/bin/python", "-c", LOOK, str(ROOT / "dags"), json.dumps(URIS)],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+        | {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
+        | {"AIRFLOW_HOME": str(folder / "airflow")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return Environment(request.param, json.loads(output.splitlines()[-1]))
+
+
+def test_every_hook_and_operator_is_imported(environment: Environment) -> None:
+    assert {"labelsync_provider.hooks.s3", "labelsync_provider.hooks.gcs"} < set(environment.found["imported"])
+
+
+def test_the_dags_load(environment: Environment) -> None:
+    assert environment.found["errors"] == {}
+    assert {"import_storage_sync", "export_annotations"} <= set(environment.found["dags"])
+
+
+@pytest.mark.parametrize("scheme", URIS)
+def test_a_storage_is_opened_or_says_which_extra_to_install(environment: Environment, scheme: str) -> None:
+    outcome = environment.found["storages"][scheme]
+    if scheme == "file" or EXTRAS[scheme] in environment.extras:
+        assert outcome == "opened"
+    else:
+        assert outcome.startswith("Invalid: ")
+        assert f'pip install "labelsync-provider[{EXTRAS[scheme]}]"' in outcome
