@@ -98,6 +98,17 @@ def invalid(parameter: str, value: object, what: str, remedy: str) -> Invalid:
     return Invalid(f"{parameter}={shown if len(shown) <= 200 else shown[:200] + '...'}: {what}. {remedy}")
 
 
+def check_whole_numbers(options: object, **least: int) -> None:
+    """Make sure that options are whole numbers from the least that makes sense, or None where that is the default.
+
+    :raises Invalid: one is not.
+    """
+    for name, lowest in least.items():
+        value, default = getattr(options, name), getattr(type(options), name)
+        if not (value is None is default) and (not isinstance(value, int) or value < lowest):
+            raise invalid(name, value, "not a number that makes sense", f"Use a whole number from {lowest}.")
+
+
 def check_flags(options: object, *names: str) -> None:
     """Make sure that options are True or False.
 

@@ -45,7 +45,7 @@ class BucketStorageHook(BaseHook):
 
     def get_target(self, uri: str) -> "BucketStorage":
         """Open a storage to export to: the folder of that name, be there something in it or not."""
-        return self._open("target", uri.rstrip("/") + "/", True)
+        return self._open("target", uri, True)
 
     def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
         """List, read and, for a target, write and remove a probe.
@@ -54,8 +54,8 @@ class BucketStorageHook(BaseHook):
         """
         if not uri:
             return False, f"Give the storage URI to try: a {self.hook_name} connection alone names no bucket."
-        parameter, where = ("target", uri.rstrip("/") + "/") if target else ("source", uri)
-        return tried(lambda: self._open(parameter, where, True, TRIAL_SECONDS), target=target)
+        parameter = "target" if target else "source"
+        return tried(lambda: self._open(parameter, uri, True, TRIAL_SECONDS), target=target)
 
     def _open(
         self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
@@ -65,6 +65,8 @@ class BucketStorageHook(BaseHook):
         bucket, _, prefix = rest.partition("/")
         if not bucket:
             raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
+        if parameter == "target" and prefix:
+            prefix = prefix.rstrip("/") + "/"
         for name in TALKATIVE:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.INFO))
@@ -79,6 +81,7 @@ def client_options(verify: Any, proxies: dict[str, str] | None) -> "ClientConfig
 
     :param verify: as the SDKs take it: False, or the path of a CA file; by default that of the environment.
     :param proxies: URL by scheme; by default those of the environment, which obstore reads itself.
+    :raises Invalid: the CA file cannot be read.
     """
     options: ClientConfig = {}
     by_default = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
@@ -86,7 +89,11 @@ def client_options(verify: Any, proxies: dict[str, str] | None) -> "ClientConfig
     if verify is False:
         options["allow_invalid_certificates"] = True
     elif named:
-        options["root_certificate"] = Path(named).read_bytes()
+        try:
+            options["root_certificate"] = Path(named).read_bytes()
+        except OSError as error:
+            remedy = "Name a file of certificates in PEM, that the tasks can read."
+            raise invalid("CA file", named, str(error.strerror), remedy) from error
     if proxy := (proxies or {}).get("https") or (proxies or {}).get("http"):
         options["proxy_url"] = proxy
     return options

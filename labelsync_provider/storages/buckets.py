@@ -180,7 +180,7 @@ class BucketStorage:
         return self._insist("sign URLs", lambda: self._service.sign(keys, life))
 
     def _check(self, key: str) -> None:
-        if not key.startswith(self.prefix) or key in ("", self.prefix):
+        if not key or not key.startswith(self.prefix):
             raise Invalid(f"key {key!r} does not begin with {self.prefix!r}, the prefix of {self.uri}.")
         if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
             raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
@@ -224,11 +224,7 @@ class BucketStorage:
             obstore.delete(self._service.store, key)
 
     def _insist(self, doing: str, attempt: Callable[[], T]) -> T:
-        def explaining() -> T:
-            with self._explaining(doing):
-                return attempt()
-
-        return insist(explaining, self._retry_seconds)
+        return insist(attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:

@@ -19,6 +19,8 @@ from labelsync_provider.storages.spool import sorted_on_disk
 PAGE = 5000
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
 
+NAMELESS = os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_TMPFILE", os.O_DIRECTORY)
+
 UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 """Most keys are such, and telling so is faster than quoting them."""
 
@@ -102,23 +104,7 @@ class LocalFiles:
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
         with _translated(path):
             self._make_directory(directory)
-            temporary = _temporary(path)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            try:
-                with open(os.open(temporary, flags, 0o644), "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    version = _version(os.fstat(file.fileno()))
-                if create:
-                    self._put_where_none_is(temporary, path, content)
-                    version = _version(os.stat(path))
-                else:
-                    os.replace(temporary, path)
-            except (OSError, AlreadyThere):
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
-                raise
+            version = self._created(path, content) if create else self._replaced(path, content)
             _sync_directory(directory)
         return version
 
@@ -239,31 +225,52 @@ class LocalFiles:
             raise Denied(f"{path} is a symbolic link that leaves the document root {self._root}.")
         return os.open(real, flags | os.O_NOFOLLOW)
 
-    def _put_where_none_is(self, temporary: str, path: str, content: bytes) -> None:
-        """Give a file its name, unless it is taken: a link fails where a renaming would overwrite."""
-        try:
-            os.link(temporary, path, follow_symlinks=False)
-        except FileExistsError:
-            if self._standing(path) != content:
-                what = "a directory" if os.path.isdir(path) else "a file of another content"
-                raise AlreadyThere(f"{path} is there already, {what}.") from None
+    def _replaced(self, path: str, content: bytes) -> str:
+        """Write a temporary file and rename it."""
+        temporary = _temporary(path)
+        with suppress(FileNotFoundError):
+            # What a killed run left; one that is only paused must not go on in the file that we put in place.
             os.unlink(temporary)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-                raise
-            # A file system without links, such as FAT: a look before is the best there is.
-            if os.path.lexists(path):
-                raise AlreadyThere(f"{path} is there already.") from None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            version = _written(os.open(temporary, flags, 0o644), content)
             os.replace(temporary, path)
-        else:
-            os.unlink(temporary)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        return version
 
-    def _standing(self, path: str) -> bytes | None:
+    def _created(self, path: str, content: bytes) -> str:
+        """Write a file without a name and give it one, unless it is taken; of a killed write, nothing is left."""
         try:
-            with open(self._open_confined(path), "rb") as file:
-                return file.read()
-        except (OSError, LabelsyncError):
-            return None
+            descriptor = os.open(os.path.dirname(path), NAMELESS, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.EISDIR, errno.EOPNOTSUPP):
+                raise
+            # Not every file system has such files (NFS has not): a look before is the best there is.
+            if os.path.lexists(path):
+                return self._standing(path, content)
+            return self._replaced(path, content)
+        keeping = os.dup(descriptor)
+        try:
+            version = _written(descriptor, content)
+            # Given a directory, Python has the link in /proc followed; the directory itself is not looked at.
+            os.link(f"/proc/self/fd/{keeping}", path, src_dir_fd=keeping, follow_symlinks=True)
+        except FileExistsError:
+            return self._standing(path, content)
+        finally:
+            os.close(keeping)
+        return version
+
+    def _standing(self, path: str, content: bytes) -> str:
+        """Return the version of what stands there, if it is the same."""
+        if os.path.isdir(path):
+            raise AlreadyThere(f"{path} is there already, a directory.")
+        with open(self._open_confined(path), "rb") as file:
+            if file.read() != content:
+                raise AlreadyThere(f"{path} is there already, a file of another content.")
+            return _version(os.fstat(file.fileno()))
 
     def _make_directory(self, directory: str) -> None:
         above = directory
@@ -310,10 +317,19 @@ def _local_path(parameter: str, uri: str) -> str:
 
 
 def _temporary(path: str) -> str:
-    """Name the file that a write goes to: the same for the same key, so that a killed run's is overwritten."""
+    """Name the file that a write goes to: the same for the same key, so that a killed run's is found."""
     directory, name = os.path.split(path)
     digest = blake2b(os.fsencode(name), digest_size=12).hexdigest()
     return os.path.join(directory, TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX)
+
+
+def _written(descriptor: int, content: bytes) -> str:
+    """Write a whole file, synced, and close it; return its version."""
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        return _version(os.fstat(file.fileno()))
 
 
 def _relative(directory: str, root: str) -> str | None:

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as TimedOut
 
@@ -47,6 +47,7 @@ HASH_READ_BY = {"string": "get", "hash": "hgetall"}
 SAID_LENGTH = 200
 
 NOT_UTF8 = "a field or value of the hash is not UTF-8"
+REFUSED = re.compile(r"WRONGPASS|NOAUTH|invalid username-password|Authentication required", re.I)
 PASSING = re.compile(r"LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|READONLY|max number of clients", re.I)
 
 T = TypeVar("T")
@@ -225,11 +226,7 @@ class RedisStorage:
         return answers
 
     def _insist(self, doing: str, attempt: Callable[[], T]) -> T:
-        def explaining() -> T:
-            with self._explaining(doing):
-                return attempt()
-
-        return insist(explaining, self._retry_seconds)
+        return insist(attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:
@@ -238,19 +235,20 @@ class RedisStorage:
             yield
         except LabelsyncError:
             raise
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             raise self._explained(error, doing) from None
 
     def _explained(self, error: Exception, doing: str) -> LabelsyncError:
         what = f"{self.place} on {self.origin}: cannot {doing}"
         said = str(error).partition("\n")[0][:SAID_LENGTH]
-        if isinstance(error, AuthenticationError) or said.startswith(("WRONGPASS", "NOAUTH")):
+        if isinstance(error, AuthenticationError) or REFUSED.search(said):
             return Unusable(f"{what}: {said}. The user name or password of {self._login} is not accepted.")
         if isinstance(error, NoPermissionError) or said.startswith("NOPERM"):
             return Denied(f"{what}: {said}. The user of {self._login} has no permission for it.")
         if "DB index" in said:
             return Unusable(f"{what}: {said}. The server has no database of this number. Correct the storage URI.")
-        if isinstance(error, BrokenConnection | TimedOut | OSError) and not PASSING.search(said):
+        broken = isinstance(error, BrokenConnection | TimedOut | OSError | RedisClusterException)
+        if broken and not PASSING.search(said):
             return explained(no_answer(error), f"{self.place} on {self.origin}", doing, self._login)
         if PASSING.search(said):
             return Unavailable(f"{what}: {said}.")

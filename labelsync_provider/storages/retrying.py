@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
@@ -19,19 +20,27 @@ SILENT_SECONDS = 10.0
 T = TypeVar("T")
 
 
-def insist(attempt: Callable[[], T], seconds: float = RETRY_SECONDS) -> T:
-    """Return what `attempt` returns; while it raises Unavailable, try again with backoff and full jitter.
+def insist(
+    attempt: Callable[[], T], explaining: Callable[[], AbstractContextManager[None]], seconds: float = RETRY_SECONDS
+) -> T:
+    """Return what `attempt` returns; while that is Unavailable, try again with backoff and full jitter.
 
     Rule: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
 
+    :param explaining: a block that turns what the attempt raises into the package's errors.
     :param seconds: after these no further attempt begins.
     :raises Unavailable: the last attempt's, with how long was tried.
     """
     started = time.monotonic()
+
+    def explained() -> T:
+        with explaining():
+            return attempt()
+
     try:
-        return attempt()  # nearly always enough, and the rest of this is slow
-    except Unavailable as error:
-        last = error
+        return explained()  # nearly always enough, and the rest of this is slow
+    except Unavailable:
+        time.sleep(min(FIRST_WAIT, seconds))
     retrying = Retrying(
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
@@ -39,12 +48,10 @@ def insist(attempt: Callable[[], T], seconds: float = RETRY_SECONDS) -> T:
         before_sleep=_tell,
         reraise=True,
     )
-    time.sleep(min(FIRST_WAIT, seconds))
     try:
-        return retrying(attempt)
+        return retrying(explained)
     except Unavailable as error:
-        last = error
-    raise Unavailable(f"{last} Tried for {time.monotonic() - started:.0f} s.") from last.__cause__
+        raise Unavailable(f"{error} Tried for {time.monotonic() - started:.0f} s.") from None
 
 
 def _tell(state: RetryCallState) -> None:

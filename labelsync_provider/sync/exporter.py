@@ -26,6 +26,7 @@ from labelsync_provider.errors import (
     Unavailable,
     UploadsFailed,
     check_flags,
+    check_whole_numbers,
     invalid,
 )
 from labelsync_provider.projects.protocol import Project
@@ -73,10 +74,7 @@ class ExportOptions:
         check_flags(self, "include_cancelled", "can_delete_objects", "dry_run")
         if self.layout not in KEY_TEMPLATES:
             raise invalid("layout", self.layout, "unknown", "Use 'annotation' or 'task'.")
-        for name in ("batch_size", "max_workers"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise invalid(name, value, "not a number that makes sense", "Use a whole number from 1.")
+        check_whole_numbers(self, batch_size=1, max_workers=1)
 
 
 def export_annotations(

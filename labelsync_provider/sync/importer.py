@@ -29,6 +29,7 @@ from labelsync_provider.errors import (
     TooManyMissing,
     TooManyQuarantined,
     check_flags,
+    check_whole_numbers,
     invalid,
 )
 from labelsync_provider.projects.protocol import Json, Project, Rejected, Task
@@ -74,7 +75,6 @@ CHOICES = {
     "on_changed": ("report", "update", "add"),
     "on_missing": ("report", "delete"),
 }
-LEAST = {"presign_ttl": 1, "batch_size": 1, "max_workers": 1, "max_delete": 0, "max_quarantined": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +107,7 @@ class ImportOptions:
         if self.url_mode == "signed" and not self.use_blob_urls:
             remedy = "Set use_blob_urls=True, or leave url_mode out: what stands in task files is imported as it is."
             raise invalid("url_mode", self.url_mode, "only the URIs of blobs are signed", remedy)
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise invalid(name, value, "not a number that makes sense", f"Use a whole number from {least}.")
+        check_whole_numbers(self, presign_ttl=1, batch_size=1, max_workers=1, max_delete=0, max_quarantined=0)
         if self.regex_filter:
             try:
                 re.compile(self.regex_filter)

@@ -1,5 +1,6 @@
 """What is particular to local files: confinement to the document root, atomic writes, odd things in a directory."""
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -8,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.storages import spool
+from labelsync_provider.errors import AlreadyThere, Denied, Invalid, NotFound
+from labelsync_provider.storages import local_files, spool
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -150,19 +151,29 @@ class TestSymbolicLinks:
         assert source.storage().read("link") == b"mine"
 
     def test_where_the_temporary_file_goes_is_not_followed(self, source, outside: Path, monkeypatch) -> None:
-        temporary = self._temporary_name(source, monkeypatch)
-        (source.path / temporary).symlink_to(outside / "secret")
-        with pytest.raises(Invalid):
-            source.storage().write("a", b"mine")
-        assert (outside / "secret").read_text() == "secret"
-
-    @staticmethod
-    def _temporary_name(source, monkeypatch) -> str:
-        seen: list[str] = []
+        names: list[str] = []
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", lambda a, b: seen.append(a) or os.rename(a, b))
+            patch.setattr(os, "replace", lambda a, b: names.append(a) or os.rename(a, b))
             source.storage().write("a", b"1")
-        return os.path.basename(seen[0])
+        Path(names[0]).symlink_to(outside / "secret")
+        source.storage().write("a", b"mine")
+        assert (outside / "secret").read_text() == "secret"
+        assert source.storage().read("a") == b"mine"
+
+    @pytest.mark.parametrize("number", [errno.EISDIR, errno.EOPNOTSUPP])
+    def test_a_file_system_without_nameless_files_gets_a_look_before(self, source, monkeypatch, number: int) -> None:
+        opened = os.open
+
+        def without(path: str, flags: int, *rest: int) -> int:
+            if flags == local_files.NAMELESS:
+                raise OSError(number, "no")
+            return opened(path, flags, *rest)
+
+        monkeypatch.setattr(os, "open", without)
+        version = source.storage().write("a", b"1", create=True)
+        assert source.storage().write("a", b"1", create=True) == version
+        with pytest.raises(AlreadyThere):
+            source.storage().write("a", b"2", create=True)
 
     @pytest.mark.parametrize("read_before", [False, True], ids=["at once", "after a first read"])
     def test_that_takes_the_place_of_a_directory_after_the_listing_is_not_followed(
