@@ -3,13 +3,17 @@
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -155,6 +159,129 @@ def open_folder() -> Iterator[Folder]:
     yield Folder(top, "in")
     subprocess.run(["chmod", "-R", "u+rwx", top], check=True)
     shutil.rmtree(top)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set a connection; Airflow looks into the environment first."""
+
+    def connect(conn_id: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return connect
+
+
+@pytest.fixture
+def connect_s3(connect: Callable[..., None]) -> Callable[..., None]:
+    """Make an S3 server the default connection's; of its fields and extras, some may be others."""
+
+    def connect_s3(server: Any, *, extra: dict[str, Any] | None = None, **fields: Any) -> None:
+        where = {"endpoint_url": server.endpoint, "region_name": server.region} | (extra or {})
+        credentials = {"login": server.access_key, "password": server.secret_key} | fields
+        connect("aws_default", conn_type="aws", extra=where, **credentials)
+
+    return connect_s3
+
+
+@pytest.fixture
+def connect_gcs(connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a GCS server that asks for no credentials the default connection's."""
+
+    def connect_gcs(server: Any, **extra: Any) -> None:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)
+        connect(
+            "google_cloud_default",
+            conn_type="google_cloud_platform",
+            extra=extra or {"is_anonymous": True, "project": "p"},
+        )
+
+    return connect_gcs
+
+
+@pytest.fixture
+def connect_azure(connect: Callable[..., None]) -> Callable[..., None]:
+    """Make an Azure server the default connection's."""
+
+    def connect_azure(server: Any) -> None:
+        connect("wasb_default", conn_type="wasb", extra={"connection_string": server.connection_string})
+
+    return connect_azure
+
+
+@pytest.fixture
+def connect_redis(connect: Callable[..., None]) -> Callable[..., None]:
+    """Make a Redis server the default connection's."""
+
+    def connect_redis(server: Any, **extra: Any) -> None:
+        tls = {"ssl": True, "ssl_cert_reqs": "required", "ssl_ca_certs": str(server.ca_file)} if server.ca_file else {}
+        connect(
+            "redis_default",
+            conn_type="redis",
+            host=server.host,
+            port=server.port,
+            login=server.username,
+            password=server.password,
+            extra=tls | ({"cluster": True} if len(server.ports) > 1 else {}) | extra,
+        )
+
+    return connect_redis
+
+
+class Asked(NamedTuple):
+    """A request that came to a server of `http_server`."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What such a server answers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+@pytest.fixture
+def http_server() -> Iterator[Callable[..., str]]:
+    """Run servers that answer as a function of the request says, for what no real server can be brought to say."""
+    with ExitStack() as servers:
+
+        def http_server(answer: Callable[[Asked], tuple[Any, ...]], tls: ssl.SSLContext | None = None) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                protocol_version = "HTTP/1.1"
+
+                def handle_one_request(self) -> None:
+                    self.raw_requestline = self.rfile.readline(65537)
+                    if not self.raw_requestline or not self.parse_request():
+                        self.close_connection = True
+                        return
+                    body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                    status, content, headers = Answer(*answer(Asked(self.command, self.path, self.headers, body)))
+                    self.send_response(status)
+                    for name, value in ({"Content-Length": str(len(content))} | dict(headers)).items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(content)
+
+                def log_message(self, *_: Any) -> None:
+                    pass
+
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            server.daemon_threads = True
+            if tls:
+                server.socket = tls.wrap_socket(server.socket, server_side=True)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+            thread.start()
+            servers.callback(thread.join)
+            servers.callback(server.server_close)
+            servers.callback(server.shutdown)
+            return f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
+
+        yield http_server
 
 
 @pytest.fixture

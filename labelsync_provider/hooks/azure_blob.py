@@ -45,10 +45,11 @@ class AzureBlobStorageHook(BucketStorageHook):
         extra = conn.extra_dejson
         says_nothing = not (conn.host or conn.login or conn.password or extra)
         try:
-            if says_nothing and (account := os.environ.get(ACCOUNT_NAME)):
-                client = BlobServiceClient(
-                    f"https://{account}.blob.core.windows.net", credential=os.environ.get(ACCOUNT_KEY)
-                )
+            if says_nothing:
+                account, key = os.environ.get(ACCOUNT_NAME), os.environ.get(ACCOUNT_KEY)
+                if not (account and key):
+                    raise ValueError("neither is set")
+                client = BlobServiceClient(f"https://{account}.blob.core.windows.net", credential=key)
                 login = f"{ACCOUNT_NAME} and {ACCOUNT_KEY}"
             else:
                 client = WasbHook(self.wasb_conn_id).get_conn()
@@ -58,5 +59,5 @@ class AzureBlobStorageHook(BucketStorageHook):
                 f"azure-blob://{bucket}: {login} names no account. Give it a connection string, or an account name and "
                 f"a key, a SAS token or an identity; or leave it empty and set {ACCOUNT_NAME} and {ACCOUNT_KEY}."
             ) from None
-        options = client_options(extra.get("connection_verify"), extra.get("proxies"))
+        options = client_options(extra.get("connection_verify"), extra.get("proxies"), ["REQUESTS_CA_BUNDLE"])
         return AzureContainer(bucket, client, login=login, client_options=options)

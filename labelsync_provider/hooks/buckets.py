@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,24 +77,29 @@ class BucketStorageHook(BaseHook):
         return BucketStorage(service, prefix, recursive=recursive_scan, retry_seconds=retry_seconds)
 
 
-def client_options(verify: Any, proxies: dict[str, str] | None) -> "ClientConfig":
+def client_options(verify: Any, proxies: dict[str, str] | None, bundles: Sequence[str]) -> "ClientConfig":
     """Return what obstore is to know of certificates and proxies.
 
-    :param verify: as the SDKs take it: False, or the path of a CA file; by default that of the environment.
+    :param verify: as the SDKs take it: False, or the path of a CA file or of a folder of them.
+    :param bundles: environment variables that name one otherwise, the first that is set.
     :param proxies: URL by scheme; by default those of the environment, which obstore reads itself.
     :raises Invalid: the CA file cannot be read.
     """
     options: ClientConfig = {}
-    by_default = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    by_default = next(filter(None, map(os.environ.get, bundles)), None)
     named = verify if isinstance(verify, str) else by_default
     if verify is False:
         options["allow_invalid_certificates"] = True
     elif named:
         try:
-            options["root_certificate"] = Path(named).read_bytes()
+            path = Path(named)
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            certificates = b"\n".join(file.read_bytes() for file in files)
         except OSError as error:
             remedy = "Name a file of certificates in PEM, that the tasks can read."
             raise invalid("CA file", named, str(error.strerror), remedy) from error
+        if certificates:
+            options["root_certificate"] = certificates
     if proxy := (proxies or {}).get("https") or (proxies or {}).get("http"):
         options["proxy_url"] = proxy
     return options

@@ -51,4 +51,6 @@ class GCSStorageHook(BucketStorageHook):
                 f"gs://{bucket}: no credentials from {login}: {type(error).__name__}. Give it a key file, or its JSON, "
                 "and a project; or set GOOGLE_APPLICATION_CREDENTIALS where the tasks run."
             ) from None
-        return GCSBucket(bucket, client, credentials, login=login, client_options=client_options(None, None))
+        return GCSBucket(
+            bucket, client, credentials, login=login, client_options=client_options(None, None, ["REQUESTS_CA_BUNDLE"])
+        )

@@ -81,7 +81,11 @@ class RedisStorageHook(BaseHook):
             from redis import ConnectionPool, Redis, RedisCluster
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        client = RedisHook(self.redis_conn_id).get_conn()
+        try:
+            client = RedisHook(self.redis_conn_id).get_conn()
+        except ValueError as error:
+            remedy = "Leave db out there: the URI names the database, which in a cluster is database 0."
+            raise invalid("connection", self.redis_conn_id, "the hook refuses it", remedy) from error
         if isinstance(client, RedisCluster):
             return client
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}

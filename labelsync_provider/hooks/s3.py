@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk.log import mask_secret
 
+from labelsync_provider.errors import Unusable
 from labelsync_provider.hooks.buckets import BucketStorageHook, client_options
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
+from labelsync_provider.storages.faults import explained
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -43,15 +45,24 @@ class S3StorageHook(BucketStorageHook):
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
             from botocore import UNSIGNED
             from botocore.config import Config
+            from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-            from labelsync_provider.storages.s3 import S3Bucket
+            from labelsync_provider.storages.s3 import S3Bucket, fault_of
         get_connection(self.aws_conn_id, "Create one of type 'Amazon Web Services'; it may be empty.")
+        login = f"connection {self.aws_conn_id!r}"
         hook = S3Hook(self.aws_conn_id)
         ours = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
         if hook.config.signature_version is not UNSIGNED:
             ours = ours.merge(Config(signature_version="s3v4"))
-        client = hook.get_client_type(config=hook.config.merge(ours))
-        credentials = hook.get_session().get_credentials()
+        try:
+            client = hook.get_client_type(config=hook.config.merge(ours))
+            credentials = hook.get_session().get_credentials()
+        except (ClientError, BotoCoreError) as error:
+            # A role is assumed here; without the cause, which quotes the request.
+            fault = fault_of(error)
+            if fault.status is None and isinstance(error, HTTPClientError):
+                raise explained(fault, f"s3://{bucket}", f"log in by {login}", login) from None
+            raise Unusable(f"s3://{bucket}: no credentials from {login}: {error}") from None
 
         def ask() -> "S3Credential":
             now = credentials.get_frozen_credentials()
@@ -68,6 +79,6 @@ class S3StorageHook(BucketStorageHook):
             bucket,
             client,
             ask,
-            login=f"connection {self.aws_conn_id!r}",
-            client_options=client_options(hook.verify, hook.config.proxies),
+            login=login,
+            client_options=client_options(hook.verify, hook.config.proxies, ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]),
         )

@@ -38,16 +38,15 @@ LARGEST = 100 * 1024 * 1024
 KEPT_BYTES = 32 * 1024 * 1024
 """Values are read once for their version, and kept so long for who reads them next."""
 
-READ_BY = {"string": "get", "hash": "hgetall"}
+UNREADABLE = "unreadable"
+READ_BY = {"string": "get", "hash": "hgetall", UNREADABLE: "get"}
+"""How a value of each type is read; of one that may not be looked at, the attempt says why."""
 SAID_LENGTH = 200
 
 NOT_UTF8 = "its key is not UTF-8; rename it"
 HASH_NOT_UTF8 = "a field or value of the hash is not UTF-8"
-HASH_READ_BY = {"string": "get", "hash": "hgetall"}
-SAID_LENGTH = 200
-
-NOT_UTF8 = "a field or value of the hash is not UTF-8"
 REFUSED = re.compile(r"WRONGPASS|NOAUTH|invalid username-password|Authentication required", re.I)
+ABOUT_A_KEY = re.compile(r"WRONGTYPE|permissions? to access", re.I)
 PASSING = re.compile(r"LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|READONLY|max number of clients", re.I)
 
 T = TypeVar("T")
@@ -170,12 +169,13 @@ class RedisStorage:
 
     def _page(self, keys: Sequence[str]) -> Page:
         """Return the objects of some keys, without those that are gone since."""
-        page = [ObjectInfo(key, 0, "", NOT_UTF8) for key in keys if key in self._odd]
-        for key, value in self._values([key for key in keys if key not in self._odd]):
+        page = []
+        for key, value in self._values(keys):
             page.append(ObjectInfo(key, value.size, value.version, value.problem))
             if value.content is not None:
                 self._keep(key, value.content)
-        return page
+        found = {info.key for info in page}
+        return page + [ObjectInfo(key, 0, "", NOT_UTF8) for key in keys if key in self._odd and key not in found]
 
     def _keep(self, key: str, content: bytes) -> None:
         with self._keeping:
@@ -192,7 +192,7 @@ class RedisStorage:
         kinds = self._pipelined([("type", key) for key in keys])
         sizes = self._pipelined([("strlen", key) for key in keys])
         known = [
-            (key, kind.decode(), size if isinstance(size, int) else 0)
+            (key, kind.decode() if isinstance(kind, bytes) else UNREADABLE, size if isinstance(size, int) else 0)
             for key, kind, size in zip(keys, kinds, sizes, strict=True)
         ]
         for some in _together(known):
@@ -205,7 +205,9 @@ class RedisStorage:
                 )
             )
             for key, kind, size in some:
-                if kind not in (*READ_BY, "none"):
+                if isinstance(answers.get(key), NoPermissionError):
+                    yield key, _Value(None, size, "denied", "the user of the connection may not read it")
+                elif kind not in (*READ_BY, "none"):
                     yield key, _Value(None, 0, kind, f"it is a {kind}, not a string or a hash")
                 elif size > LARGEST:
                     yield key, _Value(None, size, f"{size} bytes", None)
@@ -215,13 +217,16 @@ class RedisStorage:
                     yield key, _hash_value(answer)
 
     def _pipelined(self, commands: Sequence[tuple[str, str]]) -> Sequence[Any]:
-        """Return the answers to commands of one key each; that a value is of another type is an answer too."""
+        """Return the answers to commands of one key each.
+
+        That a value is of another type is an answer too, and that this one key may not be read.
+        """
         with self._client.pipeline(transaction=False) as pipeline:
             for command, key in commands:
                 getattr(pipeline, command)(key)
             answers: Sequence[Any] = pipeline.execute(raise_on_error=False)
         for answer in answers:
-            if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+            if isinstance(answer, Exception) and not ABOUT_A_KEY.search(str(answer)):
                 raise answer
         return answers
 
@@ -280,7 +285,8 @@ def _hash_value(fields: dict[bytes, bytes]) -> _Value:
     except UnicodeDecodeError:
         return _Value(None, 0, "hash", HASH_NOT_UTF8)
     content = msgspec.json.encode({"data": data}, order="sorted")
-    return _Value(content, len(content), _version(b"hash", content), None)
+    read = content if len(content) <= LARGEST else None
+    return _Value(read, len(content), _version(b"hash", content), None)
 
 
 def _version(kind: bytes, content: bytes) -> str:

@@ -111,14 +111,7 @@ class S3Bucket:
 
     def fault(self, error: Exception) -> Fault:
         """Read the client's error."""
-        if isinstance(error, ClientError):
-            answer = error.response
-            said = answer.get("Error", {})
-            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            region = said.get("Region") or headers.get("x-amz-bucket-region", "")
-            return Fault(status, said.get("Code", ""), said.get("Message", ""), region)
-        return no_answer(error)
+        return fault_of(error)
 
     def _sign_odd(self, key: str, life: timedelta) -> str:
         seconds = int(life.total_seconds())
@@ -126,6 +119,16 @@ class S3Bucket:
             "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
         )
         return url
+
+
+def fault_of(error: Exception) -> Fault:
+    """Return what an error of botocore's means."""
+    if not isinstance(error, ClientError):
+        return no_answer(error)
+    said = error.response.get("Error", {})
+    answer = error.response.get("ResponseMetadata", {})
+    region = said.get("Region") or answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
+    return Fault(answer.get("HTTPStatusCode"), said.get("Code", ""), said.get("Message", ""), region)
 
 
 def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:

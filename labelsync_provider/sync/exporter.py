@@ -46,11 +46,13 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
 from labelsync_provider.sync.ledger import KnownExport, Ledger
 from labelsync_provider.sync.progress import Progress
-from labelsync_provider.sync.report import ExportReport, Failure
+from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
 
 log = logging.getLogger(__name__)
 
 FOREIGN_SHOWN = 5
+OUTAGE_SECONDS = 1.0
+"""An upload that failed sooner was refused, not tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,8 @@ class _Export:
         self._project, self._target, self._ledger = project, target, ledger
         self._options, self._key = options, key
         self._report = ExportReport()
+        self._last_written = 0.0
+        self._outage = False
 
     def run(self) -> ExportReport:
         started = time.monotonic()
@@ -153,10 +157,6 @@ class _Export:
             if lost:
                 log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
             unwritten = [known.path for known in differences.missing if not known.version]
-            if unwritten and not self._options.dry_run:
-                # A killed run announced them; what it may have left of a half write goes with them.
-                self._ledger.confirm()
-                self._target.delete([path.removeprefix(self._target.base) for path in unwritten])
             ours = self._verified(pool, differences.fresh) if differences.fresh else []
             if differences.missing or ours:
                 self._ledger.enter_exports(ours, lost + unwritten)
@@ -276,23 +276,33 @@ class _Export:
         for (file, path, digest), outcome in zip(changed, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 report.failed_as(outcome)
-                log.warning("Not written: %s", outcome)
+                if report.failed <= FAILURES_SHOWN:
+                    log.warning("Not written: %s", outcome)
             else:
                 report.written += 1
                 report.bytes_written += len(file.content)
                 written.append(KnownExport(path, outcome, digest, file.task))
         self._ledger.enter_exports(written)
-        if not written:
+        if self._outage or not written:
             raise UploadsFailed(
-                f"None of {len(changed):,} objects could be written to {self._target.uri}; {report.written:,} were "
-                f"before. {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
+                f"{len(written) or 'None'} of {len(changed):,} objects could be written to {self._target.uri}; "
+                f"{report.written - len(written):,} were before. {'; '.join(map(str, report.failures[:3]))}. "
+                f"Report: {report}"
             )
 
     def _write(self, file: AnnotationFile, create: bool) -> str | Failure:
+        if self._outage:
+            return Failure(file.key, None, "not tried: nothing could be written any more")
+        began = time.monotonic()
         try:
-            return self._target.write(file.key, file.content, create=create)
+            version = self._target.write(file.key, file.content, create=create)
         except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
+            if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < time.monotonic():
+                # It was tried again and again; if nothing else got through meanwhile, no other will be.
+                self._outage |= self._last_written < began
             return Failure(file.key, None, str(error))
+        self._last_written = time.monotonic()
+        return version
 
     def _drop(self, gone: list[KnownExport]) -> None:
         """Report objects whose annotation is gone; delete them if allowed."""

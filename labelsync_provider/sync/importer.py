@@ -236,7 +236,7 @@ class _Import:
         self._enter()
         self._judge_listing()
         report.seconds = time.monotonic() - started
-        if self._denied and not self._some_read:
+        if self._denied and not (self._some_read or report.unchanged):
             raise Denied(f"{self._denied} None of what was to be read could be. Report: {report}")
         self._judge_quarantine()
         self._delete_missing()
@@ -385,8 +385,8 @@ class _Import:
                 self._report.gone += 1
             elif isinstance(content, Invalid | Denied):
                 if isinstance(content, Denied):
-                    # Permission comes without a new version of the object: the next run tries again.
-                    item.settled = False
+                    # Permission comes without a new version of the object: entered without one, it is tried again.
+                    item.info = item.info._replace(version="")
                     self._denied = self._denied or content
                 self._quarantine_object(item, str(content))
             else:

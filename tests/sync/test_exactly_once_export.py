@@ -1,11 +1,11 @@
 """An export that is killed, wherever that may be, and run again: every annotation is exactly one object, whole."""
 
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from killing import (
     killed_at_every_statement,
     killed_at_random_instants,
 )
+from places import Directory, RedisPlace, S3Place, content
 from sqlalchemy import delete, update
 
 from labelsync_provider.database import open_database, writing
@@ -27,9 +28,9 @@ from labelsync_provider.projects.embedded import ANNOTATION, EmbeddedProject, Em
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync.exporter import ExportOptions
 
-pytest_plugins = ["servers.postgres"]
+pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
-RANDOM_INSTANTS = 20
+RANDOM_INSTANTS = {"local files": 20, "S3": 5, "Redis": 5}
 
 # One writer at a time: what happens before what is then the same in each run.
 OPTIONS = ExportOptions(batch_size=3, max_workers=1, can_delete_objects=True, lease_seconds=0.1)
@@ -50,7 +51,8 @@ POINTS: dict[str, Instant] = {
     "the temporary file is about to be renamed": Before("os.replace", 1),
     "the temporary file is renamed": After("os.replace", 1),
     "the directory is synced": After("os.fsync", 2),
-    "the temporary file of a new object is about to be renamed": Before("os.replace", 3),
+    "the temporary file of a new object is about to get its name": Before("os.link", 1),
+    "the temporary file of a new object has both names": After("os.link", 1),
     "the first object is written": After("Storage.write", 1),
     "the whole batch is written": After("Storage.write", 3),
     "the first batch is about to be entered": Before("Ledger.enter_exports", 2),
@@ -65,6 +67,8 @@ POINTS: dict[str, Instant] = {
     "the lease is about to be given back": Before("Lease.__exit__"),
     "the lease is given back": After("Lease.__exit__"),
 }
+# A bucket and a database have no files: an object is written in one request.
+POINTS_OF_ANY_STORAGE = {name: point for name, point in POINTS.items() if not str(point).split()[1].startswith("os.")}
 
 
 @contextmanager
@@ -91,51 +95,72 @@ def change(run: Run, *, changed: Sequence[int] = (), gone: Sequence[int] = ()) -
     engine.dispose()
 
 
-def content(run: Run) -> dict[str, bytes]:
-    """Return all files of the target, whatever their names."""
-    return {path.name: path.read_bytes() for path in run.directory.iterdir()}
+def written(run: Run) -> dict[str, bytes]:
+    """Return all objects of the target, whatever their names."""
+    return content(run.place, run.prefix)
+
+
+def versions(run: Run) -> dict[str, str]:
+    return {info.key: info.version for page in run.place.open(run.prefix).list() for info in page}
 
 
 def copied(run: Run, name: object) -> Run:
     """The same run on a copy of its SQLite database, and of its document root."""
-    root = run.directory.parent
-    copy = root.with_name(f"{root.name}-{name}")
-    shutil.copytree(root, copy)  # with the times of change, which are in an object's version
-    return replace(copy_database(run, name), directory=copy / run.directory.name)
+    return replace(copy_database(run, name), place=run.place.copied(name))
+
+
+def beside(run: Run, name: object) -> Run:
+    """The same run on a copy of its SQLite database, to an empty target in the same place."""
+    return replace(copy_database(run, name), prefix=f"out-{name}/")
 
 
 def assert_each_annotation_is_one_object(run: Run, ids: Sequence[int]) -> None:
     """Compare the target with what an undisturbed export writes to an empty one."""
-    undisturbed = replace(run, directory=run.directory.with_name("undisturbed"))
+    undisturbed = replace(run, prefix="undisturbed/")
     assert undisturbed().written == len(ids)
-    assert content(run) == content(undisturbed)
-    assert sorted(content(run)) == sorted(f"{number}.json" for number in ids)
+    assert written(run) == written(undisturbed)
+    assert sorted(written(run)) == sorted(f"{number}.json" for number in ids)
 
 
 def assert_each_is_whole(left: dict[str, bytes], before: dict[str, bytes], after: dict[str, bytes]) -> None:
     """An object that a killed run left is the old one or the new one, and nothing between them."""
-    objects = {name: written for name, written in left.items() if not name.startswith(".labelsync-")}
-    assert all(written in (before.get(name), after.get(name)) for name, written in objects.items())
+    objects = {name: found for name, found in left.items() if not name.startswith(".labelsync-")}
+    assert all(found in (before.get(name), after.get(name)) for name, found in objects.items())
 
 
 def assert_nothing_is_left_to_do(run: Run, annotations: int) -> None:
-    before = {path: path.stat() for path in run.directory.iterdir()}
+    before = versions(run)
     report = run()
     assert (report.annotations, report.unchanged, report.written) == (annotations, annotations, 0)
     assert (report.gone, report.deleted, report.failed) == (0, 0, 0)
-    assert {path: path.stat() for path in run.directory.iterdir()} == before
+    assert versions(run) == before
 
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+elsewhere = pytest.mark.parametrize("place", ["S3", "Redis"], indirect=True)
 
 
 @pytest.fixture
-def first_run(database_url: str, target: Any) -> Run:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An empty document root, bucket or database."""
+    name = getattr(request, "param", "local files")
+    if name == "S3":
+        rclone = request.getfixturevalue("rclone")
+        return S3Place(rclone, rclone.create_bucket())
+    if name == "Redis":
+        return RedisPlace(request.getfixturevalue("valkey"))
+    root = tmp_path / "root"
+    root.mkdir()
+    return Directory(root)
+
+
+@pytest.fixture
+def first_run(database_url: str, place: Any) -> Run:
     """The first export of a new project with six annotations."""
     engine = open_database(database_url)
     EmbeddedStore(engine).create_project("P", "<View/>")
     engine.dispose()
-    run = Run(database_url, target.path, OPTIONS)
+    run = Run(database_url, place, "out/", OPTIONS)
     annotate(run, [f"text {number}" for number in range(1, 7)])
     return run
 
@@ -154,12 +179,23 @@ NOW_THERE = [1, 2, 3, 4, 5, 7, 8, 9]
 
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS.keys())
 def test_a_run_killed_when(point: Instant, run: Run) -> None:
-    before = content(run)
+    assert_made_up_for(run, point)
+
+
+@on_sqlite
+@elsewhere
+@pytest.mark.parametrize("point", POINTS_OF_ANY_STORAGE.values(), ids=POINTS_OF_ANY_STORAGE.keys())
+def test_a_run_to_another_storage_killed_when(point: Instant, run: Run) -> None:
+    assert_made_up_for(run, point)
+
+
+def assert_made_up_for(run: Run, point: Instant) -> None:
+    before = written(run)
     assert killed(run, point)
-    left = content(run)
+    left = written(run)
     run.when_free()
     assert_each_annotation_is_one_object(run, NOW_THERE)
-    assert_each_is_whole(left, before, content(run))
+    assert_each_is_whole(left, before, written(run))
     assert_nothing_is_left_to_do(run, len(NOW_THERE))
 
 
@@ -168,7 +204,7 @@ def test_a_run_killed_at_every_statement(run: Run) -> None:
     runs = killed_at_every_statement(run, copied)
     at_once(Run.when_free, runs)
     assert_each_annotation_is_one_object(runs[0], NOW_THERE)
-    assert [content(each) for each in runs] == [content(runs[0])] * len(runs)
+    assert [written(each) for each in runs] == [written(runs[0])] * len(runs)
     at_once(assert_nothing_is_left_to_do, runs, repeat(len(NOW_THERE)))
 
 
@@ -178,7 +214,7 @@ def test_the_second_run_killed_at_every_statement_too(first_run: Run) -> None:
     runs = killed_at_every_statement(first_run, copied)
     at_once(Run.when_free, runs)
     assert_each_annotation_is_one_object(runs[0], range(1, 7))
-    assert [content(each) for each in runs] == [content(runs[0])] * len(runs)
+    assert [written(each) for each in runs] == [written(runs[0])] * len(runs)
     at_once(assert_nothing_is_left_to_do, runs, repeat(6))
 
 
@@ -215,19 +251,21 @@ def test_an_annotation_deleted_after_its_object_was_written(first_run: Run) -> N
 
 
 @on_sqlite
-def test_a_run_killed_at_random_instants(first_run: Run) -> None:
+@pytest.mark.parametrize(("place", "instants"), RANDOM_INSTANTS.items(), ids=RANDOM_INSTANTS, indirect=["place"])
+def test_a_run_killed_at_random_instants(first_run: Run, instants: int) -> None:
     seed = random.randrange(1 << 32)
     annotate(first_run, [f"text {number}" for number in range(7, 401)])
     first_run = replace(first_run, options=replace(OPTIONS, batch_size=50))
-    undisturbed = copied(first_run, "undisturbed")
+    undisturbed = beside(first_run, "undisturbed")
     undisturbed()
 
-    runs = killed_at_random_instants(lambda number: copied(first_run, number), RANDOM_INSTANTS, seed)
-    in_the_middle = [each for each in runs if 0 < len(content(each)) < 400]
-    assert len(in_the_middle) >= 3, f"seed {seed}"
+    def half_done(run: Run) -> bool:
+        return 0 < len(run.place.keys(run.prefix)) < 400
 
+    runs = killed_at_random_instants(lambda number: beside(first_run, number), instants, seed, half_done)
     at_once(Run.when_free, runs)
-    assert len(content(undisturbed)) == 400
+    expected = written(undisturbed)
+    assert len(expected) == 400
     for each in runs:
-        assert content(each) == content(undisturbed), f"seed {seed}"
+        assert written(each) == expected, f"seed {seed}"
         assert_nothing_is_left_to_do(each, 400)

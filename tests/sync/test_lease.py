@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from killing import Before, Child, Instant, Run, killed, patiently, paused
+from places import Directory, content
 from servers.postgres import PostgresServer
 from sqlalchemy import Engine, inspect, select, text, update
 
@@ -82,7 +83,7 @@ def old(database_url: str, source: Any) -> Run:
         source.put(f"{number}.json", {"text": f"file {number}"})
     with opened(database_url) as engine:
         EmbeddedStore(engine).create_project("P", "<View/>")
-    return Run(database_url, source.path, IMPORT, holder="the old run")
+    return Run(database_url, Directory(source.root), "in/", IMPORT, holder="the old run")
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def old_export(old: Run, target: Any) -> Run:
     with opened(old.database) as engine:
         labeled = [Task({"text": str(n)}, annotations=[{"result": [{"value": n}]}]) for n in range(FILES)]
         EmbeddedStore(engine).project("P").import_tasks(labeled)
-    return replace(old, directory=target.path, options=EXPORT)
+    return replace(old, prefix="out/", options=EXPORT)
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ class TestAPausedRun:
         assert tables(new_export) == before
         report = new_export()
         assert report.annotations == FILES
-        assert len(list(new_export.directory.iterdir())) == FILES
+        assert len(content(new_export.place, new_export.prefix)) == FILES
 
     def test_that_would_create_what_a_newer_run_has_written_does_not_overwrite_it(
         self, old_export: Run, new_export: Run
@@ -268,7 +269,7 @@ def label(run: Run, value: str) -> None:
 
 
 def values(run: Run) -> set[Any]:
-    return {json.loads(path.read_bytes())["result"][0]["value"] for path in run.directory.iterdir()}
+    return {json.loads(written)["result"][0]["value"] for written in content(run.place, run.prefix).values()}
 
 
 class TestALongRun:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 from killing import Child, Listing, Run
+from places import Directory, Place, S3Place
+from servers.s3 import running_rclone
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import EmbeddedStore
@@ -14,19 +16,20 @@ FEW, MANY = 1_000, 100_000
 MOST_GROWTH = 50_000_000
 NAMES = 6 * SORTED_IN_MEMORY
 NAMES_OF_A_FILE = 50_000
+MANY_IN_A_BUCKET = 20_000
+TASK_FILE = b'{"data": {"text": "What a lovely day it is to label."}}'
 
 
-def fill(directory: Path, count: int, content: bytes = b"{}") -> Path:
+def fill(directory: Path, count: int, content: bytes) -> None:
     """Write many files into one directory."""
     directory.mkdir()
     for number in range(count):
         descriptor = os.open(directory / f"{number:06}.json", os.O_WRONLY | os.O_CREAT)
         os.write(descriptor, content)
         os.close(descriptor)
-    return directory
 
 
-def fill_with_names(directory: Path, count: int) -> Path:
+def fill_with_names(directory: Path, count: int) -> None:
     """Give a few files many long names: that is all a listing looks at, and faster than as many files."""
     directory.mkdir()
     for number in range(count):
@@ -36,33 +39,48 @@ def fill_with_names(directory: Path, count: int) -> Path:
             file = name
         else:
             os.link(file, name)
-    return directory
 
 
-def imported(tmp_path: Path, count: int) -> Run:
+def imported(tmp_path: Path, count: int, place: Place | None = None) -> Run:
     """An import of many task files into a new project."""
     url = f"sqlite:///{tmp_path}/{count}.db"
     engine = open_database(url)
     EmbeddedStore(engine).create_project("P", "<View/>")
     engine.dispose()
-    content = b'{"data": {"text": "What a lovely day it is to label."}}'
-    return Run(url, fill(tmp_path / str(count), count, content), ImportOptions())
+    return Run(url, place or Directory(tmp_path), f"{count}/", ImportOptions())
 
 
 def test_an_import_takes_no_more_memory_for_a_hundred_times_the_objects(tmp_path: Path) -> None:
-    few, many = imported(tmp_path, FEW), imported(tmp_path, MANY)
+    for count in (FEW, MANY):
+        fill(tmp_path / str(count), count, TASK_FILE)
+    assert_no_more_memory(imported(tmp_path, FEW), imported(tmp_path, MANY), MANY)
+
+
+def test_an_import_from_a_bucket_takes_no_more_memory_for_twenty_times_the_objects(tmp_path: Path) -> None:
+    (tmp_path / "buckets" / "bucket").mkdir(parents=True)
+    for count in (FEW, MANY_IN_A_BUCKET):
+        fill(tmp_path / "buckets" / "bucket" / str(count), count, TASK_FILE)
+    with running_rclone(tmp_path / "buckets") as server:
+        bucket = S3Place(server, "bucket")
+        few, many = imported(tmp_path, FEW, bucket), imported(tmp_path, MANY_IN_A_BUCKET, bucket)
+        assert_no_more_memory(few, many, MANY_IN_A_BUCKET)
+
+
+def assert_no_more_memory(few: Run, many: Run, count: int) -> None:
     least = Child(few).outcome()
     most = Child(many).outcome()
     again = Child(many).outcome()
     assert least.result.tasks_created == FEW
-    assert most.result.tasks_created == MANY
-    assert (again.result.unchanged, again.result.tasks_created) == (MANY, 0)
+    assert most.result.tasks_created == count
+    assert (again.result.unchanged, again.result.tasks_created) == (count, 0)
     assert most.peak_bytes - least.peak_bytes < MOST_GROWTH
     assert again.peak_bytes - least.peak_bytes < MOST_GROWTH
 
 
 def test_a_listing_of_one_large_directory_is_sorted_in_little_memory(tmp_path: Path) -> None:
-    few = Child(Listing(fill_with_names(tmp_path / "few", FEW))).outcome()
-    many = Child(Listing(fill_with_names(tmp_path / "many", NAMES))).outcome()
+    fill_with_names(tmp_path / "few", FEW)
+    fill_with_names(tmp_path / "many", NAMES)
+    few = Child(Listing(Directory(tmp_path), "few/")).outcome()
+    many = Child(Listing(Directory(tmp_path), "many/")).outcome()
     assert (few.result, many.result) == (FEW, NAMES)
     assert many.peak_bytes - few.peak_bytes < MOST_GROWTH

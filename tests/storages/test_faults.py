@@ -1,0 +1,477 @@
+"""What services answer to a request that fails, as they document it, becomes the error that says what to do."""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from servers.azure import AzureServer
+from servers.process import HOST, free_port
+from servers.redis import write_certificate
+from servers.s3 import S3Server
+
+from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
+from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
+from labelsync_provider.hooks.gcs import GCSStorageHook
+from labelsync_provider.hooks.s3 import S3StorageHook
+from labelsync_provider.storages import azure_blob, buckets, gcs
+from labelsync_provider.storages.buckets import BucketStorage
+
+HttpServer = Callable[..., str]
+
+TOKEN = "dG9rZW4tdG9rZW4tdG9rZW4="
+KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+SECRETS = [TOKEN, KEY, "sig=", "://127", "http://", "https://", "Signature="]
+
+
+class Case(NamedTuple):
+    """A documented answer, and what is made of it."""
+
+    service: str
+    status: int
+    code: str
+    message: str
+    error: type[LabelsyncError]
+    words: str
+    rest: str = ""
+    """More of the answer's body."""
+    how: str = "list read write"
+    """What is tried, of these."""
+
+
+NO_BUCKET = r"There is no such bucket or container\. Create it, or correct the storage URI"
+REFUSED = r"The credentials of connection '.*_default' are not accepted"
+CLOCK = r"clock of this machine differs too much"
+BUSY = r"cannot (list|read|write)"
+NO_PERMISSION = r"The connection '.*_default' has no permission to (list|read|write) there"
+REGION = r"[Ww]rong region: it is in (eu-west-1|another region)\. Set region_name in connection 'aws_default'"
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+AMAZON = [
+    Case("s3", 404, "NoSuchBucket", "The specified bucket does not exist", Unusable, NO_BUCKET),
+    Case("s3", 404, "NoSuchKey", "The specified key does not exist.", NotFound, "cannot read a", how="read"),
+    Case(
+        "s3",
+        403,
+        "InvalidAccessKeyId",
+        "The AWS Access Key Id you provided does not exist in our records.",
+        Unusable,
+        REFUSED,
+        rest=f"<AWSAccessKeyId>{TOKEN}</AWSAccessKeyId>",
+    ),
+    Case(
+        "s3",
+        403,
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. Check your key and signing "
+        "method.",
+        Unusable,
+        REFUSED,
+        rest=(
+            f"<StringToSign>AWS4-HMAC-SHA256 https://photos.example/a?sig={TOKEN}</StringToSign>"
+            f"<SignatureProvided>{TOKEN}</SignatureProvided>"
+        ),
+    ),
+    Case(
+        "s3",
+        400,
+        "ExpiredToken",
+        "The provided token has expired.",
+        Unusable,
+        REFUSED,
+        rest=f"<Token-0>{TOKEN}</Token-0>",
+    ),
+    Case(
+        "s3",
+        400,
+        "InvalidToken",
+        "The provided token is malformed or otherwise not valid.",
+        Unusable,
+        REFUSED,
+        rest=f"<Token-0>{TOKEN}</Token-0>",
+    ),
+    Case("s3", 403, "AccessDenied", "Access Denied", Denied, NO_PERMISSION),
+    Case(
+        "s3",
+        400,
+        "AuthorizationHeaderMalformed",
+        "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+        Unusable,
+        r"Wrong region: it is in eu-west-1\. Set region_name in connection 'aws_default'",
+        rest="<Region>eu-west-1</Region>",
+    ),
+    Case(
+        "s3",
+        301,
+        "PermanentRedirect",
+        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all "
+        "future requests to this endpoint.",
+        Unusable,
+        REGION,
+        rest="<Endpoint>photos.s3.eu-west-1.amazonaws.com</Endpoint>",
+    ),
+    Case(
+        "s3",
+        403,
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+        Unusable,
+        CLOCK,
+    ),
+    Case(
+        "s3",
+        403,
+        "InvalidObjectState",
+        "The operation is not valid for the object's storage class",
+        Invalid,
+        "storage class",
+        how="read",
+    ),
+    Case("s3", 503, "SlowDown", "Please reduce your request rate.", Unavailable, "503 SlowDown"),
+    Case("s3", 503, "ServiceUnavailable", "Reduce your request rate.", Unavailable, "503 ServiceUnavailable"),
+    Case("s3", 429, "TooManyRequests", "Reduce your request rate.", Unavailable, "429 TooManyRequests"),
+    Case("s3", 500, "InternalError", "We encountered an internal error. Please try again.", Unavailable, "500"),
+    Case(
+        "s3",
+        400,
+        "RequestTimeout",
+        "Your socket connection to the server was not read from or written to within the timeout period.",
+        Unavailable,
+        "400 RequestTimeout",
+    ),
+    Case(
+        "s3",
+        400,
+        "InvalidBucketName",
+        "The specified bucket is not valid.",
+        Invalid,
+        "The specified bucket is not valid. The service refuses it.",
+    ),
+    Case(
+        "s3",
+        412,
+        "PreconditionFailed",
+        "At least one of the pre-conditions did not hold",
+        AlreadyThere,
+        "",
+        how="create",
+    ),
+    # "On a 409 failure, retry the upload": it may be that nothing is there.
+    Case("s3", 409, "ConditionalRequestConflict", "Please retry.", Unavailable, "409", how="create"),
+]
+
+# https://cloud.google.com/storage/docs/xml-api/reference-status
+GOOGLE = [
+    Case("gcs", 404, "NoSuchBucket", "The specified bucket does not exist.", Unusable, NO_BUCKET),
+    Case("gcs", 404, "NoSuchKey", "The specified key does not exist.", NotFound, "cannot read a", how="read"),
+    Case("gcs", 401, "AuthenticationRequired", "Authentication required.", Unusable, REFUSED),
+    Case(
+        "gcs",
+        401,
+        "InvalidAuthentication",
+        "The provided authentication header is invalid.",
+        Unusable,
+        REFUSED,
+        rest=f"<Details>Bearer {TOKEN}</Details>",
+    ),
+    Case(
+        "gcs",
+        403,
+        "AccessDenied",
+        "Access denied.",
+        Denied,
+        NO_PERMISSION,
+        rest="<Details>tests does not have storage.objects.get access to the Google Cloud Storage object.</Details>",
+    ),
+    Case("gcs", 429, "SlowDown", "Please reduce your request rate.", Unavailable, "429"),
+    Case("gcs", 500, "InternalError", "We encountered an internal error. Please try again.", Unavailable, "500"),
+    Case("gcs", 503, "ServiceUnavailable", "Service is unavailable.", Unavailable, "503"),
+    Case(
+        "gcs",
+        412,
+        "PreconditionFailed",
+        "At least one of the pre-conditions did not hold.",
+        AlreadyThere,
+        "",
+        how="create",
+    ),
+]
+
+# https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes, .../blob-service-error-codes
+MICROSOFT = [
+    Case("azure", 404, "ContainerNotFound", "The specified container does not exist.", Unusable, NO_BUCKET),
+    Case("azure", 409, "ContainerBeingDeleted", "The specified container is being deleted.", Unusable, NO_BUCKET),
+    Case("azure", 404, "BlobNotFound", "The specified blob does not exist.", NotFound, "cannot read a", how="read"),
+    Case(
+        "azure",
+        403,
+        "AuthenticationFailed",
+        "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly "
+        "including the signature.",
+        Unusable,
+        REFUSED,
+        rest=(
+            f"<AuthenticationErrorDetail>The MAC signature found in the HTTP request '{TOKEN}' is not the same as any "
+            f"computed signature. Server used following string to sign: 'GET https://a/b?sig={TOKEN}'."
+            "</AuthenticationErrorDetail>"
+        ),
+    ),
+    Case(
+        "azure",
+        401,
+        "NoAuthenticationInformation",
+        "Server failed to authenticate the request. Please refer to the information in the www-authenticate header.",
+        Unusable,
+        REFUSED,
+    ),
+    Case(
+        "azure",
+        403,
+        "AuthorizationPermissionMismatch",
+        "This request is not authorized to perform this operation using this permission.",
+        Denied,
+        NO_PERMISSION,
+    ),
+    Case(
+        "azure",
+        403,
+        "AuthorizationFailure",
+        "This request is not authorized to perform this operation.",
+        Denied,
+        NO_PERMISSION,
+    ),
+    Case("azure", 503, "ServerBusy", "The server is currently unable to receive requests.", Unavailable, "503"),
+    Case("azure", 500, "OperationTimedOut", "The operation could not be completed in time.", Unavailable, "500"),
+    Case("azure", 409, "BlobAlreadyExists", "The specified blob already exists.", AlreadyThere, "", how="create"),
+    Case(
+        "azure",
+        409,
+        "BlobArchived",
+        "This operation is not permitted on an archived blob.",
+        Invalid,
+        "archived",
+        how="read",
+    ),
+    Case(
+        "azure",
+        409,
+        "PublicAccessNotPermitted",
+        "Public access is not permitted on this storage account.",
+        Unusable,
+        "Public access is not permitted",
+        how="list read",
+    ),
+]
+
+ATTEMPTS: dict[str, Callable[[BucketStorage], object]] = {
+    "list": lambda storage: list(storage.list()),
+    "read": lambda storage: storage.read("a"),
+    "write": lambda storage: storage.write("a", b"1"),
+    "create": lambda storage: storage.write("a", b"1", create=True),
+}
+
+CASES = [
+    pytest.param(case, how, id=f"{case.service}-{case.code}-{how}")
+    for case in AMAZON + GOOGLE + MICROSOFT
+    for how in case.how.split()
+]
+
+Opened = Callable[..., BucketStorage]
+
+
+@pytest.fixture
+def opened(
+    connect_s3: Callable[..., None], connect_gcs: Callable[..., None], connect_azure: Callable[..., None]
+) -> Opened:
+    """Open a service's bucket at an endpoint, with no time for retries."""
+
+    def opened(service: str, endpoint: str) -> BucketStorage:
+        if service == "s3":
+            connect_s3(S3Server(endpoint, "key", KEY))
+            return S3StorageHook()._open("source", "s3://photos/", True, retry_seconds=0)
+        if service == "gcs":
+            connect_gcs(S3Server(endpoint, "", ""))
+            return GCSStorageHook()._open("source", "gs://photos/", True, retry_seconds=0)
+        connect_azure(AzureServer("tests", KEY, f"{endpoint}/tests"))
+        return AzureBlobStorageHook()._open("source", "azure-blob://photos/", True, retry_seconds=0)
+
+    return opened
+
+
+def failure(storage: BucketStorage, how: str) -> LabelsyncError:
+    with pytest.raises(LabelsyncError) as caught:
+        ATTEMPTS[how](storage)
+    for secret in SECRETS:
+        assert secret not in str(caught.value)
+    assert caught.value.__cause__ is None
+    return caught.value
+
+
+@pytest.mark.parametrize(("case", "how"), CASES)
+def test_answer_says_what_is_wrong_and_nothing_secret(
+    http_server: HttpServer, opened: Opened, case: Case, how: str
+) -> None:
+    text = f"<Code>{case.code}</Code><Message>{case.message}</Message>{case.rest}<RequestId>1</RequestId>"
+    body = f'<?xml version="1.0" encoding="utf-8"?>\n<Error>{text}</Error>'.encode()
+    headers = {"Content-Type": "application/xml", "x-ms-error-code": case.code}
+
+    def answer(asked: Any) -> tuple[Any, ...]:
+        # What stands there is another object, where one is to be created.
+        return (
+            (200, b"2", {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
+            if (how == "create" and asked.method == "GET" and case.error is AlreadyThere)
+            else (case.status, body, headers)
+        )
+
+    error = failure(opened(case.service, http_server(answer)), how)
+    assert type(error) is case.error, str(error)
+    assert_says(error, case.words)
+
+
+def assert_says(error: LabelsyncError, words: str) -> None:
+    with pytest.raises(type(error), match=words):
+        raise error
+
+
+SERVICES = ["s3", "gcs", "azure"]
+BOTH = ["list", "read"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("how", BOTH)
+class TestAnswerOfSomethingBetween:
+    @pytest.mark.parametrize("status", [502, 504])
+    def test_that_is_no_xml_is_unavailable(
+        self, http_server: HttpServer, opened: Opened, service: str, how: str, status: int
+    ) -> None:
+        page = f"<html><a href='https://proxy/?sig={TOKEN}'>Bad gateway</a></html>".encode()
+        endpoint = http_server(lambda asked: (status, page, {"Content-Type": "text/html"}))
+        error = failure(opened(service, endpoint), how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, str(status))
+
+    def test_that_is_an_empty_refusal_is_denied(
+        self, http_server: HttpServer, opened: Opened, service: str, how: str
+    ) -> None:
+        error = failure(opened(service, http_server(lambda asked: (403, b""))), how)
+        assert type(error) is Denied, str(error)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("how", BOTH)
+class TestNoAnswer:
+    def test_of_a_port_that_nobody_listens_on(self, opened: Opened, service: str, how: str) -> None:
+        error = failure(opened(service, f"http://{HOST}:{free_port()}"), how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, r"the connection is refused\. Is the endpoint in connection '.*_default' the right one\?")
+
+    def test_of_a_host_that_is_not_there(self, opened: Opened, service: str, how: str) -> None:
+        error = failure(opened(service, "http://no-such-host.invalid"), how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, r"there is no such host\. Is the endpoint")
+
+    def test_of_a_certificate_that_nobody_signed(
+        self, http_server: HttpServer, opened: Opened, service: str, how: str, tmp_path: Path
+    ) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*write_certificate(tmp_path))
+        error = failure(opened(service, http_server(lambda asked: (200,), tls=context)), how)
+        assert type(error) is Unusable
+        assert_says(error, "the TLS connection to its endpoint cannot be trusted")
+
+    def test_of_a_server_that_speaks_no_tls(
+        self, http_server: HttpServer, opened: Opened, service: str, how: str
+    ) -> None:
+        endpoint = http_server(lambda asked: (200,)).replace("http:", "https:")
+        error = failure(opened(service, endpoint), how)
+        assert type(error) is Unusable, str(error)
+        assert_says(error, r"Is it https\?")
+
+    def test_in_time(
+        self, silent: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, service: str, how: str
+    ) -> None:
+        soon = {"read_timeout": timedelta(seconds=0.3), "timeout": timedelta(seconds=0.3)}
+        monkeypatch.setattr(buckets, "CLIENT_OPTIONS", soon)
+        for module in (azure_blob, gcs):
+            monkeypatch.setattr(module, "CLIENT_OPTIONS", soon)
+        monkeypatch.setattr("labelsync_provider.storages.s3.CLIENT_OPTIONS", soon)
+        monkeypatch.setitem(azure_blob.NO_RETRIES_OF_ITS_OWN, "read_timeout", 0.3)
+        monkeypatch.setattr(gcs, "TIMEOUTS", (1, 0.3))
+        storage: Any = opened(service, silent)
+        if service == "s3":
+            # The hook says 60 seconds.
+            storage._service._client._endpoint.http_session._timeout = 0.3
+        error = failure(storage, how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, "it did not answer in time")
+
+    def test_all_of_it(self, http_server: HttpServer, opened: Opened, service: str, how: str) -> None:
+        headers = {
+            "Content-Length": "1000",
+            "ETag": '"1"',
+            "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT",
+            "Content-Type": "application/xml",
+            "Connection": "close",
+        }
+        endpoint = http_server(lambda asked: (200, b"<?xml version='1.0'?><ListBucketResult>", headers))
+        error = failure(opened(service, endpoint), how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, "its answer was cut off")
+
+    def test_but_the_end_of_the_connection(self, hanging_up: str, opened: Opened, service: str, how: str) -> None:
+        error = failure(opened(service, hanging_up), how)
+        assert isinstance(error, Unavailable)
+        assert_says(error, "the connection broke off")
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server((HOST, 0), backlog=20) as server:
+        yield f"http://{HOST}:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def hanging_up() -> Iterator[str]:
+    """A server that hangs up on every request."""
+    import asyncio
+
+    from servers.thread import serving
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+
+    with serving(hang_up) as port:
+        yield f"http://{HOST}:{port}"
+
+
+class TestKeyThatReadsLikeAFault:
+    ODD = [
+        "SSLError: timed out",
+        "dns error",
+        "status code: 503",
+        "(code: 503)",
+        "<Code>NoSuchBucket</Code>",
+        "credential provider: gone",
+        "failed to authenticate",
+    ]
+
+    @pytest.mark.parametrize("service", SERVICES)
+    @pytest.mark.parametrize("key", ODD)
+    def test_changes_nothing_where_no_answer_comes(self, opened: Opened, service: str, key: str) -> None:
+        storage = opened(service, f"http://{HOST}:{free_port()}")
+        with pytest.raises(Unavailable, match="the connection is refused"):
+            storage.read(key)
+
+    @pytest.mark.parametrize("service", SERVICES)
+    @pytest.mark.parametrize("key", ODD)
+    def test_changes_nothing_where_it_is_not_found(
+        self, http_server: HttpServer, opened: Opened, service: str, key: str
+    ) -> None:
+        body = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>There is none.</Message></Error>"
+        endpoint = http_server(lambda asked: (404, body, {"x-ms-error-code": "BlobNotFound"}))
+        with pytest.raises(NotFound):
+            opened(service, endpoint).read(key)
