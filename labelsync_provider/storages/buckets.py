@@ -44,7 +44,7 @@ SHORT_KEY, LONGEST_KEY = 256, 1024
 INEXPRESSIBLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]").search
 """obstore takes no empty segment, `.`, `..` or control character; some it rewrites, into another object's key."""
 
-PROVIDER = re.compile(r"credential provider: (.*)", re.DOTALL)
+PROVIDER = re.compile(r"External \w+ credential provider: (.*)", re.DOTALL)
 
 T = TypeVar("T")
 
@@ -245,7 +245,10 @@ class BucketStorage:
                 raise Unusable(
                     f"{self.place}: cannot {doing}: no credentials from {self._service.login}: {reason}"
                 ) from None
-            raise explained(fault_in(text), self.place, doing, self._service.login) from None
+            fault = fault_in(text)
+            if fault.status is None and isinstance(error, FileNotFoundError):
+                fault = Fault(404)  # of one in a batch
+            raise explained(fault, self.place, doing, self._service.login) from None
 
 
 def _fetched_ahead(pages: Iterator[T]) -> Iterator[T]:

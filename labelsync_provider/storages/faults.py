@@ -34,16 +34,31 @@ REFUSED = frozenset(
         "NoAuthenticationInformation",
         "AuthenticationRequired",
         "AccountIsDisabled",
+        "PublicAccessNotPermitted",
     }
 )
 WRONG_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 OCCUPIED = frozenset({"PreconditionFailed", "BlobAlreadyExists", "ConditionNotMet"})
-BUSY = frozenset({"SlowDown", "ServerBusy", "RequestTimeout", "OperationTimedOut", "InternalError", "Throttling"})
+ARCHIVED = frozenset({"InvalidObjectState", "BlobArchived"})
+BUSY = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "SlowDown",
+        "ServerBusy",
+        "RequestTimeout",
+        "OperationTimedOut",
+        "InternalError",
+        "Throttling",
+    }
+)
 
-STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
+STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})(.*)", re.DOTALL)
 ELEMENT = r"<{0}>\s*([^<]*?)\s*</{0}>"
 URL = re.compile(r"\w+://[^\s,\"]+")
+MARKUP = re.compile(r"[<{].*|\S*\w=\S*", re.DOTALL)
+"""What is no plain sentence: a page of a proxy, a query string."""
 CERTIFICATE = re.compile(
     r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
     r"|SSLError|\[SSL"
@@ -55,6 +70,7 @@ REASONS = {
     r"reset by peer|Connection reset|ConnectionReset|broken pipe|IncompleteMessage|closed": "the connection broke off",
     r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof": "its answer was cut off",
     r"Could not connect|tcp connect": "it cannot be reached",
+    r"not all of it": "its answer was cut off",
 }
 DETAIL_LENGTH = 200
 
@@ -64,11 +80,17 @@ def fault_in(text: str) -> Fault:
 
     Only named parts of the answer are taken: the rest may hold URLs with signatures and the credentials themselves.
     """
-    status = STATUS.search(text)
-    if not status:
+    answer = STATUS.search(text)
+    if not answer:
         return _no_answer(text)
-    code, detail, region = (_element(name, text) for name in ("Code", "Message", "Region"))
-    return Fault(int(status[1] or status[2]), code, detail.partition("\n")[0], region)
+    # What stands before it names the object, whose key may read like anything.
+    return fault_of_answer(int(answer[1]), answer[2])
+
+
+def fault_of_answer(status: int, body: str) -> Fault:
+    """Read the fault from an answer in XML."""
+    code, detail, region = (_element(name, body) for name in ("Code", "Message", "Region"))
+    return Fault(status, code, detail.partition("\n")[0], region)
 
 
 def no_answer(error: BaseException) -> Fault:
@@ -86,7 +108,8 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
     """
     status, code = fault.status, fault.code
     answer = " ".join(filter(None, (str(status) if status else "", code)))
-    detail = f" {fault.detail.rstrip('.')[:DETAIL_LENGTH]}." if fault.detail else ""
+    sentence = MARKUP.sub("", URL.sub("", fault.detail)).strip(" .")[:DETAIL_LENGTH]
+    detail = f" {sentence}." if sentence else ""
     says = f"{place}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
     if code == "certificate":
         return Unusable(
@@ -102,13 +125,13 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
         return Unusable(f"{says} Wrong region: {where}. Set region_name in {login}.")
     if code in CLOCK:
         return Unusable(f"{says} The clock of this machine differs too much from the service's. Set it.")
-    if status in (409, 412) and code not in BUSY:
+    if status == 412 or code in OCCUPIED:
         return AlreadyThere(f"{says} Another object is there.")
     if status is None or status in (408, 429) or status >= 500 or code in BUSY:
         return Unavailable(f"{says} Is the endpoint in {login} the right one?" if status is None else says)
     if status == 404:
         return NotFound(says)
-    if status == 403:
+    if status == 403 and code not in ARCHIVED:
         return Denied(f"{says} The {login} has no permission to {doing.partition(' ')[0]} there.")
     return Invalid(f"{says} The service refuses it.")
 
@@ -122,5 +145,7 @@ def _no_answer(text: str) -> Fault:
     said = URL.sub("", text)  # a key may hold any of the words that are looked for
     if CERTIFICATE.search(said):
         return Fault(None, "certificate")
+    if "redirect without LOCATION" in said:
+        return Fault(301)
     reasons = (reason for pattern, reason in REASONS.items() if re.search(pattern, said, re.IGNORECASE))
     return Fault(None, "", next(reasons, "the request failed on the way"))

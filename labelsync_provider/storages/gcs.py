@@ -16,7 +16,7 @@ from requests import HTTPError, RequestException
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, fault_in, no_answer
+from labelsync_provider.storages.faults import Fault, fault_of_answer, no_answer
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 
@@ -140,10 +140,12 @@ class GCSBucket:
     def fault(self, error: Exception) -> Fault:
         """Read the session's error, or the client's."""
         if isinstance(error, HTTPError) and error.response is not None:
-            return fault_in(f"status code: {error.response.status_code}\n{error.response.text}")
+            return fault_of_answer(error.response.status_code, error.response.text)
         if isinstance(error, GoogleAPICallError):
             reasons = [reason.get("reason", "") for reason in error.errors if isinstance(reason, dict)]
             return Fault(int(error.code or 0), reasons[0] if reasons else "", str(error.message).rpartition(": ")[2])
+        if isinstance(error, TransportError) and "IAM sign" in str(error):
+            return Fault(HTTPStatus.FORBIDDEN)
         if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
             return Fault(HTTPStatus.UNAUTHORIZED, type(error).__name__, str(error.args[0]) if error.args else "")
         return no_answer(error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
+AWS = "https://s3.amazonaws.com"
 LONGEST_LIFE = timedelta(days=7)
 """Of a signed URL: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html"""
 
@@ -27,7 +29,8 @@ class S3Bucket:
     """A bucket; see `Service`. The client says how it is reached, and moves the keys that obstore cannot express."""
 
     longest_life = LONGEST_LIFE
-    errors = (ClientError, BotoCoreError, ValueError)
+    # botocore follows a server that always redirects until the stack is full.
+    errors = (ClientError, BotoCoreError, ValueError, RecursionError)
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class S3Bucket:
                 f"{self.place}: {login} has no credentials: {error} Give it an access key, or a role."
             ) from None
         scheme, host, path, _, _ = urlsplit(signed)
-        self.origin = "https://s3.amazonaws.com" if ".amazonaws.com" in host else f"{scheme}://{host}"
+        self.origin = AWS if ".amazonaws.com" in host else f"{scheme}://{host}"
         # By this name it comes before botocore's own handlers, which would make a tree of the XML first.
         client.meta.events.register("before-parse.*.ListObjectsV2", _read_page)
         self.store = S3Store(
@@ -77,11 +80,13 @@ class S3Bucket:
         given = {name: value for name, value in wanted.items() if value}
         answer = self._client.list_objects_v2(Bucket=self._bucket, EncodingType="url", **given)
         where = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-        if where and where != self._client.meta.region_name:
+        if where and where != self._client.meta.region_name and self.origin == AWS:
             raise Unusable(
                 f"{self.place} is in region {where}, {self.login} says {self._client.meta.region_name}. Set "
                 f"region_name there to {where}."
             )
+        if "Page" not in answer:
+            raise ValueError("not a listing")
         page: tuple[Page, str | None] = answer["Page"]
         return page
 
@@ -123,6 +128,8 @@ class S3Bucket:
 
 def fault_of(error: Exception) -> Fault:
     """Return what an error of botocore's means."""
+    if isinstance(error, RecursionError):
+        return Fault(HTTPStatus.MOVED_PERMANENTLY)
     if not isinstance(error, ClientError):
         return no_answer(error)
     said = error.response.get("Error", {})

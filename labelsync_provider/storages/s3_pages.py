@@ -5,7 +5,6 @@ the XML takes as long as the service: six thousand nodes a page, which the garba
 """
 
 import re
-from html import unescape
 from urllib.parse import unquote_plus
 
 from labelsync_provider.storages.protocol import ObjectInfo, Page
@@ -15,6 +14,8 @@ CONTENTS = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 FIELDS = re.compile(r"<(Key|Size|Generation|ETag)>([^<]*)<")
 URL_ENCODED = re.compile(r"<EncodingType>\s*url\s*<")
 NEXT = re.compile(r"<NextContinuationToken>([^<]*)<")
+ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
+NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 TRUNCATED = re.compile(r"<IsTruncated>\s*true\s*<")
 
 
@@ -33,17 +34,28 @@ def objects_of_page(body: bytes) -> tuple[Page, str | None]:
     objects = []
     for contents in CONTENTS.findall(page):
         fields = dict(FIELDS.findall(contents))
-        key = fields["Key"]
+        key, size, version = fields.get("Key"), fields.get("Size"), fields.get("Generation") or fields.get("ETag")
+        if key is None or size is None:
+            raise ValueError("not a listing: an object has no key or no size")
         if "&" in key:
-            key = unescape(key)
+            key = ENTITY.sub(_character, key)
         if url_encoded and ("%" in key or "+" in key):
             key = unquote_plus(key)
-        objects.append(ObjectInfo(key, int(fields["Size"]), fields.get("Generation") or version_of(fields.get("ETag"))))
-    following = NEXT.search(page) if TRUNCATED.search(page) else None
-    return objects, unescape(following[1]) if following else None
+        objects.append(ObjectInfo(key, int(size), version_of(version)))
+    if not TRUNCATED.search(page):
+        return objects, None
+    following = NEXT.search(page)
+    if following is None:
+        raise ValueError("not a listing: it names no next page, and not all of it is here")
+    return objects, ENTITY.sub(_character, following[1])
 
 
 def version_of(etag: str | None) -> str:
     """Return the version that an ETag stands for, however it is quoted."""
     etag = etag or ""
-    return (unescape(etag) if "&" in etag else etag).removeprefix("W/").strip('"')
+    return (ENTITY.sub(_character, etag) if "&" in etag else etag).removeprefix("W/").strip('"')
+
+
+def _character(entity: re.Match[str]) -> str:
+    hexadecimal, decimal, name = entity.groups()
+    return NAMED[name] if name else chr(int(hexadecimal, 16) if hexadecimal else int(decimal))

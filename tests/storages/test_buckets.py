@@ -802,7 +802,7 @@ class TestPages:
         ],
     )
     def test_of_another_kind_are_no_pages(self, body: bytes) -> None:
-        with pytest.raises(ValueError, match="a listing|int"):
+        with pytest.raises(ValueError, match=r"a listing|int"):
             objects_of_page(body)
 
     def test_of_another_kind_are_an_error_of_the_storage(

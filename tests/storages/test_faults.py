@@ -1,10 +1,12 @@
 """What services answer to a request that fails, as they document it, becomes the error that says what to do."""
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +14,7 @@ from servers.azure import AzureServer
 from servers.process import HOST, free_port
 from servers.redis import write_certificate
 from servers.s3 import S3Server
+from servers.thread import serving
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
@@ -40,6 +43,7 @@ class Case(NamedTuple):
     """More of the answer's body."""
     how: str = "list read write"
     """What is tried, of these."""
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 NO_BUCKET = r"There is no such bucket or container\. Create it, or correct the storage URI"
@@ -112,6 +116,7 @@ AMAZON = [
         Unusable,
         REGION,
         rest="<Endpoint>photos.s3.eu-west-1.amazonaws.com</Endpoint>",
+        headers={"x-amz-bucket-region": "eu-west-1"},
     ),
     Case(
         "s3",
@@ -156,7 +161,7 @@ AMAZON = [
         "PreconditionFailed",
         "At least one of the pre-conditions did not hold",
         AlreadyThere,
-        "",
+        "Another object is there",
         how="create",
     ),
     # "On a 409 failure, retry the upload": it may be that nothing is there.
@@ -195,7 +200,7 @@ GOOGLE = [
         "PreconditionFailed",
         "At least one of the pre-conditions did not hold.",
         AlreadyThere,
-        "",
+        "Another object is there",
         how="create",
     ),
 ]
@@ -245,7 +250,15 @@ MICROSOFT = [
     ),
     Case("azure", 503, "ServerBusy", "The server is currently unable to receive requests.", Unavailable, "503"),
     Case("azure", 500, "OperationTimedOut", "The operation could not be completed in time.", Unavailable, "500"),
-    Case("azure", 409, "BlobAlreadyExists", "The specified blob already exists.", AlreadyThere, "", how="create"),
+    Case(
+        "azure",
+        409,
+        "BlobAlreadyExists",
+        "The specified blob already exists.",
+        AlreadyThere,
+        "Another object is there",
+        how="create",
+    ),
     Case(
         "azure",
         409,
@@ -316,7 +329,7 @@ def test_answer_says_what_is_wrong_and_nothing_secret(
 ) -> None:
     text = f"<Code>{case.code}</Code><Message>{case.message}</Message>{case.rest}<RequestId>1</RequestId>"
     body = f'<?xml version="1.0" encoding="utf-8"?>\n<Error>{text}</Error>'.encode()
-    headers = {"Content-Type": "application/xml", "x-ms-error-code": case.code}
+    headers = {"Content-Type": "application/xml", "x-ms-error-code": case.code, **case.headers}
 
     def answer(asked: Any) -> tuple[Any, ...]:
         # What stands there is another object, where one is to be created.
@@ -358,6 +371,17 @@ class TestAnswerOfSomethingBetween:
     ) -> None:
         error = failure(opened(service, http_server(lambda asked: (403, b""))), how)
         assert type(error) is Denied, str(error)
+
+
+# Azure's SDK follows such an answer while it lists, and tries for minutes.
+@pytest.mark.parametrize(("service", "how"), [("s3", "list"), ("s3", "read"), ("gcs", "list"), ("gcs", "read")])
+def test_answer_that_leads_elsewhere_is_an_error_of_the_storage(
+    http_server: HttpServer, opened: Opened, service: str, how: str
+) -> None:
+    # As a proxy answers that wants to be spoken to over TLS.
+    where = {"Location": f"https://{HOST}:{free_port()}/?sig={TOKEN}", "Content-Type": "text/html"}
+    endpoint = http_server(lambda asked: (301, b"<html>moved</html>", where))
+    failure(opened(service, endpoint), how)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -403,7 +427,7 @@ class TestNoAnswer:
         storage: Any = opened(service, silent)
         if service == "s3":
             # The hook says 60 seconds.
-            storage._service._client._endpoint.http_session._timeout = 0.3
+            storage._service._client._endpoint.http_session._manager.connection_pool_kw["timeout"] = 0.3
         error = failure(storage, how)
         assert isinstance(error, Unavailable)
         assert_says(error, "it did not answer in time")
@@ -437,9 +461,6 @@ def silent() -> Iterator[str]:
 @pytest.fixture
 def hanging_up() -> Iterator[str]:
     """A server that hangs up on every request."""
-    import asyncio
-
-    from servers.thread import serving
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -448,17 +469,18 @@ def hanging_up() -> Iterator[str]:
         yield f"http://{HOST}:{port}"
 
 
-class TestKeyThatReadsLikeAFault:
-    ODD = [
-        "SSLError: timed out",
-        "dns error",
-        "status code: 503",
-        "(code: 503)",
-        "<Code>NoSuchBucket</Code>",
-        "credential provider: gone",
-        "failed to authenticate",
-    ]
+ODD = [
+    "SSLError: timed out",
+    "dns error",
+    "status code: 503",
+    "(code: 503)",
+    "<Code>NoSuchBucket</Code>",
+    "credential provider: gone",
+    "failed to authenticate",
+]
 
+
+class TestKeyThatReadsLikeAFault:
     @pytest.mark.parametrize("service", SERVICES)
     @pytest.mark.parametrize("key", ODD)
     def test_changes_nothing_where_no_answer_comes(self, opened: Opened, service: str, key: str) -> None:
