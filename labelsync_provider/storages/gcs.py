@@ -145,7 +145,7 @@ class GCSBucket:
             reasons = [reason.get("reason", "") for reason in error.errors if isinstance(reason, dict)]
             return Fault(int(error.code or 0), reasons[0] if reasons else "", str(error.message).rpartition(": ")[2])
         if isinstance(error, TransportError) and "IAM sign" in str(error):
-            return Fault(HTTPStatus.FORBIDDEN)
+            return Fault(HTTPStatus.FORBIDDEN, "", "IAM signs for who has the role Service Account Token Creator")
         if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
             return Fault(HTTPStatus.UNAUTHORIZED, type(error).__name__, str(error.args[0]) if error.args else "")
         return no_answer(error)

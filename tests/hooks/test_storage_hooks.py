@@ -299,6 +299,7 @@ class TestS3:
         with pytest.raises(LabelsyncError, match=r"/nowhere/at/all\.pem"):
             S3StorageHook().get_source("s3://bucket/")
 
+    @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
     def test_certificate_is_not_looked_at_when_the_connection_says_so(
         self, weed: S3Server, bucket: str, connect_s3: Callable[..., None], tmp_path: Path
     ) -> None:
