@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -207,8 +208,21 @@ class BucketStorage:
         if INEXPRESSIBLE(key):
             return self._service.write(key, content, create=create)
         mode: PutMode = "create" if create else "overwrite"
-        written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
+        try:
+            written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
+        except BaseError as error:
+            if not create or fault_in(str(error)).status != HTTPStatus.NOT_IMPLEMENTED:
+                raise
+            # A server that has no conditions, and says so: a look before is the best there is.
+            return self._put_after_a_look(key, content)
         return self._service.version(written)
+
+    def _put_after_a_look(self, key: str, content: bytes) -> str:
+        try:
+            obstore.head(self._service.store, key)
+        except FileNotFoundError:
+            return self._put(key, content, create=False)
+        raise AlreadyThere(f"{self.place}: {key} is there already.")
 
     def _delete_each(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -247,7 +261,7 @@ class BucketStorage:
                 ) from None
             fault = fault_in(text)
             if fault.status is None and isinstance(error, FileNotFoundError):
-                fault = Fault(404)  # of one in a batch
+                fault = Fault(HTTPStatus.NOT_FOUND)  # of one in a batch
             raise explained(fault, self.place, doing, self._service.login) from None
 
 

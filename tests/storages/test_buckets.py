@@ -695,6 +695,31 @@ EMPTY = b"""<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated></ListBucketResult>"""
 
 
+def test_server_without_conditions_that_says_so_gets_a_look_before(
+    http_server: HttpServer, connect_s3: Callable[..., None]
+) -> None:
+    stored: dict[str, bytes] = {}
+
+    def answer(asked: Any) -> tuple[Any, ...]:
+        if asked.method == "PUT":
+            if "If-None-Match" in asked.headers:
+                return 501, b"<Error><Code>NotImplemented</Code></Error>"
+            stored[asked.path] = asked.body
+        if asked.path not in stored:
+            return 404, b"<Error><Code>NoSuchKey</Code></Error>"
+        content = stored[asked.path]
+        about = {"ETag": f'"{len(content)}"', "Last-Modified": "Mon, 23 Nov 2026 00:00:00 GMT"}
+        return 200, b"" if asked.method == "PUT" else content, about
+
+    connect_s3(S3Server(http_server(answer), "key", "secret-secret"))
+    storage = S3StorageHook()._open("target", "s3://photos/", True, retry_seconds=0.2)
+    assert storage.write("a", b"1", create=True) == "1"
+    assert storage.write("a", b"1", create=True) == "1"
+    with pytest.raises(AlreadyThere):
+        storage.write("a", b"22", create=True)
+    assert storage.read("a") == b"1"
+
+
 class TestWrongRegion:
     """No server here has regions; Amazon's documented answers stand in."""
 
