@@ -22,7 +22,6 @@ from urllib.parse import quote
 
 import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
-from conftest import AIRFLOW_HOME
 from servers.azure import AzureServer
 from servers.gcs import service_account_key
 from servers.redis import RedisServer, running_valkey
@@ -42,6 +41,7 @@ pytest_plugins = ["servers.s3", "servers.azure", "servers.redis"]
 
 LABEL_CONFIG = '<View><Image name="image" value="$image"/></View>'
 TASK = json.dumps({"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": "yes"}]}]}).encode()
+AIRFLOW_HOME = Path(os.environ["AIRFLOW_HOME"])
 LEDGER = [*ledger.METADATA.tables.values(), *lease.METADATA.tables.values()]
 TOKEN = f"ya29.{token_hex(20)}"
 WITH_LEVEL = logging.Formatter("%(levelname)s %(name)s %(message)s")

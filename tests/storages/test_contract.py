@@ -226,6 +226,7 @@ class Kind:
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 
 DAYS_7 = timedelta(days=7)
+THREE_PAGES = 2100
 
 STORAGES = {
     "local files": Kind(
@@ -252,6 +253,7 @@ STORAGES = {
     ),
     "S3 on rclone": Kind(
         s3("rclone"),
+        many=THREE_PAGES,
         # A key is a path of the machine's file system.
         refuses=DOTS | {"empty segment", "leading slash"},
         # A name too long is answered with 500, and listed.
@@ -278,6 +280,7 @@ STORAGES = {
     ),
     "GCS on rclone": Kind(
         gcs,
+        many=THREE_PAGES,
         # As above; and what obstore cannot express goes through the JSON API, which rclone does not speak: these keys
         # are tested with another server in test_buckets.py.
         refuses=DOTS | EMPTY_SEGMENTS | CONTROLS,
@@ -312,6 +315,7 @@ STORAGES = {
     ),
     "Redis cluster": Kind(
         redis("guarded_cluster", 0),
+        many=THREE_PAGES,
         no_signing=Invalid,
         wrong={"password": SECRET},
         elsewhere=lambda: {"port": free_port()},
@@ -345,7 +349,7 @@ def opened_quickly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         read = functools.cache(partial(JSONFileLoader._load_file, JSONFileLoader()))
         patch.setattr(JSONFileLoader, "_load_file", lambda _, *path: read(*path))
-        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda _, existing: existing)
+        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda _, existing_user_agent_extra: "")
         yield
 
 
