@@ -26,7 +26,12 @@ DELEGATED_LIFE = timedelta(days=7)
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 
-NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 60}
+NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {
+    "retry_total": 0,
+    "permit_redirects": False,
+    "connection_timeout": 10,
+    "read_timeout": 60,
+}
 
 
 class AzureContainer:

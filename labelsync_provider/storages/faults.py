@@ -18,7 +18,7 @@ class Fault(NamedTuple):
     """Where the bucket is, if the service says so."""
 
 
-NO_SUCH_PLACE = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "UserProjectAccountProblem"})
+NO_SUCH_PLACE = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 REFUSED = frozenset(
     {
         "InvalidAccessKeyId",
@@ -125,7 +125,7 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
         return Unusable(f"{says} Wrong region: {where}. Set region_name in {login}.")
     if code in CLOCK:
         return Unusable(f"{says} The clock of this machine differs too much from the service's. Set it.")
-    if status == 412 or code in OCCUPIED:
+    if code in OCCUPIED or (status == 412 and not code):
         return AlreadyThere(f"{says} Another object is there.")
     if status is None or status in (408, 429) or status >= 500 or code in BUSY:
         return Unavailable(f"{says} Is the endpoint in {login} the right one?" if status is None else says)
