@@ -68,9 +68,10 @@ REASONS = {
     r"Connection refused|ConnectionRefused": "the connection is refused",
     r"timed out|TimedOut|TimeoutError|ReadTimeout|ConnectTimeout": "it did not answer in time",
     r"reset by peer|Connection reset|ConnectionReset|broken pipe|IncompleteMessage|closed": "the connection broke off",
-    r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof": "its answer was cut off",
+    r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof|not all of it": (
+        "its answer was cut off"
+    ),
     r"Could not connect|tcp connect": "it cannot be reached",
-    r"not all of it": "its answer was cut off",
 }
 DETAIL_LENGTH = 200
 

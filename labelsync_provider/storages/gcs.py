@@ -121,15 +121,14 @@ class GCSBucket:
             how |= {"credentials": self._credentials}
         else:
             # What a metadata server gives has a token, and a name once it is refreshed, but no key.
-            if not self._credentials.valid:
-                self._credentials.refresh(Request())
+            token = self._token()["token"]
             account = getattr(self._credentials, "service_account_email", None)
             if not account:
                 raise Denied(
                     f"{self.place}: cannot sign: {self.login} is no service account. Use one with a key, or one with "
                     "the role Service Account Token Creator on itself."
                 )
-            how |= {"service_account_email": account, "access_token": self._credentials.token}
+            how |= {"service_account_email": account, "access_token": token}
         with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="labelsync-sign") as pool:
             return list(pool.map(lambda key: str(self._blob(key).generate_signed_url(**how)), keys))
 

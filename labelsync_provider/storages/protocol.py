@@ -92,3 +92,8 @@ class Storage(Protocol):
         :raises Invalid: the service has no such URLs, or none of so long a life.
         :raises Denied: the credentials may not, or cannot, sign.
         """
+
+
+def span(storage: Storage) -> str:
+    """Return what the path of every object of a storage begins with."""
+    return storage.base + storage.prefix

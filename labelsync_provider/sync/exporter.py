@@ -30,7 +30,7 @@ from labelsync_provider.errors import (
     invalid,
 )
 from labelsync_provider.projects.protocol import Project
-from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.storages.protocol import ObjectInfo, Storage, span
 from labelsync_provider.sync.annotation_files import (
     KEY_TEMPLATES,
     AnnotationFile,
@@ -99,11 +99,11 @@ def export_annotations(
         return target.prefix + rendered(**ids)
 
     if options.dry_run:
-        ledger = Ledger(engine, project.uri, target.place, target.base + target.prefix, confirm=None)
+        ledger = Ledger(engine, project.uri, target.place, span(target), confirm=None)
         return _Export(project, target, ledger, options, key).run()
     name = f"export of {project.uri} to {target.place}"
     with Lease(engine, name, holder, options.lease_seconds) as lease:
-        ledger = Ledger(engine, project.uri, target.place, target.base + target.prefix, confirm=lease.confirm)
+        ledger = Ledger(engine, project.uri, target.place, span(target), confirm=lease.confirm)
         return _Export(project, target, ledger, options, key).run()
 
 

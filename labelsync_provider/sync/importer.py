@@ -33,7 +33,7 @@ from labelsync_provider.errors import (
     invalid,
 )
 from labelsync_provider.projects.protocol import Json, Project, Rejected, Task
-from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.storages.protocol import ObjectInfo, Storage, span
 from labelsync_provider.sync import task_files
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
@@ -172,13 +172,14 @@ def import_storage(
     :raises LeaseHeld: another run imports into this project.
     """
     data_key = _data_key(project, options)
-    span = source.base + source.prefix
     if options.dry_run:
-        ledger = Ledger(engine, project.uri, source.place, span, confirm=None, blob=options.use_blob_urls)
+        ledger = Ledger(engine, project.uri, source.place, span(source), confirm=None, blob=options.use_blob_urls)
         return _Import(source, project, ledger, options, data_key).run()
     with Lease(engine, f"import into {project.uri}", holder, options.lease_seconds) as lease:
         project.fence(lease.token)
-        ledger = Ledger(engine, project.uri, source.place, span, confirm=lease.confirm, blob=options.use_blob_urls)
+        ledger = Ledger(
+            engine, project.uri, source.place, span(source), confirm=lease.confirm, blob=options.use_blob_urls
+        )
         return _Import(source, project, ledger, options, data_key).run()
 
 
@@ -267,8 +268,7 @@ class _Import:
     def _refuse_namesakes(self) -> None:
         """Refuse a source whose objects have the names of others; one that has only moved is the same."""
         source = self._source
-        span = source.base + source.prefix
-        if not any(used.is_namesake(source.origin, span) for used in self._ledger.storages("source")):
+        if not any(used.is_namesake(source.origin, span(source)) for used in self._ledger.storages("source")):
             return
         known = False
         for found in compare(source.list(), source.base, self._ledger.objects_between, self._ledger.objects_at):
@@ -309,22 +309,21 @@ class _Import:
 
     def _fresh(self) -> Iterator[_Object]:
         """Yield the objects that are new or have changed."""
-        object_uri = self._source.object_uri
+        object_uri, signed = self._source.object_uri, self._options.url_mode == "signed"
         ledger = self._ledger
         for differences in compare(self._matching(), self._source.base, ledger.objects_between, ledger.objects_at):
             self._count_unchanged(differences.unchanged)
             self._note_missing(differences.missing)
             with_tasks = ledger.paths_with_tasks([path for path, _, _ in differences.fresh])
             uris = [object_uri(info.key) for _, info, _ in differences.fresh]
-            urls = self._urls([info.key for _, info, _ in differences.fresh], uris)
+            urls = self._signed([info for _, info, _ in differences.fresh]) if signed else uris
             for (path, info, known), uri, url in zip(differences.fresh, uris, urls, strict=True):
                 yield _Object(path, info, uri, url, known is not None, path in with_tasks)
             self._progress(self._report.listed, self._report)
 
-    def _urls(self, keys: Sequence[str], uris: Sequence[str]) -> Sequence[str]:
-        if self._options.url_mode == "storage" or not keys:
-            return uris
-        return self._source.sign(keys, timedelta(minutes=self._options.presign_ttl))
+    def _signed(self, objects: Sequence[ObjectInfo]) -> Sequence[str]:
+        keys = [info.key for info in objects]
+        return self._source.sign(keys, timedelta(minutes=self._options.presign_ttl)) if keys else ()
 
     def _matching(self) -> Iterator[list[ObjectInfo]]:
         report = self._report

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from labelsync_provider.database import chunks, create_tables, open_scratch, upsert_rows, writing
-from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.storages.protocol import Storage, span
 
 PAGE = 10_000
 IN_A_STATEMENT = 500
@@ -171,6 +171,10 @@ class KnownExport(NamedTuple):
     """The digest of what was about to be written, until it is known to be."""
 
 
+KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject._fields))
+KNOWN_EXPORTS = select(*(EXPORT.c[name] for name in KnownExport._fields))
+
+
 class UsedStorage(NamedTuple):
     """A storage that the project was imported from, or exported to."""
 
@@ -181,7 +185,7 @@ class UsedStorage(NamedTuple):
         """Tell whether it shares objects with another one in the same place; a database is shared as a whole."""
         if not other.holds_files:
             return self.origin == other.origin
-        return _nested(f"{self.origin}/{self.base}", f"{other.origin}/{other.base}{other.prefix}")
+        return _nested(f"{self.origin}/{self.base}", f"{other.origin}/{span(other)}")
 
     def is_namesake(self, origin: str, base: str) -> bool:
         """Tell whether it is elsewhere than another one and has paths in common with it."""
@@ -279,17 +283,15 @@ class Ledger:
 
     def objects_between(self, after: str, last: str | None) -> Iterator[list[KnownObject]]:
         """Yield the objects known above the path `after` and up to `last`, in pages and in order."""
-        known = select(OBJECT.c.path, OBJECT.c.version, OBJECT.c.rows, OBJECT.c.quarantined)
-        known = known.where(OBJECT.c.scope == self._scope, OBJECT.c.blob == self._blob)
+        known = KNOWN_OBJECTS.where(OBJECT.c.scope == self._scope, OBJECT.c.blob == self._blob)
         for page in self._between(known, OBJECT, after, last):
             yield [KnownObject._make(row) for row in page]
 
     def objects_at(self, paths: Sequence[str]) -> Iterator[list[KnownObject]]:
         """Yield what is known of some objects."""
-        known = select(OBJECT.c.path, OBJECT.c.version, OBJECT.c.rows, OBJECT.c.quarantined)
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
-                found = connection.execute(known.where(*self._these(OBJECT, some)))
+                found = connection.execute(KNOWN_OBJECTS.where(*self._these(OBJECT, some)))
                 yield [KnownObject._make(row) for row in found]
 
     def paths_with_tasks(self, paths: Sequence[str]) -> set[str]:
@@ -384,13 +386,13 @@ class Ledger:
 
     def exports_between(self, after: str, last: str | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target above the path `after` and up to `last`."""
-        known = select(*(EXPORT.c[name] for name in KnownExport._fields))
+        known = KNOWN_EXPORTS
         for page in self._between(known.where(EXPORT.c.scope == self._scope), EXPORT, after, last):
             yield [KnownExport._make(row) for row in page]
 
     def exports_at(self, paths: Sequence[str]) -> Iterator[list[KnownExport]]:
         """Yield what is known of some objects in the target."""
-        known = select(*(EXPORT.c[name] for name in KnownExport._fields)).where(EXPORT.c.scope == self._scope)
+        known = KNOWN_EXPORTS.where(EXPORT.c.scope == self._scope)
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
                 found = connection.execute(known.where(EXPORT.c.path.in_(some)))
@@ -398,7 +400,7 @@ class Ledger:
 
     def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target for the tasks above one id and up to another."""
-        known = select(*(EXPORT.c[name] for name in KnownExport._fields))
+        known = KNOWN_EXPORTS
         known = known.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
         if last is not None:
             known = known.where(EXPORT.c.task <= last)

@@ -1,6 +1,5 @@
 """Connections become storages and projects, and say so when tested."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -11,16 +10,6 @@ from labelsync_provider.errors import Denied, Invalid, NotFound
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
 from labelsync_provider.hooks.storage import storage_hook
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Set a connection; Airflow looks into the environment first."""
-
-    def connect(conn_id: str, **fields) -> None:
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
-
-    return connect
 
 
 class TestLocalFiles:
