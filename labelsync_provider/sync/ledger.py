@@ -386,8 +386,8 @@ class Ledger:
 
     def exports_between(self, after: str, last: str | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target above the path `after` and up to `last`."""
-        known = KNOWN_EXPORTS
-        for page in self._between(known.where(EXPORT.c.scope == self._scope), EXPORT, after, last):
+        known = KNOWN_EXPORTS.where(EXPORT.c.scope == self._scope)
+        for page in self._between(known, EXPORT, after, last):
             yield [KnownExport._make(row) for row in page]
 
     def exports_at(self, paths: Sequence[str]) -> Iterator[list[KnownExport]]:
@@ -400,8 +400,7 @@ class Ledger:
 
     def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target for the tasks above one id and up to another."""
-        known = KNOWN_EXPORTS
-        known = known.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
+        known = KNOWN_EXPORTS.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
         if last is not None:
             known = known.where(EXPORT.c.task <= last)
         above = (EXPORT.c.task > bindparam("task")) | (
