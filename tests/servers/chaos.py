@@ -1,4 +1,5 @@
-"""A proxy that spoils some of what passes between a client and an HTTP server, as a storage does under load.
+"""A proxy that spoils some of what passes between a client and an HTTP server, as a storage does under load, or what
+stands in front of a server that is being replaced.
 
 It leaves every header as it is: a signature covers `Host`, so the server is told the address of the proxy. A server
 that refuses a large body before it has read it looks like one that hangs up.
@@ -8,13 +9,14 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import urlsplit
 
-from servers.process import HOST
+from servers.process import HOST, STOPPING
 from servers.thread import BUFFER, serving
 
 SLOW_DOWN = (
@@ -23,6 +25,14 @@ SLOW_DOWN = (
 )
 SLOW_DOWN_HEAD = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(
     SLOW_DOWN
+)
+BAD_GATEWAY = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx/1.27.3</center>\r\n</body>\r\n</html>\r\n"
+)
+BAD_GATEWAY_HEAD = (
+    b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.27.3\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    % len(BAD_GATEWAY)
 )
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -36,16 +46,27 @@ class Fault(Enum):
     RESET = auto()
     LOST = auto()
     TRUNCATE = auto()
+    SWALLOW = auto()
+    BAD_GATEWAY = auto()
+    DELAY_REQUEST = auto()
+    DELAY_ANSWER = auto()
 
 
 @dataclass
 class Chaos:
-    """A running proxy. The shares of the requests that get a fault may be changed at any time."""
+    """A running proxy. What is spoiled may be changed at any time; the shares are of the requests that `only` picks."""
 
     endpoint: str
     slow_down: float
     reset: float
     truncate: float
+    reset_before: float
+    swallow: float
+    bad_gateway: float
+    delay_request: float
+    delay_answer: float
+    delay: float
+    only: Callable[[str, str], bool]
 
     requests: int = 0
     slowed: int = 0
@@ -53,11 +74,41 @@ class Chaos:
     resets: int = 0
     lost: int = 0
     truncated: int = 0
+    swallowed: int = 0
+    bad_gateways: int = 0
+    requests_delayed: int = 0
+    answers_delayed: int = 0
+
+    # At this moment.
+    under_way: int = 0
+
+    def settle(self) -> None:
+        """Wait until no request is under way, not even one whose client has given up.
+
+        :raises TimeoutError: when the server does not answer.
+        """
+        deadline = time.monotonic() + self.delay + STOPPING
+        while self.under_way:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.under_way} requests are still under way.")
+            time.sleep(0.01)
 
 
 @contextmanager
 def running_chaos(
-    upstream_url: str, *, slow_down: float = 0.3, reset: float = 0.05, truncate: float = 0.05, seed: int = 0
+    upstream_url: str,
+    *,
+    slow_down: float = 0.3,
+    reset: float = 0.05,
+    truncate: float = 0.05,
+    reset_before: float = 0,
+    swallow: float = 0,
+    bad_gateway: float = 0,
+    delay_request: float = 0,
+    delay_answer: float = 0,
+    delay: float = 5,
+    only: Callable[[str, str], bool] = lambda method, path: True,
+    seed: int = 0,
 ) -> Iterator[Chaos]:
     """Run a proxy in a thread of this process.
 
@@ -65,12 +116,31 @@ def running_chaos(
     :param slow_down: the share of requests that get 503 and do not reach the server.
     :param reset: the share whose connection is reset: half of them before the server, half of them after its answer.
     :param truncate: the share of which half the answer's body comes; an answer without a body is left whole.
+    :param reset_before: the share whose connection is reset, always before the server.
+    :param swallow: the share whose connection is closed where the server's answer would come.
+    :param bad_gateway: the share that gets 502, with nginx's page, in place of the server's answer.
+    :param delay_request: the share that is held back before the server; it gets there even when its client has gone.
+    :param delay_answer: the share whose answer is held back, when the server has done what was asked.
+    :param delay: for how many seconds; what is still held back at the end of the block is dropped.
+    :param only: whether a request may be spoiled, by its method and its path with the query; it runs in the thread.
     :param seed: of the choice, which is the same for the same order of requests.
     """
     upstream = urlsplit(upstream_url)
     assert upstream.scheme == "http"
     assert upstream.hostname
-    chaos = Chaos("", slow_down, reset, truncate)
+    chaos = Chaos(
+        "",
+        slow_down=slow_down,
+        reset=reset,
+        truncate=truncate,
+        reset_before=reset_before,
+        swallow=swallow,
+        bad_gateway=bad_gateway,
+        delay_request=delay_request,
+        delay_answer=delay_answer,
+        delay=delay,
+        only=only,
+    )
     proxy = _Proxy(chaos, upstream.hostname, upstream.port or 80, random.Random(seed))
     with serving(proxy.handle) as port:
         chaos.endpoint = upstream._replace(netloc=f"{HOST}:{port}").geturl()
@@ -90,6 +160,14 @@ class _Head:
         self.length = int(self.fields[b"content-length"]) if b"content-length" in self.fields else None
 
     @property
+    def method(self) -> str:
+        return self.first.split(b" ", 2)[0].decode()
+
+    @property
+    def path(self) -> str:
+        return self.first.split(b" ", 2)[1].decode()
+
+    @property
     def status(self) -> int:
         return int(self.first.split(b" ", 2)[1])
 
@@ -102,6 +180,27 @@ class _Head:
         return b"HTTP/1.0" in self.first or b"close" in self.fields.get(b"connection", b"")
 
 
+class _Line:
+    """A connection to the server, made when it is needed."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter | None = None
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        # The server may have closed an idle connection.
+        if self.writer is None or self.reader.at_eof() or self.writer.is_closing():
+            self.close()
+            self.reader, self.writer = await asyncio.open_connection(self._host, self._port, limit=BUFFER)
+        return self.reader, self.writer
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+
+
 class _Proxy:
     """Passes on the requests of every connection, one after the other."""
 
@@ -110,56 +209,83 @@ class _Proxy:
 
     async def handle(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Keep a connection to the server for every connection of a client."""
-        server: asyncio.StreamReader | None = None
-        to_server: asyncio.StreamWriter | None = None
+        line = _Line(self._host, self._port)
         try:
-            while True:
-                request = _Head(await client.readuntil(b"\r\n\r\n"))
-                self._chaos.requests += 1
-                fault = self._fault()
-                if fault is Fault.SLOW_DOWN:
-                    await _slow_down(request, client, to_client)
-                    self._chaos.slowed += 1
-                    if request.closes:
-                        return
-                    continue
-                if fault is Fault.RESET:
-                    self._chaos.resets += 1
-                    _reset(to_client)
-                    return
-                # The server may have closed an idle connection.
-                if server is None or to_server is None or server.at_eof() or to_server.is_closing():
-                    if to_server:
-                        to_server.close()
-                    server, to_server = await asyncio.open_connection(self._host, self._port, limit=BUFFER)
-                if not await self._exchange(request, fault, client, to_client, server, to_server):
-                    return
+            while await self._next(client, to_client, line):
+                pass
         finally:
-            if to_server:
-                to_server.close()
+            line.close()
 
-    def _fault(self) -> Fault:
-        chance, chaos = self._chance.random(), self._chaos
-        if chance < chaos.slow_down:
-            return Fault.SLOW_DOWN
-        if chance < chaos.slow_down + chaos.reset:
-            return Fault.RESET if self._chance.random() < 0.5 else Fault.LOST
-        if chance < chaos.slow_down + chaos.reset + chaos.truncate:
-            return Fault.TRUNCATE
+    async def _next(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter, line: _Line) -> bool:
+        """Serve the next request; return whether its connection can take another."""
+        request = _Head(await client.readuntil(b"\r\n\r\n"))
+        self._chaos.requests += 1
+        self._chaos.under_way += 1
+        try:
+            return await self._serve(request, client, to_client, line)
+        finally:
+            self._chaos.under_way -= 1
+
+    def _fault(self, request: _Head) -> Fault:
+        chaos = self._chaos
+        if not chaos.only(request.method, request.path):
+            return Fault.NONE
+        chance, until = self._chance.random(), 0.0
+        for share, fault in (
+            (chaos.slow_down, Fault.SLOW_DOWN),
+            (chaos.reset, None),
+            (chaos.truncate, Fault.TRUNCATE),
+            (chaos.reset_before, Fault.RESET),
+            (chaos.swallow, Fault.SWALLOW),
+            (chaos.bad_gateway, Fault.BAD_GATEWAY),
+            (chaos.delay_request, Fault.DELAY_REQUEST),
+            (chaos.delay_answer, Fault.DELAY_ANSWER),
+        ):
+            until += share
+            if chance < until:
+                return fault or (Fault.RESET if self._chance.random() < 0.5 else Fault.LOST)
         return Fault.NONE
+
+    async def _serve(
+        self, request: _Head, client: asyncio.StreamReader, to_client: asyncio.StreamWriter, line: _Line
+    ) -> bool:
+        """Do what is to happen to a request; return whether its connection can take another."""
+        fault = self._fault(request)
+        body: bytes | None = None
+        if fault is Fault.SLOW_DOWN:
+            await _take(request, client, to_client)
+            _answer(request, SLOW_DOWN_HEAD, SLOW_DOWN, to_client)
+            self._chaos.slowed += 1
+            return not request.closes
+        if fault is Fault.RESET:
+            self._chaos.resets += 1
+            _reset(to_client)
+            return False
+        if fault is Fault.DELAY_REQUEST:
+            self._chaos.requests_delayed += 1
+            body = await _take(request, client, to_client)
+            await asyncio.sleep(self._chaos.delay)
+        return await self._exchange(request, body, fault, client, to_client, *await line.open())
 
     async def _exchange(
         self,
         request: _Head,
+        body: bytes | None,
         fault: Fault,
         client: asyncio.StreamReader,
         to_client: asyncio.StreamWriter,
         server: asyncio.StreamReader,
         to_server: asyncio.StreamWriter,
     ) -> bool:
-        """Pass a request and its answer; return whether both connections can take another."""
+        """Pass a request and its answer; return whether both connections can take another.
+
+        :param body: the request's, if it has been taken already.
+        """
         refused = False
-        if request.expects_continue:
+        if body is not None:
+            to_server.write(request.raw + body)
+            await to_server.drain()
+        elif request.expects_continue:
             to_server.write(request.raw)
             answer = _Head(await server.readuntil(b"\r\n\r\n"))
             refused = answer.status != 100
@@ -178,13 +304,25 @@ class _Proxy:
             self._chaos.lost += 1
             _reset(to_client)
             return False
-        if request.first.startswith(b"HEAD ") or answer.status in (204, 304) or answer.length == 0:
+        if fault is Fault.SWALLOW:
+            self._chaos.swallowed += 1
+            return False
+        if fault is Fault.BAD_GATEWAY:
+            self._chaos.bad_gateways += 1
+            _answer(request, BAD_GATEWAY_HEAD, BAD_GATEWAY, to_client)
+            # The rest of the true answer goes with it. The client's connection stays: 502 is no reason to hang up.
+            to_server.close()
+            return not (refused or request.closes)
+        if fault is Fault.DELAY_ANSWER:
+            self._chaos.answers_delayed += 1
+            await asyncio.sleep(self._chaos.delay)
+        if request.method == "HEAD" or answer.status in (204, 304) or answer.length == 0:
             to_client.write(answer.raw)
         # Where the end of the connection is the end of the body, nobody would see that something is missing.
         elif fault is Fault.TRUNCATE and (answer.chunked or answer.length):
             self._chaos.truncated += 1
-            body = b"".join([part async for part in _body(answer, server)])
-            to_client.write(answer.raw + body[: len(body) // 2])
+            whole = b"".join([part async for part in _body(answer, server)])
+            to_client.write(answer.raw + whole[: len(whole) // 2])
             return False
         else:
             await _pass(answer.raw, _body(answer, server, until_closed=True), to_client)
@@ -194,13 +332,15 @@ class _Proxy:
         return not (refused or request.closes or answer.closes)
 
 
-async def _slow_down(request: _Head, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-    """Take the whole request, so that the connection can serve the next one."""
+async def _take(request: _Head, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> bytes:
+    """Take the whole request, so that the connection can serve the next one; return its body."""
     if request.expects_continue:
         to_client.write(CONTINUE)
-    async for _ in _body(request, client):
-        pass
-    to_client.write(SLOW_DOWN_HEAD + (b"" if request.first.startswith(b"HEAD ") else SLOW_DOWN))
+    return b"".join([part async for part in _body(request, client)])
+
+
+def _answer(request: _Head, head: bytes, body: bytes, to_client: asyncio.StreamWriter) -> None:
+    to_client.write(head if request.method == "HEAD" else head + body)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -6,15 +6,17 @@ import json
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from http.client import HTTPConnection, IncompleteRead
+from http.client import HTTPConnection, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import pytest
 from azure.core.exceptions import HttpResponseError
@@ -24,11 +26,12 @@ from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
 from servers.azure import AzureServer, running_azurite
 from servers.chaos import Chaos, running_chaos
 from servers.gcs import GCSServer, running_gcs, service_account_key
+from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.process import HOST, NotStarted, free_port, free_ports, running
 from servers.redis import RedisServer, running_valkey, write_certificate
 from servers.s3 import S3Server, running_moto, running_rclone, running_weed
 
-pytest_plugins = ["servers.azure", "servers.gcs", "servers.redis", "servers.s3"]
+pytest_plugins = ["servers.azure", "servers.gcs", "servers.label_studio", "servers.redis", "servers.s3"]
 
 KEY, BODY = "images/1.json", b'{"image": 1}'
 
@@ -78,6 +81,15 @@ def use_redis_cluster(server: RedisServer) -> None:
         assert list(client.scan_iter()) == []
 
 
+def use_label_studio(server: LabelStudioServer) -> None:
+    project = server.create_project()
+    with server.client() as client:
+        imported = client.post(f"/api/projects/{project}/import", json=[{"text": "a"}]).json()
+        assert imported["task_count"] == 1
+        listed = client.get("/api/tasks", params={"project": project, "fields": "all"}).json()["tasks"]
+    assert [task["data"] for task in listed] == [{"text": "a"}]
+
+
 def children() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
@@ -107,6 +119,21 @@ def test_works_and_is_gone_at_the_end(
         use(server)
     assert started
     assert not [process for process in started if process.is_running()]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_label_studio_works_and_is_gone_at_the_end(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str
+) -> None:
+    postgres = request.getfixturevalue("postgres") if database == "postgresql" else None
+    before = children()
+    with running_label_studio(tmp_path, postgres) as server:
+        started = children() - before
+        use_label_studio(server)
+    assert started
+    assert not [process for process in started if process.is_running()]
+    with pytest.raises(httpx.ConnectError), server.client() as client:
+        client.get("/health")
 
 
 def test_rclone_serves_a_folder_that_is_given(tmp_path: Path) -> None:
@@ -145,6 +172,33 @@ def test_redis_with_tls_has_one_certificate_and_speaks_nothing_else(tmp_path: Pa
         for ca_file in (other, None):
             with pytest.raises(ConnectionError):
                 replace(server, ca_file=ca_file).client().ping()
+
+
+def test_label_studio_checks_the_token(any_label_studio: LabelStudioServer) -> None:
+    assert any_label_studio.create_project()
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        replace(any_label_studio, token=secrets.token_hex(20)).create_project()
+
+
+def test_label_studio_takes_its_personal_access_token(any_label_studio: LabelStudioServer) -> None:
+    token = any_label_studio.personal_access_token()
+    assert replace(any_label_studio).personal_access_token() == token
+    with httpx.Client(base_url=any_label_studio.url, trust_env=False) as client:
+        access = client.post("/api/token/refresh/", json={"refresh": token}).json()["access"]
+        shown = client.get("/api/projects/", headers={"Authorization": f"Bearer {access}"})
+    assert shown.status_code == 200
+
+
+def test_label_studio_reads_files_below_its_document_root(any_label_studio: LabelStudioServer) -> None:
+    folder = any_label_studio.document_root / secrets.token_hex(8)
+    folder.mkdir()
+    (folder / "1.json").write_text('{"text": "a"}')
+    project = any_label_studio.create_project()
+    asked = {"project": project, "path": str(folder), "use_blob_urls": False}
+    with any_label_studio.client() as client:
+        storage = client.post("/api/storages/localfiles/", json=asked).raise_for_status().json()["id"]
+        client.post(f"/api/storages/localfiles/{storage}/sync").raise_for_status()
+        assert client.get(f"/api/projects/{project}/").json()["task_number"] == 1
 
 
 def test_a_test_gets_empty_databases(valkey: RedisServer, request: pytest.FixtureRequest) -> None:
@@ -195,8 +249,8 @@ class Outcome:
 class Client:
     """Sends requests to a server that asks for no credentials, over one connection for as long as it lasts."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=10)
+    def __init__(self, endpoint: str, *, timeout: float = 10) -> None:
+        self._connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=timeout)
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Outcome:
         status = None
@@ -213,9 +267,9 @@ class Client:
             return Outcome(status, b"", error)
 
 
-def quiet(server: S3Server | GCSServer, *, reset: float = 0, truncate: float = 0) -> AbstractContextManager[Chaos]:
+def quiet(server: S3Server | GCSServer, **faults: Any) -> AbstractContextManager[Chaos]:
     """A proxy without faults except those that are said."""
-    return running_chaos(server.endpoint, slow_down=0, reset=reset, truncate=truncate)
+    return running_chaos(server.endpoint, **{"slow_down": 0, "reset": 0, "truncate": 0} | faults)
 
 
 def test_chaos_counts_what_a_client_sees(rclone_anonymous: S3Server) -> None:
@@ -271,6 +325,80 @@ def test_chaos_cuts_an_answer_in_half(rclone_anonymous: S3Server) -> None:
     assert isinstance(answer.error, IncompleteRead)
     assert answer.error.expected == 500_000
     assert chaos.truncated == 1
+
+
+def test_chaos_resets_before_the_server(rclone_anonymous: S3Server) -> None:
+    bucket, direct = rclone_anonymous.create_bucket(), Client(rclone_anonymous.endpoint)
+    with quiet(rclone_anonymous, reset_before=1) as chaos:
+        client = Client(chaos.endpoint)
+        for n in range(20):
+            error = client("PUT", f"/{bucket}/{n}", BODY).error
+            assert isinstance(error, OSError)
+            assert error.errno == errno.ECONNRESET
+            assert direct("GET", f"/{bucket}/{n}").status == 404
+    assert (chaos.resets, chaos.lost) == (20, 0)
+
+
+def test_chaos_hangs_up_where_the_answer_would_come(rclone_anonymous: S3Server) -> None:
+    bucket, direct = rclone_anonymous.create_bucket(), Client(rclone_anonymous.endpoint)
+    with quiet(rclone_anonymous, swallow=1) as chaos:
+        client = Client(chaos.endpoint)
+        assert isinstance(client("PUT", f"/{bucket}/1", BODY).error, RemoteDisconnected)
+        assert direct("GET", f"/{bucket}/1").body == BODY
+    assert chaos.swallowed == 1
+
+
+def test_chaos_answers_like_a_gateway_when_the_server_did_it(rclone_anonymous: S3Server) -> None:
+    bucket, direct = rclone_anonymous.create_bucket(), Client(rclone_anonymous.endpoint)
+    with quiet(rclone_anonymous, bad_gateway=1) as chaos:
+        client = Client(chaos.endpoint)
+        answer = client("PUT", f"/{bucket}/1", BODY)
+        assert (answer.status, b"<h1>502 Bad Gateway</h1>" in answer.body) == (502, True)
+        assert direct("GET", f"/{bucket}/1").body == BODY
+        assert (client("HEAD", f"/{bucket}/1").status, client("GET", f"/{bucket}/1").status) == (502, 502)
+        chaos.bad_gateway = 0
+        assert client("GET", f"/{bucket}/1").body == BODY
+    assert (chaos.requests, chaos.bad_gateways) == (4, 3)
+
+
+def test_chaos_brings_a_request_whose_client_has_given_up(rclone_anonymous: S3Server) -> None:
+    bucket, direct = rclone_anonymous.create_bucket(), Client(rclone_anonymous.endpoint)
+    with quiet(rclone_anonymous, delay_request=1, delay=2) as chaos:
+        assert isinstance(Client(chaos.endpoint, timeout=0.1)("PUT", f"/{bucket}/1", BODY).error, TimeoutError)
+        assert direct("GET", f"/{bucket}/1").status == 404
+        chaos.settle()
+        assert direct("GET", f"/{bucket}/1").body == BODY
+    assert chaos.requests_delayed == 1
+
+
+def test_chaos_holds_an_answer_back(rclone_anonymous: S3Server) -> None:
+    bucket, direct = rclone_anonymous.create_bucket(), Client(rclone_anonymous.endpoint)
+    with quiet(rclone_anonymous, delay_answer=1, delay=60) as chaos:
+        assert isinstance(Client(chaos.endpoint, timeout=0.1)("PUT", f"/{bucket}/1", BODY).error, TimeoutError)
+        while not chaos.answers_delayed:
+            time.sleep(0.01)
+        assert direct("GET", f"/{bucket}/1").body == BODY
+        assert chaos.under_way == 1
+
+
+@pytest.mark.parametrize("kind", ["delay_request", "delay_answer"])
+def test_chaos_delays_a_patient_client(weed: S3Server, kind: str) -> None:
+    bucket, started = weed.create_bucket(), time.monotonic()
+    with quiet(weed, **{kind: 1, "delay": 0.1}) as chaos:
+        client = replace(weed, endpoint=chaos.endpoint).client()
+        client.put_object(Bucket=bucket, Key=KEY, Body=BODY)
+        assert client.get_object(Bucket=bucket, Key=KEY)["Body"].read() == BODY
+    assert time.monotonic() - started > 0.2
+
+
+def test_chaos_spoils_only_what_is_picked(rclone_anonymous: S3Server) -> None:
+    bucket = rclone_anonymous.create_bucket()
+    with quiet(rclone_anonymous, slow_down=1) as chaos:
+        client = Client(chaos.endpoint)
+        chaos.only = lambda method, path: (method, path) == ("PUT", f"/{bucket}/1")
+        asked = [("PUT", 1), ("PUT", 2), ("GET", 2), ("PUT", 1)]
+        assert [client(method, f"/{bucket}/{n}", BODY).status for method, n in asked] == [503, 200, 200, 503]
+    assert chaos.slowed == 2
 
 
 @pytest.mark.parametrize("name", ["weed", "rclone"])

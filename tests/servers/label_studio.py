@@ -1,0 +1,246 @@
+"""Label Studio, on SQLite or on PostgreSQL.
+
+A test module says `pytest_plugins = ["servers.label_studio"]` and takes the fixture `label_studio`,
+`label_studio_postgres` or, to be run with either, `any_label_studio`. The first run installs it below `.build`, with
+the versions of `label-studio/requirements.txt`. For others, change `requirements.in` and run in its folder the command
+at the top of the lock.
+
+No test asserts here, so that a module may import it before it is a plugin: PYTEST_DONT_REWRITE.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from servers.process import HOST, free_port, running
+
+# The plugin below is still to be imported, by pytest.
+if TYPE_CHECKING:
+    from servers.postgres import PostgresServer
+
+pytest_plugins = ["servers.postgres"]
+
+LOCK = Path(__file__).parent / "label-studio" / "requirements.txt"
+ROOT = Path(__file__).parents[2]
+INSTALLED = ROOT / ".build" / "label-studio"
+
+# Making the tables takes half a minute, copying them nothing: an empty database is kept beside what is installed, and
+# another, as a template, by every PostgreSQL server that is asked for one.
+DATA = "data"
+DATABASE = "label_studio.sqlite3"
+TEMPLATE = "label_studio"
+
+# Seconds.
+ANSWERING = 60
+
+# It must call nobody. What is refused by default are hosts that are private, as all of the tests' are.
+SETTINGS = {
+    "COLLECT_ANALYTICS": "false",
+    "FEATURE_FLAGS_OFFLINE": "true",
+    "FRONTEND_SENTRY_DSN": "",
+    "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+    "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+    "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
+    "SENTRY_DSN": "",
+    "SSRF_PROTECTION_ENABLED": "false",
+}
+
+LABEL_CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Choices name="choice" toName="text"><Choice value="good"/><Choice value="bad"/></Choices>
+</View>
+"""
+
+
+@dataclass(frozen=True)
+class LabelStudioServer:
+    """A running server with one user, who may do everything."""
+
+    url: str
+    # The legacy one.
+    token: str
+    email: str
+    password: str
+    # Local files are served from below.
+    document_root: Path
+
+    # Shared by all copies: there can be one only, and it is told only when it is made.
+    _personal_tokens: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    def client(self) -> httpx.Client:
+        """Return a client of its API that shows the legacy token."""
+        headers = {"Authorization": f"Token {self.token}"}
+        # A proxy that the environment names has no way to this machine.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=ANSWERING, trust_env=False)
+
+    def create_project(self, title: str | None = None, label_config: str = LABEL_CONFIG) -> int:
+        """Create an empty project; return its id."""
+        asked = {"title": title or f"test {secrets.token_hex(8)}", "label_config": label_config}
+        with self.client() as client:
+            return int(client.post("/api/projects/", json=asked).raise_for_status().json()["id"])
+
+    def personal_access_token(self) -> str:
+        """Return the user's personal access token, which the first call makes."""
+        if not self._personal_tokens:
+            with self.client() as client:
+                self._personal_tokens.append(client.post("/api/token/").raise_for_status().json()["token"])
+        return self._personal_tokens[0]
+
+
+@contextmanager
+def running_label_studio(document_root: Path, postgres: "PostgresServer | None" = None) -> Iterator[LabelStudioServer]:
+    """Run Label Studio with an empty database.
+
+    :param document_root: the folder below which local files may be read.
+    :param postgres: where to create that database; without, it is a file.
+    """
+    installed, port = install(), free_port()
+    server = LabelStudioServer(
+        f"http://{HOST}:{port}", secrets.token_hex(20), "admin@example.com", secrets.token_hex(10), document_root
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="label-studio-", ignore_cleanup_errors=True) as directory,
+        server.client() as client,
+    ):
+        data = Path(directory) / DATA
+        data.mkdir()
+        settings = _settings(data)
+        if postgres:
+            settings |= _on_postgres(postgres, installed, settings)
+        else:
+            shutil.copy(installed / DATA / DATABASE, data)
+        with running(
+            [*_program(installed), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)],
+            folder=Path(directory),
+            port=port,
+            answers=lambda: client.get("/health").raise_for_status(),
+            env={
+                **settings,
+                "LABEL_STUDIO_HOST": server.url,
+                "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(document_root),
+                "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+                "LABEL_STUDIO_PASSWORD": server.password,
+                "LABEL_STUDIO_USERNAME": server.email,
+                "LABEL_STUDIO_USER_TOKEN": server.token,
+            },
+        ):
+            yield server
+
+
+def _settings(data: Path) -> dict[str, str]:
+    return {**SETTINGS, "DJANGO_DB": "sqlite", "LABEL_STUDIO_BASE_DATA_DIR": str(data)}
+
+
+def _on_postgres(postgres: "PostgresServer", installed: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Create a database; return the settings that lead there."""
+    where = conninfo_to_dict(postgres.uri)
+    there = {
+        "DJANGO_DB": "default",
+        "POSTGRE_HOST": str(where["host"]),
+        "POSTGRE_PORT": str(where.get("port", 5432)),
+        "POSTGRE_USER": str(where["user"]),
+        "POSTGRE_PASSWORD": str(where.get("password", "")),
+        # The tests' server comes without these; they are for two indexes, on the text of what was annotated.
+        "SKIP_BTREE_GIN_EXTENSION": "full",
+        "SKIP_TRIGRAM_EXTENSION": "full",
+    }
+    if not postgres.scalar(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
+        postgres.execute(f"CREATE DATABASE {TEMPLATE}")
+        _make_tables(installed, {**settings, **there, "POSTGRE_NAME": TEMPLATE})
+    name = f"{TEMPLATE}_{secrets.token_hex(8)}"
+    postgres.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    return {**there, "POSTGRE_NAME": name}
+
+
+def install() -> Path:
+    """Install what the lock says unless it is there; return the folder.
+
+    :raises RuntimeError: with what the program that failed said.
+    """
+    folder = INSTALLED / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
+    if folder.exists():
+        return folder
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    # Another run may be at it too: the first to finish is taken, and none is seen before it is whole.
+    with tempfile.TemporaryDirectory(prefix="tmp-", dir=INSTALLED, ignore_cleanup_errors=True) as directory:
+        new = Path(directory)
+        _run([_uv(), "venv", "--relocatable", "--python", sys.executable, new])
+        _run([_uv(), "pip", "install", "--python", new / "bin/python", "--requirement", LOCK])
+        data = new / DATA
+        data.mkdir()
+        _make_tables(new, _settings(data))
+        # A temporary one is its maker's only.
+        new.chmod(0o755)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    for other in INSTALLED.iterdir():
+        if other != folder and not other.name.startswith("tmp-"):
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def _make_tables(installed: Path, settings: Mapping[str, str]) -> None:
+    # Whatever it is asked, it makes them first.
+    _run([*_program(installed), "version"], {**settings, "HOME": settings["LABEL_STUDIO_BASE_DATA_DIR"]})
+
+
+def _program(installed: Path) -> list[str | Path]:
+    # Apart from the modules that this process may have been told of.
+    return [installed / "bin/python", "-I", "-m", "label_studio.server"]
+
+
+def _uv() -> str | Path:
+    # `uv run` says where it is. The last is where `make` puts it.
+    return os.environ.get("UV") or shutil.which("uv") or ROOT / ".build/uv/bin/uv"
+
+
+def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(
+        command,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        program = Path(command[0]).name
+        raise RuntimeError(f"Label Studio cannot be set up. {program} says:\n{done.stdout}")
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """One server for all tests, on SQLite."""
+    with running_label_studio(tmp_path_factory.mktemp("documents")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def label_studio_postgres(
+    tmp_path_factory: pytest.TempPathFactory, postgres: "PostgresServer"
+) -> Iterator[LabelStudioServer]:
+    """One server for all tests, on PostgreSQL."""
+    with running_label_studio(tmp_path_factory.mktemp("documents"), postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["label_studio", "label_studio_postgres"], ids=["sqlite", "postgresql"])
+def any_label_studio(request: pytest.FixtureRequest) -> LabelStudioServer:
+    """Either server: a test that takes it is run with both."""
+    return request.getfixturevalue(request.param)
