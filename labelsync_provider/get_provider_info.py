@@ -51,11 +51,23 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "labelsync_provider.hooks.label_studio.LabelStudioHook",
                 "hook-name": "Label Studio",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema", "login", "extra"],
+                    "hidden-fields": ["port", "schema", "login"],
                     "relabeling": {"host": "Where projects live", "password": "Token"},
                     "placeholders": {
                         "host": "https://label-studio.example.com, or embedded:// for the embedded store",
                         "password": "legacy token or personal access token; none for the embedded store",
+                    },
+                },
+                "conn-fields": {
+                    "ca_file": {
+                        "label": "CA file",
+                        "description": "Path of the CA certificate of the server, in PEM, if it is not a public one.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "read_timeout": {
+                        "label": "Read time-out",
+                        "description": "Seconds that the server may be silent; 120 by default.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                 },
             }

@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 def insist(
-    attempt: Callable[[], T], explaining: Callable[[], AbstractContextManager[None]], seconds: float = RETRY_SECONDS
+    attempt: Callable[[], T],
+    explaining: Callable[[], AbstractContextManager[None]],
+    seconds: float = RETRY_SECONDS,
+    passing: type[Unavailable] = Unavailable,
 ) -> T:
     """Return what `attempt` returns; while that is Unavailable, try again with backoff and full jitter.
 
@@ -29,6 +32,7 @@ def insist(
 
     :param explaining: a block that turns what the attempt raises into the package's errors.
     :param seconds: after these no further attempt begins.
+    :param passing: what is tried again; a narrower class for what may not simply be repeated.
     :raises Unavailable: the last attempt's, with how long was tried.
     """
     started = time.monotonic()
@@ -39,10 +43,10 @@ def insist(
 
     try:
         return explained()  # nearly always enough, and the rest of this is slow
-    except Unavailable:
+    except passing:
         time.sleep(min(FIRST_WAIT, seconds))
     retrying = Retrying(
-        retry=retry_if_exception_type(Unavailable),
+        retry=retry_if_exception_type(passing),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         stop=stop_before_delay(seconds),
         before_sleep=_tell,
@@ -50,8 +54,8 @@ def insist(
     )
     try:
         return retrying(explained)
-    except Unavailable as error:
-        raise Unavailable(f"{error} Tried for {time.monotonic() - started:.0f} s.") from None
+    except passing as error:
+        raise type(error)(f"{error} Tried for {time.monotonic() - started:.0f} s.") from None
 
 
 def _tell(state: RetryCallState) -> None:

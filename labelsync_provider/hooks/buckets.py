@@ -10,7 +10,7 @@ from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, tried
-from labelsync_provider.storages.retrying import RETRY_SECONDS
+from labelsync_provider.retrying import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig

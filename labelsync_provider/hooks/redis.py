@@ -7,7 +7,7 @@ from airflow.sdk import BaseHook
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, needing_extra, tried
-from labelsync_provider.storages.retrying import RETRY_SECONDS
+from labelsync_provider.retrying import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from labelsync_provider.storages.redis import RedisStorage

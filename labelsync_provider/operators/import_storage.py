@@ -39,8 +39,13 @@ class ImportStorageSyncOperator(BaseOperator):
         those imported from the source, at least 1.
     :param max_quarantined: if more objects and rows than this are in quarantine, the run fails, after the good
         ones are in.
+    :param adopt: look through the tasks that the project has already, and take those that carry the source reference
+        or, with `use_blob_urls`, the URI of an object for the tasks of that object. Moving in from Label Studio's own
+        sync, or another tool, needs it once. A ledger that knows nothing of a source learns from references unasked.
+    :param restore_deleted: import rows again whose tasks somebody has deleted from the project.
     :param dry_run: report what would happen, and write nothing anywhere.
     :param batch_size: tasks that are imported at once.
+    :param min_seconds_between_batches: leaves the project time for others.
     :param max_workers: threads that read.
     """
 
@@ -59,8 +64,11 @@ class ImportStorageSyncOperator(BaseOperator):
         "on_missing",
         "max_delete",
         "max_quarantined",
+        "adopt",
+        "restore_deleted",
         "dry_run",
         "batch_size",
+        "min_seconds_between_batches",
         "max_workers",
     )
 
@@ -81,8 +89,11 @@ class ImportStorageSyncOperator(BaseOperator):
         on_missing: Literal["report", "delete"] = "report",
         max_delete: int | None = None,
         max_quarantined: int | None = None,
+        adopt: bool = False,
+        restore_deleted: bool = False,
         dry_run: bool = False,
         batch_size: int = 1000,
+        min_seconds_between_batches: float = 0,
         max_workers: int = 32,
         **kwargs: Any,
     ) -> None:
@@ -101,9 +112,12 @@ class ImportStorageSyncOperator(BaseOperator):
         self.on_missing = on_missing
         self.max_delete = max_delete
         self.max_quarantined = max_quarantined
+        self.adopt = adopt
+        self.restore_deleted = restore_deleted
         # Shadows a method of the base class that nothing in Airflow 3 calls.
         self.dry_run = dry_run  # type: ignore[assignment, method-assign]
         self.batch_size = batch_size
+        self.min_seconds_between_batches = min_seconds_between_batches
         self.max_workers = max_workers
 
     def execute(self, context: "Context") -> dict[str, Any]:
@@ -123,8 +137,11 @@ class ImportStorageSyncOperator(BaseOperator):
                 on_missing=self.on_missing,
                 max_delete=self.max_delete,
                 max_quarantined=self.max_quarantined,
+                adopt=self.adopt,
+                restore_deleted=self.restore_deleted,
                 dry_run=self.dry_run,  # type: ignore[arg-type]
                 batch_size=self.batch_size,
+                min_seconds_between_batches=self.min_seconds_between_batches,
                 max_workers=self.max_workers,
             )
             source = storage_hook("source", self.source, self.source_conn_id).get_source(

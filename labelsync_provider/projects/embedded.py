@@ -1,6 +1,6 @@
 """Projects without a server: tables in the `[labelsync] database`, with Label Studio's field names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from labelsync_provider.database import chunks, create_tables, insert_rows, writing
 from labelsync_provider.errors import LeaseLost, NotFound, invalid
 from labelsync_provider.projects.label_config import data_keys, missing_key
-from labelsync_provider.projects.protocol import Json, Progress, Rejected, Task
+from labelsync_provider.projects.protocol import Json, Progress, Rejected, StoredTask, Task, TaskState
 
 PAGE = 1000
 IDS_IN_A_STATEMENT = 500
@@ -190,6 +190,8 @@ class EmbeddedStore:
 class EmbeddedProject:
     """One embedded project; see `Project`."""
 
+    remote = False
+
     def __init__(self, engine: Engine, row: RowMapping) -> None:
         self._engine = engine
         self._token = 0
@@ -213,6 +215,10 @@ class EmbeddedProject:
         """Return why the project would reject a task: the label config needs a key that its data lacks."""
         key = missing_key(self.data_keys, task.data)
         return key and f'"{key}" key is expected in task data by the label config of project {self.title!r}'
+
+    def adapt(self, task: Task) -> int:
+        """Return 0: anybody may have made an annotation."""
+        return 0
 
     def last_task_id(self) -> int:
         """Return the id given out last, in whatever project."""
@@ -238,11 +244,11 @@ class EmbeddedProject:
         ids = iter(range(first, first + len(accepted)))
         return [Rejected(reason) if reason else next(ids) for reason in reasons]
 
-    def tasks_after(self, task_id: int) -> Iterator[list[tuple[int, Json]]]:
-        """Yield id and `meta` of the tasks above an id; see `Project.tasks_after`."""
-        tasks = select(TASK.c.id, TASK.c.meta).where(TASK.c.project == self.id)
-        for page in self._by_id(tasks, after=task_id):
-            yield [(row["id"], row["meta"]) for row in page]
+    def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
+        """Yield the tasks above an id; see `Project.tasks_after`."""
+        columns = [TASK.c.id, TASK.c.meta, *([TASK.c.data] if with_data else [])]
+        for page in self._by_id(select(*columns).where(TASK.c.project == self.id), after=task_id):
+            yield [StoredTask(row["id"], row["meta"], row.get("data", {})) for row in page]
 
     def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
         """Tell, for each of the tasks that exists, whether it has an annotation."""
@@ -271,17 +277,23 @@ class EmbeddedProject:
             _add_labels(connection, task_id, task, now)
         return "updated"
 
-    def delete_tasks(self, task_ids: Sequence[int]) -> set[int]:
+    def delete_tasks(self, uris: Mapping[int, str]) -> set[int]:
         """Delete those of the tasks that have no annotation; return those that are there no longer."""
         left: set[int] = set()
         with writing(self._engine) as connection:
             self._confirm(connection)
-            for some in chunks(task_ids, IDS_IN_A_STATEMENT):
+            for some in chunks(list(uris), IDS_IN_A_STATEMENT):
                 doomed = select(TASK.c.id).where(TASK.c.id.in_(some), self._untouched())
                 connection.execute(delete(PREDICTION).where(PREDICTION.c.task.in_(doomed)))
                 connection.execute(delete(TASK).where(TASK.c.id.in_(some), self._untouched()))
                 left.update(connection.scalars(select(TASK.c.id).where(TASK.c.id.in_(some))))
-        return set(task_ids) - left
+        return set(uris) - left
+
+    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
+        """Yield all tasks: whoever changes a table by SQL leaves no trace of when; see `Project.changes`."""
+        annotated = exists().where(ANNOTATION.c.task == TASK.c.id).label("annotated")
+        for page in self._by_id(select(TASK.c.id, annotated).where(TASK.c.project == self.id)):
+            yield [TaskState(row["id"], bool(row["annotated"])) for row in page]
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in Label Studio's JSON export format."""
@@ -298,14 +310,18 @@ class EmbeddedProject:
     def progress(self) -> Progress:
         """Return the counts of tasks and annotations."""
         annotations = (
-            select(func.count(func.distinct(ANNOTATION.c.task)), func.count())
+            select(
+                func.count(func.distinct(ANNOTATION.c.task)),
+                func.count(),
+                func.count().filter(ANNOTATION.c.was_cancelled),
+            )
             .join(TASK, TASK.c.id == ANNOTATION.c.task)
             .where(TASK.c.project == self.id)
         )
         with self._engine.connect() as connection:
             tasks = connection.scalar(select(func.count()).where(TASK.c.project == self.id))
-            annotated, count = connection.execute(annotations).one()
-        return Progress(tasks or 0, annotated, count)
+            annotated, count, cancelled = connection.execute(annotations).one()
+        return Progress(tasks or 0, annotated, count, cancelled)
 
     def _confirm(self, connection: Connection, new_tasks: int = 0) -> int:
         """Hold the project to this writer until the transaction ends; return the first new `inner_id`."""

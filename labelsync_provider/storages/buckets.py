@@ -20,9 +20,9 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
+from labelsync_provider.retrying import RETRY_SECONDS, insist
 from labelsync_provider.storages.faults import Fault, explained, fault_in
 from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.retrying import RETRY_SECONDS, insist
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -141,6 +141,11 @@ class BucketStorage:
         Rule: guide "Sync data from external storage", the section of the storage, "URIs".
         """
         return f"{self.place}/{key}"
+
+    def path_of(self, uri: str) -> str | None:
+        """Return the full key in a URI of this bucket."""
+        place, _, key = uri.partition(f"{self.place}/")
+        return None if place or not key else key
 
     def read(self, key: str) -> bytes:
         """Return the content of an object; see `Storage.read`."""

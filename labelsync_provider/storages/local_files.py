@@ -27,6 +27,7 @@ UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 NOT_UTF8 = "its name is not UTF-8; rename the file"
 LEAVES_ROOT = "it is a symbolic link that leaves the document root"
 LOOP = "it is a symbolic link to a directory that it is in"
+SERVED = "/data/local-files/?d="
 DANGLING = "it is a symbolic link to nothing"
 
 
@@ -64,7 +65,7 @@ class LocalFiles:
                 "Path of the fs connection to a directory above both."
             )
         self.base = "" if relative == "." else relative + "/"
-        self._uri_base = "/data/local-files/?d=" + quote(self.base)
+        self._uri_base = SERVED + quote(self.base)
 
     def exists(self) -> bool:
         """Tell whether the directory is there."""
@@ -86,6 +87,11 @@ class LocalFiles:
         Rule: guide "Sync data from external storage", section Local storage.
         """
         return self._uri_base + (key if UNQUOTED(key) else quote(key))
+
+    def path_of(self, uri: str) -> str | None:
+        """Return the path relative to the document root; Label Studio may have put its own address in front."""
+        _, served, path = uri.partition(SERVED)
+        return unquote(path, errors="surrogateescape") if served else None
 
     def read(self, key: str) -> bytes:
         """Return the content of a file; see `Storage.read`."""

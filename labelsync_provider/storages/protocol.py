@@ -59,6 +59,9 @@ class Storage(Protocol):
     def object_uri(self, key: str) -> str:
         """Return the URI under which Label Studio finds the object."""
 
+    def path_of(self, uri: str) -> str | None:
+        """Return the path of the object that a URI names; None if that is in another place."""
+
     def read(self, key: str) -> bytes:
         """Return the content of an object.
 

@@ -25,9 +25,9 @@ from labelsync_provider.errors import (
     Unusable,
     invalid,
 )
+from labelsync_provider.retrying import RETRY_SECONDS, insist
 from labelsync_provider.storages.faults import explained, no_answer
 from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.retrying import RETRY_SECONDS, insist
 from labelsync_provider.storages.spool import sorted_on_disk
 
 SCANNED_AT_ONCE = 1000
@@ -113,6 +113,11 @@ class RedisStorage:
     def object_uri(self, key: str) -> str:
         """Return `redis://db/key`, which names the value and is nothing that Label Studio could show."""
         return f"{self.place}/{key}"
+
+    def path_of(self, uri: str) -> str | None:
+        """Return the full key in a URI of this database."""
+        place, _, key = uri.partition(f"{self.place}/")
+        return None if place or not key else key
 
     def read(self, key: str) -> bytes:
         """Return a string, or a hash as a task; see `Storage.read`."""

@@ -104,7 +104,8 @@ def annotation_files(
         nested = {name: task.get(name) for name in NESTED_TASK_FIELDS}
         for annotation in annotations:
             fields = {name: value for name, value in annotation.items() if name not in NOT_IN_ANNOTATION_LAYOUT}
-            content = _encode({**fields, "created_username": _username(annotation), "task": nested})
+            fields.setdefault("created_username", _username(annotation))
+            content = _encode({**fields, "task": nested})
             yield AnnotationFile(key(annotation_id=annotation["id"], **ids), content, task["id"], 1)
 
 

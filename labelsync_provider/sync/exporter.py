@@ -1,7 +1,7 @@
 """The exporter: annotations of a project become objects of a target, and stay in step.
 
-One way: look at what stands in the target -> annotations -> render -> compare with the ledger -> write ->
-ledger -> report. Nothing is written before the whole target has been looked at.
+One way: look at what stands in the target -> tasks that have changed -> annotations -> render -> compare with the
+ledger -> write -> ledger -> report. Nothing is written before the whole target has been looked at.
 """
 
 import logging
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from labelsync_provider.errors import (
     check_whole_numbers,
     invalid,
 )
-from labelsync_provider.projects.protocol import Project
+from labelsync_provider.projects.protocol import Project, TaskState
 from labelsync_provider.storages.protocol import ObjectInfo, Storage, span
 from labelsync_provider.sync.annotation_files import (
     KEY_TEMPLATES,
@@ -44,13 +45,20 @@ from labelsync_provider.sync.annotation_files import (
 )
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
-from labelsync_provider.sync.ledger import KnownExport, Ledger
+from labelsync_provider.sync.ledger import GONE, KnownExport, Ledger, Watermark
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
 
 log = logging.getLogger(__name__)
 
 FOREIGN_SHOWN = 5
+
+OVERLAP = timedelta(minutes=1)
+"""A change may become visible so much later than changes that bear a later time: clocks of several servers differ, and
+a transaction takes its time."""
+WHOLE_AFTER_SECONDS = 24 * 3600
+"""So often all tasks are looked at, changed or not."""
+
 OUTAGE_SECONDS = 1.0
 """An upload that failed sooner was refused, not tried again."""
 
@@ -116,6 +124,11 @@ class _Export:
         self._project, self._target, self._ledger = project, target, ledger
         self._options, self._key = options, key
         self._report = ExportReport()
+        self._settings = repr((options.layout, options.key_template, options.include_cancelled))
+        self._whole = options.dry_run
+        """Whether all tasks are to be looked at, and not only those that have changed."""
+        self._newest: datetime | None = None
+        self._progress = Progress(log, "objects")
         self._last_written = 0.0
         self._outage = False
 
@@ -130,6 +143,7 @@ class _Export:
         with ThreadPoolExecutor(options.max_workers, thread_name_prefix="labelsync-write") as pool:
             self._look(pool)
             self._write_all(pool)
+        self._drop_gone()
         report.seconds = time.monotonic() - started
         if report.failed:
             raise UploadsFailed(
@@ -157,9 +171,12 @@ class _Export:
             if lost:
                 log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
             unwritten = [known.path for known in differences.missing if not known.version]
+            if lost or unwritten:
+                ledger.lose_exports(lost + unwritten)
             ours = self._verified(pool, differences.fresh) if differences.fresh else []
-            if differences.missing or ours:
-                self._ledger.enter_exports(ours, lost + unwritten)
+            if ours:
+                ledger.enter_exports(ours)
+            self._whole |= bool(lost or unwritten or ours)
 
     def _verified(
         self, pool: ThreadPoolExecutor, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]
@@ -210,51 +227,114 @@ class _Export:
     # --- write ---
 
     def _write_all(self, pool: ThreadPoolExecutor) -> None:
-        report, options = self._report, self._options
-        progress = Progress(log, "annotations", self._project.progress().annotations)
+        """Write what has changed since the last run; what that cannot tell is found by looking at all tasks."""
+        report, started = self._report, time.time()
+        mark = self._ledger.watermark()
+        if self._whole or mark is None or mark.settings != self._settings:
+            mark = None
+        whole = mark is None or started - mark.read_whole > WHOLE_AFTER_SECONDS
+        if mark and not whole:
+            report.unchanged = self._ledger.count_exports()
+            self._write_changed_since(pool, _since(mark))
+            report.annotations, expected = self._count()
+            # A task that was deleted is in no list of changed ones; its absence shows in the number.
+            whole = self._ledger.count_exports() != expected
+        if whole:
+            report.unchanged = -report.written
+            self._write_changed_since(pool, None)
+            report.annotations, _ = self._count()
+        newest = self._newest.isoformat() if self._newest else mark.changed_at if mark else None
+        if newest and not self._options.dry_run and not report.failed:
+            first_seen = mark.first_seen if mark and mark.changed_at == newest else time.time()
+            read_whole = mark.read_whole if mark and not whole else started
+            self._ledger.enter_watermark(Watermark(self._settings, newest, first_seen, started, read_whole))
+
+    def _count(self) -> tuple[int, int | None]:
+        """Return how many annotations there are to export, and how many objects they make, if that can be told."""
+        progress, options = self._project.progress(), self._options
+        cancelled = 0 if options.include_cancelled else progress.cancelled_annotations
+        annotations = progress.annotations - cancelled
+        if options.layout == "annotation":
+            return annotations, annotations
+        return annotations, None if cancelled else progress.annotated_tasks
+
+    def _write_changed_since(self, pool: ThreadPoolExecutor, since: datetime | None) -> None:
+        """Write the tasks that differ from what the ledger knows of them, of all or of those changed since."""
         seen = 0
-        for tasks in self._project.annotated_tasks():
+        for states in self._project.changes(since):
+            last = states[-1].id
+            pages = (
+                self._ledger.exports_of_tasks(seen, last)
+                if since is None
+                else self._ledger.exports_of([state.id for state in states])
+            )
+            known: dict[int, list[KnownExport]] = {}
+            for page in pages:
+                for export in page:
+                    known.setdefault(export.task, []).append(export)
+            self._write_tasks(pool, states, known, whole=since is None)
+            seen = last
+        if since is None:
+            for page in self._ledger.exports_of_tasks(seen, None):
+                self._note_gone(page)
+
+    def _write_tasks(
+        self, pool: ThreadPoolExecutor, states: Sequence[TaskState], known: dict[int, list[KnownExport]], *, whole: bool
+    ) -> None:
+        report, gone, wanted = self._report, list[KnownExport](), dict[int, str]()
+        for task in states:
+            if task.updated_at:
+                self._newest = max(self._newest or task.updated_at, task.updated_at)
+            stamp = task.state and f"{task.state} {self._settings}"
+            there = [export for export in known.get(task.id, ()) if export.state != GONE]
+            if stamp and there and all(export.state == stamp for export in there):
+                report.unchanged += len(there) if whole else 0
+                known.pop(task.id)
+                continue
+            # What has not changed since was counted before.
+            report.unchanged -= 0 if whole else len([export for export in there if export.version])
+            if task.annotated:
+                wanted[task.id] = stamp
+        by_path = {export.path: export for exports in known.values() for export in exports}
+        exported: set[str] = set()
+        for tasks in self._project.annotated_tasks(list(wanted)) if wanted else ():
             files = [
                 file
                 for task in tasks
                 for file in annotation_files(
-                    task, options.layout, self._key, include_cancelled=options.include_cancelled
+                    task, self._options.layout, self._key, include_cancelled=self._options.include_cancelled
                 )
             ]
-            known, gone = self._known_and_gone({self._path(file) for file in files}, seen, tasks[-1]["id"])
-            for some in chunks(files, options.batch_size):
-                self._write_changed(pool, some, known)
-                progress(report.annotations, report)
-            self._drop(gone)
-            seen = tasks[-1]["id"]
-        for page in self._ledger.exports_of_tasks(seen, None):
-            self._drop(page)
+            exported.update(self._path(file) for file in files)
+            for some in chunks(files, self._options.batch_size):
+                self._write_changed(pool, some, by_path, wanted)
+        gone = [export for path, export in by_path.items() if path not in exported]
+        self._note_gone(gone)
 
-    def _known_and_gone(
-        self, paths: set[str], after: int, last: int
-    ) -> tuple[dict[str, KnownExport], list[KnownExport]]:
-        """Tell, of what was exported of some tasks, what is exported now as well from what is not."""
-        known, gone = {}, []
-        for page in self._ledger.exports_of_tasks(after, last):
-            for export in page:
-                if export.path in paths:
-                    known[export.path] = export
-                else:
-                    gone.append(export)
-        return known, gone
+    def _note_gone(self, gone: Sequence[KnownExport]) -> None:
+        if fresh := [export.path for export in gone if export.state != GONE]:
+            self._ledger.mark_gone(fresh)
 
     def _write_changed(
-        self, pool: ThreadPoolExecutor, files: list[AnnotationFile], known: dict[str, KnownExport]
+        self,
+        pool: ThreadPoolExecutor,
+        files: list[AnnotationFile],
+        known: dict[str, KnownExport],
+        stamps: dict[int, str],
     ) -> None:
         report = self._report
-        changed = []
+        changed, restamped = [], []
         for file in files:
-            report.annotations += file.annotations
             path, digest = self._path(file), _digest(file.content)
             if path in known and known[path].digest == digest:
                 report.unchanged += 1
+                if known[path].state != stamps[file.task]:
+                    restamped.append(known[path]._replace(state=stamps[file.task]))
             else:
                 changed.append((file, path, digest))
+        if restamped:
+            self._ledger.enter_exports(restamped)
+        self._progress(report.written + report.unchanged, report)
         if not changed:
             return
         if self._options.dry_run:
@@ -281,7 +361,7 @@ class _Export:
             else:
                 report.written += 1
                 report.bytes_written += len(file.content)
-                written.append(KnownExport(path, outcome, digest, file.task))
+                written.append(KnownExport(path, outcome, digest, file.task, state=stamps[file.task]))
         self._ledger.enter_exports(written)
         if self._outage or not written:
             raise UploadsFailed(
@@ -304,26 +384,34 @@ class _Export:
         self._last_written = time.monotonic()
         return version
 
-    def _drop(self, gone: list[KnownExport]) -> None:
+    def _drop_gone(self) -> None:
         """Report objects whose annotation is gone; delete them if allowed."""
         report = self._report
-        report.gone += len(gone)
-        # After a failed upload nothing is deleted: what is to be replaced would be gone first.
-        if not gone or not self._options.can_delete_objects or report.failed:
-            return
-        if not report.annotations:
-            raise EmptyListing(
-                f"Project {self._project.title!r} has no annotation, though {self._target.uri} holds exported ones, "
-                f"such as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target."
-            )
-        report.deleted += len(gone)
-        if not self._options.dry_run:
-            self._ledger.confirm()
-            self._target.delete([known.path.removeprefix(self._target.base) for known in gone])
-            self._ledger.enter_exports([], [known.path for known in gone])
+        for gone in self._ledger.exports_gone():
+            report.gone += len(gone)
+            # After a failed upload nothing is deleted: what is to be replaced would be gone first.
+            if not self._options.can_delete_objects or report.failed:
+                continue
+            if not report.annotations:
+                raise EmptyListing(
+                    f"Project {self._project.title!r} has no annotation, though {self._target.uri} holds exported "
+                    f"ones, such as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the "
+                    "target."
+                )
+            report.deleted += len(gone)
+            if not self._options.dry_run:
+                self._ledger.confirm()
+                self._target.delete([known.path.removeprefix(self._target.base) for known in gone])
+                self._ledger.enter_exports([], [known.path for known in gone])
 
     def _path(self, file: AnnotationFile) -> str:
         return self._target.base + file.key
+
+
+def _since(mark: Watermark) -> datetime:
+    """Return from when on changes are to be read: an overlap earlier than the latest, until nothing can come late."""
+    latest = datetime.fromisoformat(mark.changed_at)
+    return latest if mark.read - mark.first_seen > OVERLAP.total_seconds() else latest - OVERLAP
 
 
 class _Standing(NamedTuple):

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import Literal, TypeGuard
@@ -40,15 +40,16 @@ from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
 from labelsync_provider.sync.ledger import (
     BLOB_ROW,
     Changes,
-    IntendedBatch,
     IntendedTask,
     KnownObject,
     KnownTask,
     Ledger,
     Reference,
 )
+from labelsync_provider.sync.moving_in import move_in
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
+from labelsync_provider.sync.sender import Pending, Sender
 from labelsync_provider.sync.task_files import BadRow, Row
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ class ImportOptions:
     dry_run: bool = False
     batch_size: int = 1000
     max_workers: int = 32
+    adopt: bool = False
+    restore_deleted: bool = False
+    min_seconds_between_batches: float = 0
     lease_seconds: float = LEASE_SECONDS
 
     def __post_init__(self) -> None:
@@ -100,13 +104,16 @@ class ImportOptions:
 
         :raises Invalid: one of them cannot be.
         """
-        check_flags(self, "use_blob_urls", "dry_run")
+        check_flags(self, "use_blob_urls", "dry_run", "adopt", "restore_deleted")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise invalid(name, getattr(self, name), "unknown", f"Use one of {', '.join(map(repr, allowed))}.")
         if self.url_mode == "signed" and not self.use_blob_urls:
             remedy = "Set use_blob_urls=True, or leave url_mode out: what stands in task files is imported as it is."
             raise invalid("url_mode", self.url_mode, "only the URIs of blobs are signed", remedy)
+        if not isinstance(self.min_seconds_between_batches, int | float) or self.min_seconds_between_batches < 0:
+            value = self.min_seconds_between_batches
+            raise invalid("min_seconds_between_batches", value, "no length of time", "Use a number of seconds from 0.")
         check_whole_numbers(self, presign_ttl=1, batch_size=1, max_workers=1, max_delete=0, max_quarantined=0)
         if self.regex_filter:
             try:
@@ -141,20 +148,7 @@ Content = Iterable[Row | BadRow]
 Read = tuple[_Object, Content | Invalid | Denied | NotFound]
 
 
-class _Pending(Struct, gc=False):
-    """A task on its way into the project."""
-
-    task: Task
-    object: _Object
-    reference: Reference
-    replaces: KnownTask | None
-    size: int
-
-
-@dataclass(slots=True)
-class _Batch:
-    pending: list[_Pending] = field(default_factory=list)
-    size: int = 0
+_Pending = Pending[_Object]
 
 
 def import_storage(
@@ -174,6 +168,9 @@ def import_storage(
     data_key = _data_key(project, options)
     if options.dry_run:
         ledger = Ledger(engine, project.uri, source.place, span(source), confirm=None, blob=options.use_blob_urls)
+        if not ledger.storages("source"):
+            # What it would learn from the project is entered where it can be thrown away.
+            ledger = ledger.blank()
         return _Import(source, project, ledger, options, data_key).run()
     with Lease(engine, f"import into {project.uri}", holder, options.lease_seconds) as lease:
         project.fence(lease.token)
@@ -204,10 +201,7 @@ class _Import:
         self._report = ImportReport()
         self._progress = Progress(log, "listed")
         self._unmatched: str | None = None
-        self._entries = Changes()
-        self._announced: int | None = None
-        """The number of the batch announced last, until its outcome is entered."""
-        self._last_task = 0
+        self._sender = Sender(project, ledger, self._account, options.min_seconds_between_batches)
         self._denied: Denied | None = None
         self._some_read = False
         self._arrived: set[Reference] = set()
@@ -224,17 +218,22 @@ class _Import:
         self._warn()
         self._refuse_overlap()
         self._refuse_namesakes()
-        self._settle()
-        if not options.dry_run:
+        arrived = self._sender.settle()
+        if options.dry_run:
+            self._arrived = arrived
+        if not self._ledger.read_only:
+            self._move_in()
             self._ledger.enter_storage("source", self._source.origin)
-            self._last_task = self._project.last_task_id()
+        if options.restore_deleted and not options.dry_run:
+            self._restore_deleted()
         if options.on_missing == "delete":
             share = int(self._ledger.count_tasks() * MISSING_SHARE)
             self._allowed = max(1, share) if options.max_delete is None else options.max_delete
-        for batch in self._batches(self._rows(self._contents(self._fresh()))):
-            self._send(batch)
-            self._progress(report.listed, report)
-        self._enter()
+        batches = self._batches(self._rows(self._contents(self._fresh())))
+        if options.dry_run:
+            self._try_out(batches)
+        else:
+            self._send_all(batches)
         self._judge_listing()
         report.seconds = time.monotonic() - started
         if self._denied and not (self._some_read or report.unchanged):
@@ -282,28 +281,23 @@ class _Import:
                 "files, set the Path of the connection to a directory above both."
             )
 
-    def _settle(self) -> None:
-        """Find out what became of the batches that a run announced and did not see through."""
-        for batch in self._ledger.intended():
-            wanted: dict[tuple[object, object, object], IntendedTask]
-            wanted = {(task.uri, task.noted_row, task.reference.version): task for task in batch.tasks}
-            arrived = []
-            for page in self._project.tasks_after(batch.after_task):
-                for task_id, meta in page:
-                    note = meta.get("labelsync")
-                    if isinstance(note, dict):
-                        key = (note.get("uri"), note.get("row"), note.get("version"))
-                        if task := wanted.pop(key, None):
-                            arrived.append((task, task_id))
-            log.warning(
-                "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(arrived), len(wanted)
-            )
-            if self._options.dry_run:
-                self._arrived.update(task.reference for task, _ in arrived)
-                continue
-            created = [(task.reference, task_id) for task, task_id in arrived]
-            superseded = [task.replaces for task, _ in arrived if task.replaces]
-            self._ledger.enter(Changes(created=created, superseded=superseded), settles=batch.id)
+    def _move_in(self) -> None:
+        """Learn from the project's tasks what was imported, if the ledger cannot tell or is asked to look again."""
+        options = self._options
+        if options.adopt or not self._ledger.storages("source"):
+            by_data = options.adopt and options.use_blob_urls
+            self._report.adopted = move_in(self._project, self._source, self._ledger, by_data=by_data)
+            if self._report.adopted:
+                log.info("%d tasks of %s were known to the project only.", self._report.adopted, self._source.place)
+
+    def _restore_deleted(self) -> None:
+        """Forget the tasks that somebody has deleted from the project, so that their rows are new."""
+        for tasks in self._ledger.tasks_by_id():
+            there = self._project.annotated([known.task for known in tasks])
+            deleted = [known for known in tasks if known.task not in there]
+            if deleted:
+                self._ledger.enter(Changes(dropped=deleted))
+                self._ledger.reopen({known.path for known in deleted})
 
     # --- list, filter, compare ---
 
@@ -497,6 +491,13 @@ class _Import:
                 self._report.unchanged += 1
             else:
                 different.append(row)
+        for known in left.pop("", ()):
+            # Adopted by its URI: it is taken to be what is listed.
+            row = different.pop()  # the one of a blob
+            self._sender.entries.dropped.append(known)
+            self._sender.entries.created.append((_reference(item, row), known.task))
+            item.rows += 1
+            self._report.unchanged += 1
         there = {known.position: known for same in left.values() for known in same}
         vanished = [known for same in left.values() for known in same if there[known.position] is not known]
         for index, _ in item.bad or ():
@@ -507,8 +508,8 @@ class _Import:
             if changed and self._options.on_changed != "add":
                 self._change(item, row, changed)
             elif again:
-                self._entries.revived.append(again)
-                self._entries.superseded.extend([changed] if changed else [])
+                self._sender.entries.revived.append(again)
+                self._sender.entries.superseded.extend([changed] if changed else [])
                 self._keep(item, row, again)
                 self._report.new += not changed
                 self._report.changed += bool(changed)
@@ -525,7 +526,7 @@ class _Import:
         item.rows += 1
         if known.position != row.index:
             moved = Reference(known.path, known.row, known.version, known.digest, row.index)
-            self._entries.created.append((moved, known.task))
+            self._sender.entries.created.append((moved, known.task))
 
     def _change(self, item: _Object, row: Row, known: KnownTask) -> None:
         """Act on a row whose content has changed, or only report it."""
@@ -546,14 +547,14 @@ class _Import:
         item.rows += 1
         if outcome in ("updated", "gone"):
             # A task that somebody deleted does not come back: its reference stays, for the new version.
-            self._entries.dropped.append(known)
-            self._entries.created.append((_reference(item, row), known.task))
+            self._sender.entries.dropped.append(known)
+            self._sender.entries.created.append((_reference(item, row), known.task))
         else:
             item.settled = False
 
     def _pending(self, item: _Object, row: Row, replaces: KnownTask | None = None) -> _Pending:
         item.on_the_way += 1
-        return _Pending(self._task(item, row), item, _reference(item, row), replaces, row.size)
+        return Pending(self._task(item, row), IntendedTask(item.uri, _reference(item, row), replaces), item, row.size)
 
     def _task(self, item: _Object, row: Row) -> Task:
         """Return the row's task with its source reference in `meta`."""
@@ -562,77 +563,72 @@ class _Import:
             # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
             note |= {"row": row.index, "digest": row.digest}
         row.task.meta["labelsync"] = note
+        self._report.annotators_unknown += self._project.adapt(row.task)
         return row.task
 
     # --- write ---
 
-    def _batches(self, rows: Iterable[_Pending]) -> Iterator[_Batch]:
-        batch = _Batch()
+    def _batches(self, rows: Iterable[_Pending]) -> Iterator[list[_Pending]]:
+        batch: list[_Pending] = []
+        size = 0
         for pending in rows:
-            batch.pending.append(pending)
-            batch.size += pending.size
-            if len(batch.pending) >= self._options.batch_size or batch.size >= BATCH_BYTES:
+            batch.append(pending)
+            size += pending.size
+            if len(batch) >= self._options.batch_size or size >= BATCH_BYTES:
                 yield batch
-                batch = _Batch()
-        if batch.pending:
+                batch, size = [], 0
+        if batch:
             yield batch
 
-    def _send(self, batch: _Batch) -> None:
-        """Announce a batch, import it, account for it; the ledger learns the outcome with the next batch."""
-        if self._options.dry_run:
-            reasons = [self._project.check(pending.task) for pending in batch.pending]
-            self._account(batch, [Rejected(reason) if reason else 0 for reason in reasons])
-            return
-        tasks = [IntendedTask(item.object.uri, item.reference, item.replaces) for item in batch.pending]
-        self._enter(intends=IntendedBatch(0, self._last_task, tasks))
-        outcomes = self._project.import_tasks([pending.task for pending in batch.pending])
-        self._account(batch, outcomes)
+    def _send_all(self, batches: Iterable[list[_Pending]]) -> None:
+        with self._sender.sending():
+            for batch in batches:
+                self._sender.send(batch)
+                self._progress(self._report.listed, self._report)
 
-    def _account(self, batch: _Batch, outcomes: Sequence[int | Rejected]) -> None:
-        entries, changed, created = self._entries, 0, 0
-        for pending, outcome in zip(batch.pending, outcomes, strict=True):
-            item = pending.object
+    def _try_out(self, batches: Iterable[list[_Pending]]) -> None:
+        for batch in batches:
+            reasons = [self._project.check(pending.task) for pending in batch]
+            self._account(batch, [Rejected(reason) if reason else 0 for reason in reasons])
+            self._progress(self._report.listed, self._report)
+
+    def _account(self, batch: Sequence[_Pending], outcomes: Sequence[int | Rejected]) -> None:
+        entries, changed, created = self._sender.entries, 0, 0
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            item, intended = pending.item, pending.intended
             item.on_the_way -= 1
             if isinstance(outcome, Rejected):
-                self._quarantine_row(item, pending.reference.row, outcome.reason)
+                self._quarantine_row(item, intended.reference.row, outcome.reason)
             else:
                 item.rows += 1
                 created += 1
-                entries.created.append((pending.reference, outcome))
-                if pending.replaces:
+                entries.created.append((intended.reference, outcome))
+                if intended.replaces:
                     changed += 1
-                    entries.superseded.append(pending.replaces)
+                    entries.superseded.append(intended.replaces)
             if item.read_to_end and not item.on_the_way:
                 self._close(item)
         report = self._report
         report.tasks_created += created
         report.changed += changed
         report.new += created - changed
-        if entries.created:
-            self._last_task = max(self._last_task, entries.created[-1][1])
 
     def _finish(self, item: _Object) -> None:
         item.read_to_end = True
         if not item.on_the_way:
             self._close(item)
-        if len(self._entries.objects) >= ENTRIES_AT_ONCE:
-            self._enter()
+        if len(self._sender.entries.objects) >= ENTRIES_AT_ONCE and not self._options.dry_run:
+            self._sender.enter()
 
     def _close(self, item: _Object) -> None:
         """Enter an object: all that is to become of its rows is known."""
         bad = item.bad or ()
         if item.settled:
-            self._entries.objects.append(KnownObject(item.path, item.info.version, item.rows, len(bad)))
+            self._sender.entries.objects.append(KnownObject(item.path, item.info.version, item.rows, len(bad)))
         if item.known:
-            self._entries.cleared.append(item.path)
+            self._sender.entries.cleared.append(item.path)
         if bad:
-            self._entries.quarantine.extend([(item.path, row, reason) for row, reason in bad])
-
-    def _enter(self, intends: IntendedBatch | None = None) -> None:
-        """Enter what has been done since the last time, and what is to be done next."""
-        entries, self._entries = self._entries, Changes()
-        if not self._options.dry_run and (entries or intends or self._announced):
-            self._announced = self._ledger.enter(entries, settles=self._announced, intends=intends)
+            self._sender.entries.quarantine.extend([(item.path, row, reason) for row, reason in bad])
 
     def _quarantine_object(self, item: _Object, reason: str) -> None:
         self._quarantine_row(item, BLOB_ROW, reason)
@@ -704,7 +700,8 @@ class _Import:
             self._report.tasks_deleted = len(self._doomed)
             return
         for some in chunks(self._doomed, self._options.batch_size):
-            deleted = self._project.delete_tasks([known.task for known in some])
+            uris = {known.task: self._source.object_uri(self._key(known.path)) for known in some}
+            deleted = self._project.delete_tasks(uris)
             dropped = [known for known in some if known.task in deleted]
             self._report.tasks_deleted += len(dropped)
             self._forget(dropped)

@@ -4,6 +4,7 @@ A cache of the truth, which stands in the projects and the storages. Its one par
 the intended batch: written before a batch of tasks is sent, and settled by reading back what arrived.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -103,6 +105,7 @@ BATCH = Table(
     Column("scope", Integer, nullable=False, index=True),
     Column("after_task", BigInteger, nullable=False),
     Column("tasks", Text, nullable=False),
+    Column("doubted", Float),
 )
 STORAGE = Table(
     "labelsync_storage",
@@ -121,8 +124,22 @@ EXPORT = Table(
     Column("digest", Text, nullable=False),
     Column("task", BigInteger, nullable=False),
     Column("intended", Text, nullable=False),
+    Column("state", Text, nullable=False),
     Index("labelsync_export_of_task", "scope", "task"),
     sqlite_with_rowid=False,
+)
+
+
+WATERMARK = Table(
+    "labelsync_watermark",
+    METADATA,
+    Column("scope", Integer, primary_key=True),
+    Column("base", PATH, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("first_seen", Float, nullable=False),
+    Column("read", Float, nullable=False),
+    Column("read_whole", Float, nullable=False),
 )
 
 
@@ -169,6 +186,27 @@ class KnownExport(NamedTuple):
     task: int
     intended: str = ""
     """The digest of what was about to be written, until it is known to be."""
+    state: str = ""
+    """The state of the task when it was read last; empty if it is to be read again."""
+
+
+GONE = "gone"
+"""The state of an object whose annotation is there no longer."""
+
+
+class Watermark(NamedTuple):
+    """How far a project has been exported; seconds since the epoch by this side's clock, but for the first."""
+
+    settings: str
+    """With which options: others export the same task to another object."""
+    changed_at: str
+    """The latest change seen, by the project's clock, in ISO 8601."""
+    first_seen: float
+    """When that was seen first."""
+    read: float
+    """When the changes were read last."""
+    read_whole: float
+    """When the whole project was."""
 
 
 KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject._fields))
@@ -213,6 +251,8 @@ class IntendedBatch(NamedTuple):
     """0 until it is announced."""
     after_task: int
     tasks: list[IntendedTask]
+    doubted: float | None = None
+    """Since when (seconds since the epoch) it has been given up, though it may arrive yet."""
 
 
 @dataclass
@@ -264,6 +304,11 @@ class Ledger:
             self._engine = open_scratch()  # nothing is known yet, and nothing is to be written
             create_tables(self._engine, METADATA)
         self._scope = self._scope_id()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be entered."""
+        return self._confirm is None
 
     def storages(self, role: str) -> list[UsedStorage]:
         """Return the sources, or the targets, of the project in this place."""
@@ -334,24 +379,32 @@ class Ledger:
 
     def intended(self) -> list[IntendedBatch]:
         """Return the batches of which it is not known whether they arrived, oldest first."""
-        batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.tasks)
+        batches = select(BATCH.c.id, BATCH.c.after_task, BATCH.c.tasks, BATCH.c.doubted)
         with self._engine.connect() as connection:
             found = connection.execute(batches.where(BATCH.c.scope == self._scope).order_by(BATCH.c.id)).all()
         decode = msgspec.json.Decoder(list[IntendedTask]).decode
-        return [IntendedBatch(number, after_task, decode(tasks)) for number, after_task, tasks in found]
+        return [IntendedBatch(number, after, decode(tasks), doubted) for number, after, tasks, doubted in found]
 
     def enter(
-        self, changes: Changes, *, settles: int | None = None, intends: IntendedBatch | None = None
+        self,
+        changes: Changes,
+        *,
+        settles: int | None = None,
+        doubts: int | None = None,
+        intends: IntendedBatch | None = None,
     ) -> int | None:
         """Enter what was done, and announce what is about to be, in one transaction.
 
         :param settles: the number of the batch that `changes` holds the outcome of.
+        :param doubts: the number of a batch that is given up, though it may arrive yet.
         :param intends: a batch that is going to be sent; its number is returned.
         """
         number: int | None = None
         with self._write() as connection:
             if settles is not None:
                 connection.execute(delete(BATCH).where(BATCH.c.id == settles))
+            if doubts is not None:
+                connection.execute(update(BATCH).where(BATCH.c.id == doubts).values(doubted=time.time()))
             if intends:
                 tasks = msgspec.json.encode(intends.tasks).decode()
                 values = {"scope": self._scope, "after_task": intends.after_task, "tasks": tasks}
@@ -381,6 +434,55 @@ class Ledger:
                 left = exists().where(self._references(), REFERENCE.c.path == OBJECT.c.path)
                 connection.execute(delete(OBJECT).where(*self._these(OBJECT, some), ~left))
                 connection.execute(delete(QUARANTINE).where(*self._these(QUARANTINE, some)))
+
+    def enter_unknown(self, tasks: Sequence[tuple[Reference, int]]) -> int:
+        """Enter references to tasks, but for those to rows that are known; return how many were not.
+
+        A reference without a version is known if any version of its row is.
+        """
+        paths = list({reference.path for reference, _ in tasks})
+        known: set[tuple[str, int, str]] = set()
+        with self._write() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                keys = select(REFERENCE.c.path, REFERENCE.c.row, REFERENCE.c.version)
+                these = (REFERENCE.c.scope == self._scope) & REFERENCE.c.path.in_(some)
+                for path, row, version in connection.execute(keys.where(these)):
+                    known |= {(path, row, version), (path, row, "")}
+            entered = []
+            for ref, task in tasks:
+                if (ref.path, ref.row, ref.version) not in known:
+                    known |= {(ref.path, ref.row, ref.version), (ref.path, ref.row, "")}
+                    row = (self._scope, ref.path, ref.row, ref.version, ref.digest, ref.position, task, False)
+                    entered.append(row)
+            upsert_rows(connection, REFERENCE, entered)
+        return len(entered)
+
+    def supersede_older(self) -> None:
+        """Let the youngest task of a row stand for it, in objects that have not been compared yet."""
+        younger = REFERENCE.alias()
+        same_row = [younger.c[name] == REFERENCE.c[name] for name in ("scope", "path", "row")]
+        compared = exists().where(OBJECT.c.scope == REFERENCE.c.scope, OBJECT.c.path == REFERENCE.c.path)
+        older = exists().where(*same_row, younger.c.task > REFERENCE.c.task)
+        with self._write() as connection:
+            connection.execute(
+                update(REFERENCE).where(REFERENCE.c.scope == self._scope, older, ~compared).values(superseded=True)
+            )
+
+    def tasks_by_id(self) -> Iterator[list[KnownTask]]:
+        """Yield the tasks made from the objects of this storage that no other stands for, by id."""
+        columns = [REFERENCE.c[name] for name in KnownTask._fields]
+        tasks = select(*columns).where(self._references(), *self._below_base(REFERENCE), ~REFERENCE.c.superseded)
+        tasks = tasks.where(REFERENCE.c.task > bindparam("task")).order_by(REFERENCE.c.task).limit(PAGE)
+        last = 0
+        while page := self._page(tasks, {"task": last}):
+            yield [KnownTask._make(row) for row in page]
+            last = page[-1].task
+
+    def reopen(self, paths: Iterable[str]) -> None:
+        """Have objects compared anew, as if their version were another one."""
+        with self._write() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                connection.execute(update(OBJECT).where(*self._these(OBJECT, some)).values(version=""))
 
     # --- export ---
 
@@ -412,6 +514,55 @@ class Ledger:
             yield [KnownExport._make(row) for row in page]
             position = {"task": page[-1].task, "path": page[-1].path}
 
+    def exports_of(self, task_ids: Sequence[int]) -> Iterator[list[KnownExport]]:
+        """Yield the objects written to the target for some tasks."""
+        known = KNOWN_EXPORTS.where(EXPORT.c.scope == self._scope, *self._below_base(EXPORT))
+        with self._engine.connect() as connection:
+            for some in chunks(task_ids, IN_A_STATEMENT):
+                found = connection.execute(known.where(EXPORT.c.task.in_(some)))
+                yield [KnownExport._make(row) for row in found]
+
+    def exports_gone(self) -> Iterator[list[KnownExport]]:
+        """Yield the objects in the target whose annotation is gone, by path."""
+        for page in self._between(self._live_exports(KNOWN_EXPORTS, live=False), EXPORT, "", None):
+            yield [KnownExport._make(row) for row in page]
+
+    def count_exports(self) -> int:
+        """Return how many objects stand in the target whose annotation is there."""
+        exports = select(func.count()).select_from(EXPORT).where(*self._below_base(EXPORT))
+        with self._engine.connect() as connection:
+            return connection.scalar(self._live_exports(exports, live=True)) or 0
+
+    def mark_gone(self, paths: Iterable[str]) -> None:
+        """Enter that the annotations of some objects in the target are gone."""
+        with self._write() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                these = update(EXPORT).where(EXPORT.c.scope == self._scope, EXPORT.c.path.in_(some))
+                connection.execute(these.values(state=GONE))
+
+    def lose_exports(self, paths: Iterable[str]) -> None:
+        """Forget objects that are in the target no longer; their tasks are to be read again."""
+        with self._write() as connection:
+            for some in chunks(paths, IN_A_STATEMENT):
+                these = (EXPORT.c.scope == self._scope) & EXPORT.c.path.in_(some)
+                tasks = connection.scalars(select(EXPORT.c.task).where(these)).all()
+                connection.execute(delete(EXPORT).where(these))
+                others = (EXPORT.c.scope == self._scope) & EXPORT.c.task.in_(tasks)
+                connection.execute(update(EXPORT).where(others).values(state=""))
+
+    def watermark(self) -> Watermark | None:
+        """Return how far the project has been exported to this storage."""
+        columns = [WATERMARK.c[name] for name in Watermark._fields]
+        here = (WATERMARK.c.scope == self._scope, WATERMARK.c.base == self._base)
+        with self._engine.connect() as connection:
+            row = connection.execute(select(*columns).where(*here)).one_or_none()
+        return None if row is None else Watermark._make(row)
+
+    def enter_watermark(self, watermark: Watermark) -> None:
+        """Enter how far the project has been exported to this storage."""
+        with self._write() as connection:
+            upsert_rows(connection, WATERMARK, [(self._scope, self._base, *watermark)])
+
     def enter_exports(self, written: Sequence[KnownExport], forgotten: Iterable[str] = ()) -> None:
         """Enter objects that were, or are about to be, written to the target; forget those deleted from it."""
         with self._write() as connection:
@@ -419,9 +570,13 @@ class Ledger:
             for some in chunks(forgotten, IN_A_STATEMENT):
                 connection.execute(delete(EXPORT).where(EXPORT.c.scope == self._scope, EXPORT.c.path.in_(some)))
 
+    def blank(self) -> "Ledger":
+        """Return a ledger that knows nothing, to be written to and thrown away."""
+        return Ledger(open_scratch(), self._project, self._place, self._base, confirm=lambda _: None, blob=self._blob)
+
     def scratch(self) -> "Ledger":
         """Return a copy of what was exported, to be written to and thrown away."""
-        copy = Ledger(open_scratch(), self._project, self._place, self._base, confirm=lambda _: None)
+        copy = self.blank()
         for page in self.exports_between("", None):
             copy.enter_exports(page)
         return copy
@@ -453,6 +608,10 @@ class Ledger:
         except IntegrityError:
             log.debug("An import and an export of %s began at once; the scope is there.", self._project)
         return self._scope_id()
+
+    def _live_exports(self, exports: Select[Any], *, live: bool) -> Select[Any]:
+        state = EXPORT.c.state != GONE if live else EXPORT.c.state == GONE
+        return exports.where(EXPORT.c.scope == self._scope, EXPORT.c.version != "", state)
 
     def _between(self, known: Select[Any], table: Table, after: str, last: str | None) -> Iterator[Sequence[Row[Any]]]:
         # One bound on each side: with two, SQLite takes the first, and walks to the second row by row.

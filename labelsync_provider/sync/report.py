@@ -35,11 +35,15 @@ class ImportReport:
     changed: int = 0
     missing: int = 0
     """Rows imported earlier that are in the source no more, because of their object or by themselves."""
+    adopted: int = 0
+    """Tasks that the project had already, and that are known from now on."""
     gone: int = 0
     """Objects that vanished between listing and reading."""
     tasks_created: int = 0
     tasks_updated: int = 0
     tasks_deleted: int = 0
+    annotators_unknown: int = 0
+    """Annotations that were imported, or would be, under another name, as the project does not know their annotator."""
     quarantined: int = 0
     """Objects and rows in quarantine, those of earlier runs included."""
     bytes_read: int = 0
