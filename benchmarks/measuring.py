@@ -68,6 +68,26 @@ class Peak:
         return f"{self.name:<58}{sizes[0]:>13}{sizes[1]:>13}{self.many / self.few:>8.2f}{self.most:>9.2f}  {verdict}"
 
 
+@dataclass
+class Growth:
+    """The memory of a job above that of the process before it, in bytes."""
+
+    name: str
+    idle: int
+    peak: int
+    most_mb: int
+
+    @property
+    def missed(self) -> bool:
+        """Whether it is above its limit."""
+        return self.peak - self.idle > self.most_mb * 1e6
+
+    def __str__(self) -> str:
+        sizes = [f"{size / 1e6:>9,.0f} MB" for size in (self.peak, self.idle)]
+        grown, verdict = f"+{(self.peak - self.idle) / 1e6:.0f} MB", "MISSED" if self.missed else "ok"
+        return f"{self.name:<58}{sizes[0]:>13}{sizes[1]:>13}{grown:>8}{self.most_mb:>6} MB  {verdict}"
+
+
 def seconds(job: Callable[[], object]) -> float:
     """Return how long a job takes."""
     started = time.perf_counter()

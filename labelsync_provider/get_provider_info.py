@@ -91,9 +91,21 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "labelsync_provider.operators.import_storage",
                     "labelsync_provider.operators.export_annotations",
+                    "labelsync_provider.operators.label_studio",
                     "labelsync_provider.operators.project",
                 ],
             }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Label Studio",
+                "python-modules": ["labelsync_provider.triggers.label_studio"],
+            }
+        ],
+        "extra-links": [
+            "labelsync_provider.operators.links.ImportedTasksLink",
+            "labelsync_provider.operators.links.ProjectLink",
+            "labelsync_provider.operators.links.StorageSettingsLink",
         ],
         "config": {
             "labelsync": {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
 
+from labelsync_provider.operators.links import ProjectLink, links_to
 from labelsync_provider.operators.running import ending_the_task, holder_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class ExportAnnotationsOperator(BaseOperator):
         "batch_size",
         "max_workers",
     )
+
+    operator_extra_links = (ProjectLink(),)
 
     def __init__(
         self,
@@ -97,4 +100,5 @@ class ExportAnnotationsOperator(BaseOperator):
             target = storage_hook("target", self.target, self.target_conn_id).get_target(self.target)
             project = LabelStudioHook(self.label_studio_conn_id).get_project(self.project)
             report = export_annotations(project, target, labelsync_database(), options, holder_of(context))
+        self.links = links_to(project)
         return report.as_dict()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
 
+from labelsync_provider.operators.links import ImportedTasksLink, ProjectLink, StorageSettingsLink, links_to
 from labelsync_provider.operators.running import ending_the_task, holder_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ class ImportStorageSyncOperator(BaseOperator):
     :param url_mode: with `use_blob_urls`, what goes into the task: `"storage"`, the object's URI, which stays; or
         `"signed"`, a URL that anyone can read the object with until it expires.
     :param presign_ttl: the life of a signed URL, in minutes.
+    :param register_storage: have annotators see the objects: give the project of a Label Studio server a source storage
+        for the bucket or directory, which nobody can sync, unless it has one. Its keys are those that stand in the
+        source's connection.
+    :param presign: with `register_storage`, annotators get signed URLs; else Label Studio passes the bytes through.
     :param recursive_scan: None is the guide's rule: a local directory is walked recursively, a bucket without
         a prefix is scanned whole, with a prefix its sub-folders are not. True and False say it outright.
     :param data_key: where a blob's URI goes in the task's data; by default the first data key of the label config.
@@ -58,6 +63,8 @@ class ImportStorageSyncOperator(BaseOperator):
         "use_blob_urls",
         "url_mode",
         "presign_ttl",
+        "register_storage",
+        "presign",
         "recursive_scan",
         "data_key",
         "on_changed",
@@ -72,6 +79,8 @@ class ImportStorageSyncOperator(BaseOperator):
         "max_workers",
     )
 
+    operator_extra_links = (ProjectLink(), ImportedTasksLink(), StorageSettingsLink())
+
     def __init__(
         self,
         *,
@@ -83,6 +92,8 @@ class ImportStorageSyncOperator(BaseOperator):
         use_blob_urls: bool = False,
         url_mode: Literal["storage", "signed"] = "storage",
         presign_ttl: int = 15,
+        register_storage: bool = False,
+        presign: bool = True,
         recursive_scan: bool | None = None,
         data_key: str | None = None,
         on_changed: Literal["report", "update", "add"] = "report",
@@ -106,6 +117,8 @@ class ImportStorageSyncOperator(BaseOperator):
         self.use_blob_urls = use_blob_urls
         self.url_mode = url_mode
         self.presign_ttl = presign_ttl
+        self.register_storage = register_storage
+        self.presign = presign
         self.recursive_scan = recursive_scan
         self.data_key = data_key
         self.on_changed = on_changed
@@ -122,8 +135,10 @@ class ImportStorageSyncOperator(BaseOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Import, and return the report."""
+        from labelsync_provider.errors import check_flags
         from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
         from labelsync_provider.hooks.storage import storage_hook
+        from labelsync_provider.operators.showing import register_source, warn_if_unseen
         from labelsync_provider.sync.importer import ImportOptions, import_storage
 
         with ending_the_task():
@@ -144,9 +159,16 @@ class ImportStorageSyncOperator(BaseOperator):
                 min_seconds_between_batches=self.min_seconds_between_batches,
                 max_workers=self.max_workers,
             )
-            source = storage_hook("source", self.source, self.source_conn_id).get_source(
-                self.source, self.recursive_scan
-            )
-            project = LabelStudioHook(self.label_studio_conn_id).get_project(self.project)
+            check_flags(self, "register_storage", "presign")
+            storages = storage_hook("source", self.source, self.source_conn_id)
+            source = storages.get_source(self.source, self.recursive_scan)
+            hook = LabelStudioHook(self.label_studio_conn_id)
+            project = hook.get_project(self.project)
+            if self.register_storage and not options.dry_run:
+                life = {"presign": self.presign, "presign_ttl": self.presign_ttl}
+                register_source(hook, project.id, storages, self.source, **life)
+            elif self.use_blob_urls and self.url_mode == "storage":
+                warn_if_unseen(hook, project.id, source.uri)
             report = import_storage(source, project, labelsync_database(), options, holder_of(context))
+        self.links = links_to(project, report.created_ids)
         return report.as_dict()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from labelsync_provider.operators.links import ProjectLink, links_to
 from labelsync_provider.operators.running import ending_the_task
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class CreateProjectOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("title", "label_config", "description", "label_studio_conn_id")
     template_fields_renderers = {"label_config": "xml"}  # noqa: RUF012 - the type Airflow declares
+
+    operator_extra_links = (ProjectLink(),)
 
     def __init__(
         self,
@@ -48,5 +51,6 @@ class CreateProjectOperator(BaseOperator):
         with ending_the_task():
             hook = LabelStudioHook(self.label_studio_conn_id)
             project = hook.create_project(self.title, self.label_config, self.description)
+        self.links = links_to(project)
         self.log.info("Project %d, %r.", project.id, project.title)
         return project.id

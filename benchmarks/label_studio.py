@@ -1,0 +1,201 @@
+"""A Label Studio server, beside its own sync of the same bucket, and beside posting batches that are ready.
+
+Label Studio runs on PostgreSQL, as its documentation asks of whoever has many tasks. The S3 server is rclone's.
+Its own sync takes minutes, so each of these rows is one pair.
+"""
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from measuring import LABEL_CONFIG, Growth, Result, make_task_files, seconds
+from s3 import BATCH, Bucket
+from servers.label_studio import LabelStudioServer, running_label_studio
+from servers.postgres import running_postgres
+from servers.s3 import running_rclone
+
+from labelsync_provider.database import open_database
+from labelsync_provider.projects.label_studio import LabelStudioProject
+from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.storages.buckets import BucketStorage
+from labelsync_provider.storages.local_files import LocalFiles
+from labelsync_provider.sync.exporter import OVERLAP, ExportOptions, export_annotations
+from labelsync_provider.sync.importer import ImportOptions, import_storage
+
+OBJECTS = 10_000
+ANNOTATIONS = 5_000
+MANY_TASKS = 100_000
+ROWS_IN_A_FILE = 1_000
+GROWTH_MB = 300
+READY_PAIRS = 3
+PATIENCE_SECONDS = 1800
+
+
+@dataclass
+class Bench:
+    """The servers, and fresh projects in them."""
+
+    label_studio: LabelStudioServer
+    bucket: Bucket
+    scratch: Path
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def project(self) -> LabelStudioProject:
+        """Create an empty project."""
+        client = Client(self.label_studio.url, self.label_studio.token, read_seconds=PATIENCE_SECONDS)
+        return Projects(client).create_project(f"benchmark {next(self._numbers)}", LABEL_CONFIG)
+
+    def database(self) -> str:
+        """Name a database that is not there yet."""
+        return f"sqlite:///{self.scratch}/{next(self._numbers)}.db"
+
+    def http(self) -> httpx.Client:
+        """Return a client of the API, without anything of this package in it."""
+        client = self.label_studio.client()
+        client.timeout = httpx.Timeout(PATIENCE_SECONDS)
+        return client
+
+    def own_storage(self, kind: str, project: LabelStudioProject, bucket: str, **fields: Any) -> tuple[str, float]:
+        """Create one of Label Studio's storages; return its path in the API, and how long that took."""
+        server = self.bucket.server
+        asked = {
+            "project": project.id,
+            "bucket": bucket,
+            "s3_endpoint": server.endpoint,
+            "aws_access_key_id": server.access_key,
+            "aws_secret_access_key": server.secret_key,
+            "region_name": server.region,
+            **fields,
+        }
+        with self.http() as client:
+            started = time.perf_counter()
+            created = client.post(f"/api/storages/{kind}s3", json=asked, follow_redirects=True).raise_for_status()
+            return f"/api/storages/{kind}s3/{created.json()['id']}", time.perf_counter() - started
+
+    def own_sync(self, storage: str, expected: int) -> float:
+        """Sync one of Label Studio's storages, as its button does; return how long that took."""
+        with self.http() as client:
+            took = seconds(lambda: client.post(f"{storage}/sync").raise_for_status())
+            status = client.get(storage).raise_for_status().json()
+        assert (status["status"], status["last_sync_count"]) == ("completed", expected), status
+        return took
+
+
+def results(scratch: Path) -> Iterator[Result | Growth]:
+    """Run the benchmarks one after the other."""
+    root = scratch / "s3"
+    make_task_files(root / "objects", OBJECTS)
+    for name in ("own", "ours"):
+        (root / name).mkdir()
+    documents = scratch / "documents"
+    for n in range(MANY_TASKS // ROWS_IN_A_FILE):
+        documents.mkdir(exist_ok=True)
+        rows = b"\n".join(b'{"image": "s3://bucket/%03d/%03d.jpg"}' % (n, row) for row in range(ROWS_IN_A_FILE))
+        (documents / f"{n:03}.jsonl").write_bytes(rows)
+    with (
+        running_postgres() as postgres,
+        running_label_studio(documents, postgres) as label_studio,
+        running_rclone(root) as s3,
+    ):
+        bench = Bench(label_studio, Bucket(s3, "objects"), scratch)
+        sum(len(page) for page in BucketStorage(bench.bucket.open(), "").list())  # rclone computes ETags once
+        yield from _ready(bench)
+        yield _import(bench, "task files", 25.0, use_blob_urls=False)
+        yield _import(bench, "blobs", 10.0, use_blob_urls=True)
+        yield from _exports(bench)
+        yield _memory(bench, documents)
+
+
+def _ready(bench: Bench) -> Iterator[Result]:
+    result = Result("Label Studio: import task files / post ready batches", OBJECTS, 0.7)
+    task = {"data": {"image": "s3://bucket/pictures/000000.jpg", "caption": "picture 0"}}
+    note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 32}
+    batch = msgspec.json.encode([task | {"meta": {"labelsync": note}}] * BATCH)
+    for _ in range(READY_PAIRS):
+        result.job.append(_import_ours(bench, ImportOptions()))
+        project = bench.project()
+        with bench.http() as client:
+
+            def post_all(client: httpx.Client = client, path: str = f"/api/projects/{project.id}/import") -> None:
+                headers = {"Content-Type": "application/json"}
+                for _ in range(OBJECTS // BATCH):
+                    client.post(path, content=batch, headers=headers, params={"return_task_ids": "true"})
+
+            result.peer.append(seconds(post_all))
+        assert project.progress().tasks == OBJECTS
+    yield result
+
+
+def _import(bench: Bench, what: str, least: float, *, use_blob_urls: bool) -> Result:
+    result = Result(f"Label Studio: import {what} / its own sync", OBJECTS, least)
+    result.job.append(_import_ours(bench, ImportOptions(use_blob_urls=use_blob_urls)))
+    project = bench.project()
+    storage, _ = bench.own_storage("", project, bench.bucket.name, use_blob_urls=use_blob_urls, recursive_scan=True)
+    result.peer.append(bench.own_sync(storage, OBJECTS))
+    return result
+
+
+def _import_ours(bench: Bench, options: ImportOptions) -> float:
+    project, engine = bench.project(), open_database(bench.database())
+    source = BucketStorage(bench.bucket.open(), "")
+    took = seconds(lambda: import_storage(source, project, engine, options, "benchmark"))
+    engine.dispose()
+    assert project.progress().tasks == OBJECTS
+    return took
+
+
+def _exports(bench: Bench) -> Iterator[Result]:
+    first = Result("Label Studio: export annotations / its own target sync", ANNOTATIONS, 5.0)
+    again = Result("Label Studio: export again, all unchanged / its own", ANNOTATIONS, 50.0)
+    project, engine = bench.project(), open_database(bench.database())
+    choice = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
+    tasks = [
+        {"data": {"image": f"s3://bucket/{n}.jpg"}, "annotations": [{"result": [choice], "ground_truth": False}]}
+        for n in range(ANNOTATIONS)
+    ]
+    with bench.http() as client:
+        for start in range(0, ANNOTATIONS, BATCH):
+            client.post(f"/api/projects/{project.id}/import", json=tasks[start : start + BATCH]).raise_for_status()
+
+    def export() -> Any:
+        target = BucketStorage(Bucket(bench.bucket.server, "ours").open(), "")
+        return export_annotations(project, target, engine, ExportOptions(), "benchmark")
+
+    first.job.append(seconds(export))
+    storage, took = bench.own_storage("export/", project, "own")
+    first.peer.append(took)
+    yield first
+    again.peer.append(bench.own_sync(storage, ANNOTATIONS))
+    # What changed in the last minute is read again by the next export, once.
+    time.sleep(max(0.0, OVERLAP.total_seconds() - took))
+    export()
+    again.job.append(seconds(export))
+    engine.dispose()
+    yield again
+
+
+def _memory(bench: Bench, documents: Path) -> Growth:
+    project = bench.project()
+    server = bench.label_studio
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        idle, peak = pool.apply(
+            _growth_of_an_import, (server.url, server.token, project.id, str(documents), bench.database())
+        )
+    assert project.progress().tasks == MANY_TASKS
+    return Growth(f"Label Studio: memory of an import of {MANY_TASKS:,} tasks / idle", idle, peak, GROWTH_MB)
+
+
+def _growth_of_an_import(url: str, token: str, project_id: int, root: str, database: str) -> tuple[int, int]:
+    """Return the peak memory of a process before and after an import, in bytes."""
+    project, engine = Projects(Client(url, token)).project(project_id), open_database(database)
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    import_storage(LocalFiles(f"file://{root}", root), project, engine, ImportOptions(), "benchmark")
+    return idle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
