@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -36,8 +37,24 @@ from labelsync_provider.storages.local_files import LocalFiles  # noqa: E402
 NOBODY = 65534
 
 
+# What takes much time or memory to make. `make test` runs tests side by side, in processes of their own; those that use
+# one of these stay together, so that it is made once. Of two that a test uses, the first counts.
+MADE_ONCE = ["label_studio_postgres", "label_studio", "environment", "airflow_alone"]
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Tell pytest-xdist which tests have to stay together."""
+    for item in items:
+        # A parameter may be the name of the fixture that it stands for.
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        used = [*item.fixturenames, *parameters]
+        if name := next((name for name in MADE_ONCE if name in used), None):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
@@ -242,6 +259,19 @@ class Answer(NamedTuple):
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = MappingProxyType({})
+
+
+@pytest.fixture(scope="module")
+def opened_quickly() -> Iterator[None]:
+    """For every client botocore reads files of a megabyte, and Airflow the source of all that called it."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from botocore.loaders import JSONFileLoader
+
+    with pytest.MonkeyPatch.context() as patch:
+        read = cache(partial(JSONFileLoader._load_file, JSONFileLoader()))
+        patch.setattr(JSONFileLoader, "_load_file", lambda _, *path: read(*path))
+        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda _, existing_user_agent_extra: "")
+        yield
 
 
 @pytest.fixture

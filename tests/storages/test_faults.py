@@ -23,6 +23,8 @@ from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.storages import azure_blob, buckets, gcs
 from labelsync_provider.storages.buckets import BucketStorage
 
+pytestmark = pytest.mark.usefixtures("opened_quickly")
+
 HttpServer = Callable[..., str]
 
 TOKEN = "dG9rZW4tdG9rZW4tdG9rZW4="

@@ -30,7 +30,7 @@ from labelsync_provider.sync.exporter import ExportOptions
 
 pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
-RANDOM_INSTANTS = {"local files": 20, "S3": 5, "Redis": 5}
+RANDOM_INSTANTS = {"local files": 10, "S3": 5, "Redis": 5}
 
 # One writer at a time: what happens before what is then the same in each run.
 OPTIONS = ExportOptions(batch_size=3, max_workers=1, can_delete_objects=True, lease_seconds=0.1)

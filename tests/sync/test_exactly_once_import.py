@@ -33,7 +33,7 @@ from labelsync_provider.sync.ledger import Ledger
 pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
 LABELS = "<View><Text name='text' value='$text'/></View>"
-RANDOM_INSTANTS = {"local files": 20, "S3": 5, "Redis": 5}
+RANDOM_INSTANTS = {"local files": 10, "S3": 5, "Redis": 5}
 
 # What a killed run leaves behind is soon free again.
 OPTIONS = ImportOptions(batch_size=3, max_workers=2, lease_seconds=0.1)
