@@ -5,7 +5,7 @@ from airflow.sdk import DAG, Param
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 
 # What has no section stands open at the top of the form.
-HOW, LIMITS, LOGIN = "How to import", "Limits", "Connections"
+HOW, SERVER, LIMITS, LOGIN = "How to import", "Label Studio server", "Limits", "Connections"
 
 with DAG(
     dag_id="import_storage_sync",
@@ -99,6 +99,34 @@ with DAG(
             title="Dry run",
             description="Report what would happen, and write nothing anywhere.",
             section=HOW,
+        ),
+        "register_storage": Param(
+            False,
+            type="boolean",
+            title="Register the source in Label Studio",
+            description="Without a source storage for the bucket, Label Studio cannot show what URIs in tasks name.",
+            section=SERVER,
+        ),
+        "presign": Param(
+            True,
+            type="boolean",
+            title="Registered so that it signs URLs",
+            description="Off, Label Studio passes the bytes through.",
+            section=SERVER,
+        ),
+        "adopt": Param(
+            False,
+            type="boolean",
+            title="Adopt tasks that are there",
+            description="Once, when moving in from Label Studio's own sync or another tool: nothing comes in twice.",
+            section=SERVER,
+        ),
+        "restore_deleted": Param(
+            False,
+            type="boolean",
+            title="Restore deleted tasks",
+            description="A task that somebody has deleted stays away otherwise.",
+            section=SERVER,
         ),
         "max_delete": Param(
             None,

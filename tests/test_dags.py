@@ -74,7 +74,8 @@ class TestForm:
 
     def test_offers_every_parameter_of_its_operator_but_the_technical_ones(self, bag, dag_id: str) -> None:
         (task,) = bag.dags[dag_id].tasks
-        assert set(task.template_fields) - {"batch_size", "max_workers"} <= set(bag.dags[dag_id].params)
+        technical = {"batch_size", "max_workers", "min_seconds_between_batches"}
+        assert set(task.template_fields) - technical <= set(bag.dags[dag_id].params)
 
     def test_defaults_are_those_of_the_operator(self, bag, dag_id: str) -> None:
         (task,) = bag.dags[dag_id].tasks
