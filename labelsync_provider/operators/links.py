@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -42,16 +43,16 @@ class StorageSettingsLink(_Link):
     name = "Storage settings"
 
 
-def links_to(project: "Project", task_ids: tuple[int, int] | None = None) -> dict[str, str]:
+def links_to(project: "Project", task_ids: Sequence[int] = ()) -> dict[str, str]:
     """Return the URL of each link.
 
-    :param task_ids: the lowest and the highest id of the tasks to be shown apart.
+    :param task_ids: the lowest and the highest id of tasks to be shown apart, if there are any.
     """
     if not project.uri.startswith(("http://", "https://")):
         return {}
     links = {ProjectLink.name: f"{project.uri}/data", StorageSettingsLink.name: f"{project.uri}/settings/storage"}
     if task_ids:
-        links[ImportedTasksLink.name] = f"{project.uri}/data?tab={_tab_of(*task_ids)}"
+        links[ImportedTasksLink.name] = f"{project.uri}/data?tab={_tab_of(task_ids[0], task_ids[-1])}"
     return links
 
 

@@ -46,6 +46,9 @@ FIELDS_OF_A_STATE = "id,updated_at,total_annotations,cancelled_annotations"
 # What the task API does not tell, and every task has that nobody set it for.
 NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": []}
 
+PREDICTION_FIELDS = ("result", "score", "model_version")
+"""Of an imported prediction, the server keeps no others."""
+
 ANNOTATOR_FIELDS = ("id", "first_name", "last_name", "email")
 
 
@@ -120,6 +123,7 @@ class LabelStudioProject:
         self.label_config: str = project["label_config"]
         self.uri = f"{client.url}/projects/{self.id}"
         self._newest: int | None = None
+        """The id of the youngest task, as long as it is certain that nothing was imported since."""
 
     @cached_property
     def data_keys(self) -> list[str]:
@@ -150,13 +154,13 @@ class LabelStudioProject:
         """
         unknown = []
         for annotation in task.annotations:
-            # The server takes an imported annotation for the ground truth unless told otherwise.
-            annotation.setdefault("ground_truth", False)
+            # The server takes an imported annotation for the ground truth unless told otherwise, and fails over null.
+            annotation |= {name: annotation.get(name) or False for name in ("ground_truth", "was_cancelled")}
             annotator = annotation.get("completed_by")
             if annotator is None or self._members is None:
                 continue
             known, email = self._members, annotator.get("email") if isinstance(annotator, dict) else None
-            if email in known:
+            if isinstance(email, str) and email in known:
                 annotation["completed_by"] = {"email": email}
             elif not isinstance(annotator, int) or annotator not in known.values():
                 del annotation["completed_by"]
@@ -181,7 +185,8 @@ class LabelStudioProject:
 
     def last_task_id(self) -> int:
         """Return an id that all tasks imported later exceed."""
-        self._newest = self._highest_id()
+        if self._newest is None:
+            self._newest = self._highest_id()
         return max(self._newest - REUSED_IDS, 0)
 
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
@@ -193,15 +198,18 @@ class LabelStudioProject:
 
     def _import(self, items: list[Task]) -> list[int | Rejected]:
         path = f"/api/projects/{self.id}/import"
+        newest, self._newest = self._newest, None
         try:
             answer = self._client.post(path, items, return_task_ids="true", commit_to_project="true")
             ids = self._imported(answer)
         except Refused as refusal:
+            self._newest = newest
             return self._import_without(_named(refusal, len(items)), items, str(refusal))
         except Failed as failure:
             # One task can be too much for the server; then nothing of the batch is in.
-            if self._newest is None or self._highest_id() != self._newest:
+            if newest is None or self._highest_id() != newest:
                 raise
+            self._newest = newest
             return self._import_without({}, items, str(failure))
         if not isinstance(ids, list) or len(ids) != len(items):
             raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported: {answer!r:.200}")
@@ -299,9 +307,10 @@ class LabelStudioProject:
         for prediction in there["predictions"]:
             with suppress(NotFound):
                 self._client.ask("DELETE", f"/api/predictions/{prediction['id']}/")
-        if task.predictions:
-            wanted = [{**prediction, "task": task_id} for prediction in task.predictions]
-            self._client.post(f"/api/projects/{self.id}/import/predictions", wanted)
+        for prediction in task.predictions:
+            # One by one: the bulk import of predictions drops those that do not fit the label config without a word.
+            given = {name: prediction[name] for name in PREDICTION_FIELDS if prediction.get(name) is not None}
+            self._client.post("/api/predictions/", {"model_version": "undefined", **given, "task": task_id})
         return "updated"
 
     def delete_tasks(self, uris: Mapping[int, str]) -> set[int]:

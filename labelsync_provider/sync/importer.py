@@ -609,10 +609,10 @@ class _Import:
             if item.read_to_end and not item.on_the_way:
                 self._close(item)
         report = self._report
-        if created:
+        if created and not self._options.dry_run:
             ids = [outcome for outcome in outcomes if isinstance(outcome, int)]
-            ids.extend(report.created_ids or ())
-            report.created_ids = min(ids), max(ids)
+            ids.extend(report.created_ids)
+            report.created_ids = [min(ids), max(ids)]
         report.tasks_created += created
         report.changed += changed
         report.new += created - changed

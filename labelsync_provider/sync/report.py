@@ -48,8 +48,8 @@ class ImportReport:
     """Objects and rows in quarantine, those of earlier runs included."""
     bytes_read: int = 0
     seconds: float = 0.0
-    created_ids: tuple[int, int] | None = None
-    """The lowest and the highest id of the tasks created."""
+    created_ids: list[int] = field(default_factory=list)
+    """The lowest and the highest id of the tasks created; empty if there are none."""
     quarantine: list[Failure] = field(default_factory=list)
     """The first of them."""
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -43,6 +44,18 @@ class Pending(Struct, Generic[T], gc=False):
 
 
 Batch = list[Pending[T]]
+_Arrived = tuple[Batch[T], int | None, list[Outcome]]
+"""A batch, its number in the ledger, and what became of its tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent(Generic[T]):
+    """A batch that is on the way."""
+
+    batch: Batch[T]
+    number: int | None
+    after_task: int
+    answer: Future[list[Outcome]]
 
 
 class Sender(Generic[T]):
@@ -58,10 +71,12 @@ class Sender(Generic[T]):
         """
         self._project, self._ledger, self._account, self._pause = project, ledger, account, pause
         self.entries = Changes()
-        self._announced: int | None = None
-        """The number of the batch announced last, until its outcome is entered."""
-        self._sent: float | None = None
-        self._on_the_way: tuple[Batch[T], Future[list[Outcome]]] | None = None
+        self._settles: int | None = None
+        """The number of the batch whose outcome is in `entries`."""
+        self._after_task: int | None = None
+        """What is sent from now on lies above in the project."""
+        self._sent_at: float | None = None
+        self._on_the_way: _Sent[T] | None = None
         self._pool: ThreadPoolExecutor | None = None
 
     @contextmanager
@@ -71,81 +86,98 @@ class Sender(Generic[T]):
             yield
             self.enter()
             return
-        # While an answer is waited for, the next batch is read. There is one batch on the way at a time.
+        # While an answer is waited for, the next batch is read and announced. One is on the way at a time.
         with ThreadPoolExecutor(1, thread_name_prefix="labelsync-send") as self._pool:
             yield
+            self._receive(self._arrival())
             self.enter()
         self._undouble()
 
     def send(self, batch: Batch[T]) -> None:
-        """Announce a batch and send it; the ledger learns the outcome with the next one."""
-        self._collect()
-        intended = [pending.intended for pending in batch]
-        self.enter(intends=IntendedBatch(0, self._project.last_task_id(), intended))
-        if self._sent is not None:
-            time.sleep(max(0.0, self._sent + self._pause - time.monotonic()))
-        self._sent = time.monotonic()
+        """Announce a batch and send it; the ledger learns the outcome later."""
+        if self._after_task is None or not self._pool:
+            self._after_task = self._project.last_task_id()
+        intended = IntendedBatch(0, self._after_task, [pending.intended for pending in batch])
         tasks = [pending.task for pending in batch]
-        if self._pool:
-            self._on_the_way = batch, self._pool.submit(self._project.import_tasks, tasks)
-        else:
-            self._receive(batch, lambda: self._project.import_tasks(tasks))
+        if not self._pool:
+            number = self.enter(intends=intended)
+            self._wait()
+            self._receive((batch, number, self._project.import_tasks(tasks)))
+            return
+        number = self._ledger.enter(Changes(), intends=intended)
+        arrived = self._arrival()
+        self._wait()
+        answer = self._pool.submit(self._project.import_tasks, tasks)
+        self._on_the_way = _Sent(batch, number, self._after_task, answer)
+        self._receive(arrived)
+        self.enter()
 
-    def enter(self, intends: IntendedBatch | None = None) -> None:
-        """Enter what has been done since the last time, and what is to be done next."""
-        self._collect()
+    def enter(self, intends: IntendedBatch | None = None) -> int | None:
+        """Enter what has been done since the last time, and what is to be done next; return the number of that."""
         entries, self.entries = self.entries, Changes()
-        if entries or intends or self._announced:
-            self._announced = self._ledger.enter(entries, settles=self._announced, intends=intends)
+        settles, self._settles = self._settles, None
+        if entries or intends or settles:
+            return self._ledger.enter(entries, settles=settles, intends=intends)
+        return None
 
-    def _collect(self) -> None:
-        """Wait for the batch that is on the way."""
-        if self._on_the_way:
-            (batch, sent), self._on_the_way = self._on_the_way, None
-            self._receive(batch, sent.result)
+    def _wait(self) -> None:
+        if self._sent_at is not None:
+            time.sleep(max(0.0, self._sent_at + self._pause - time.monotonic()))
+        self._sent_at = time.monotonic()
 
-    def _receive(self, batch: Batch[T], answer: Callable[[], list[Outcome]]) -> None:
+    def _arrival(self) -> "_Arrived[T] | None":
+        """Wait for the batch that is on the way; return it with its outcome."""
+        sent, self._on_the_way = self._on_the_way, None
+        if sent is None:
+            return None
+        number = sent.number
         try:
-            outcomes = answer()
+            outcomes = sent.answer.result()
         except Unavailable as error:
-            if not self._project.remote:
-                raise
-            outcomes = self._find_out(batch, error)
-        self._account(batch, outcomes)
+            outcomes, number = self._find_out(sent, error)
+        self._after_task = self._project.last_task_id()
+        return sent.batch, number, outcomes
+
+    def _receive(self, arrived: "_Arrived[T] | None") -> None:
+        if arrived:
+            batch, self._settles, outcomes = arrived
+            self._account(batch, outcomes)
 
     # --- after an answer that did not come ---
 
-    def _find_out(self, batch: Batch[T], error: Unavailable) -> list[Outcome]:
-        """Find out which tasks of a batch have arrived, and send the others again."""
+    def _find_out(self, sent: "_Sent[T]", error: Unavailable) -> tuple[list[Outcome], int | None]:
+        """Find out which tasks of a batch have arrived, and send the others again.
+
+        :returns: what became of each task, and the number of the batch that settles.
+        """
         outcomes: dict[Key, Outcome] = {}
-        missing = {_key(pending.intended): pending for pending in batch}
+        missing = {_key(pending.intended): pending for pending in sent.batch}
+        number = sent.number
         for attempt in range(1, ATTEMPTS + 1):
-            outcomes |= self._look_for(list(missing.values()))
+            outcomes |= self._look_for(set(missing), sent.after_task)
             missing = {key: pending for key, pending in missing.items() if key not in outcomes}
-            log.warning("%s Read back: %d of %d tasks have arrived.", error, len(outcomes), len(batch))
+            log.warning("%s Read back: %d of %d tasks have arrived.", error, len(outcomes), len(sent.batch))
             if not missing:
-                return [outcomes[_key(pending.intended)] for pending in batch]
-            if attempt == ATTEMPTS:
                 break
+            if attempt == ATTEMPTS:
+                raise error
             # It may arrive yet. That is looked at again, when this one is through and in later runs.
-            intended = [pending.intended for pending in missing.values()]
-            again = IntendedBatch(0, self._project.last_task_id(), intended)
-            self._announced = self._ledger.enter(Changes(), doubts=self._announced, intends=again)
+            again = IntendedBatch(0, sent.after_task, [pending.intended for pending in missing.values()])
+            number = self._ledger.enter(Changes(), doubts=number, intends=again)
             try:
-                sent = self._project.import_tasks([pending.task for pending in missing.values()])
+                outcomes |= zip(
+                    missing, self._project.import_tasks([pending.task for pending in missing.values()]), strict=True
+                )
+                break
             except Unavailable as again_error:
                 error = again_error
-            else:
-                outcomes |= zip(missing, sent, strict=True)
-                return [outcomes[_key(pending.intended)] for pending in batch]
-        raise error
+        return [outcomes[_key(pending.intended)] for pending in sent.batch], number
 
-    def _look_for(self, pending: Iterable[Pending[T]]) -> dict[Key, Outcome]:
-        wanted = {_key(each.intended) for each in pending}
+    def _look_for(self, wanted: set[Key], after_task: int) -> dict[Key, Outcome]:
         found: dict[Key, Outcome] = {}
         for seconds in LOOKS_AFTER_SECONDS:
             time.sleep(seconds)
-            found = {key: ids[0] for key, ids in self._arrived(wanted, self._project.last_task_id()).items()}
+            found = {key: ids[0] for key, ids in self._arrived(wanted, after_task).items()}
             if len(found) == len(wanted):
                 break
         return found
@@ -198,39 +230,67 @@ class Sender(Generic[T]):
 
     def _undouble(self) -> None:
         """Look whether batches that were given up have arrived after all, and undo what that doubled."""
-        for batch in self._ledger.intended():
-            if not batch.doubted:
-                continue
-            intended = {_key(task): task for task in batch.tasks}
-            for key, ids in self._arrived(set(intended), batch.after_task).items():
-                self._keep_one(intended[key], ids)
-            if time.time() - batch.doubted > DOUBT_SECONDS:
+        now, doubted = time.time(), [batch for batch in self._ledger.intended() if batch.doubted]
+        if not doubted:
+            return
+        intended = {_key(task): task for batch in doubted for task in batch.tasks}
+        arrived = self._arrived(set(intended), min(batch.after_task for batch in doubted))
+        self._keep_one_each([(intended[key], ids) for key, ids in arrived.items()])
+        for batch in doubted:
+            if now - (batch.doubted or now) > DOUBT_SECONDS:
                 self._ledger.enter(Changes(), settles=batch.id)
 
-    def _keep_one(self, intended: IntendedTask, ids: list[int]) -> None:
-        """Of tasks made from the same row, keep the one that has annotations, or else the one in the ledger."""
-        reference = intended.reference
-        known = [
-            task.task
-            for task in self._ledger.tasks_of(reference.path)
-            if (task.row, task.version) == (reference.row, reference.version)
-        ]
-        kept = known[0] if known else ids[0]
-        others = {task_id: intended.uri for task_id in ids if task_id != kept}
+    def _keep_one_each(self, arrived: Sequence[tuple[IntendedTask, list[int]]]) -> None:
+        """Of the tasks made from the same row, keep the one that has annotations, or else the one in the ledger."""
+        known = self._known([intended.reference for intended, _ in arrived])
+        # Of an object that has been entered since, what the ledger does not know is out of date.
+        paths = sorted({intended.reference.path for intended, _ in arrived})
+        entered = {known_object.path for page in self._ledger.objects_at(paths) for known_object in page}
+        kept: dict[IntendedTask, int | None] = {
+            intended: known.get(intended.reference, None if intended.reference.path in entered else ids[0])
+            for intended, ids in arrived
+        }
+        others = {task: intended for intended, ids in arrived for task in ids if task != kept[intended]}
         if others:
-            log.warning("A batch that was given up arrived after all; tasks %s are double.", sorted(others))
-            annotated = sorted(others.keys() - self._project.delete_tasks(others))
-            if len(annotated) == 1 and self._project.delete_tasks({kept: intended.uri}):
-                kept, annotated = annotated[0], []
-            if annotated:
-                log.error(
-                    "Tasks %s were made from the same row of %s, and each has been annotated: keep one by hand.",
-                    [kept, *annotated],
-                    intended.uri,
+            log.warning("A batch that was given up arrived after all; %d tasks are one too many.", len(others))
+            deleted = self._project.delete_tasks({task: intended.uri for task, intended in others.items()})
+            annotated = {task: intended for task, intended in others.items() if task not in deleted}
+            given_way = self._project.delete_tasks(
+                {task: intended.uri for intended in annotated.values() if (task := kept[intended]) is not None}
+            )
+            for task, intended in annotated.items():
+                if kept[intended] is None or kept[intended] in given_way:
+                    kept[intended] = task
+                else:
+                    log.error(
+                        "Tasks %d and %d were made from the same row of %s, and each has been annotated: keep one by "
+                        "hand.",
+                        kept[intended],
+                        task,
+                        intended.uri,
+                    )
+        changed = [
+            (intended, task)
+            for intended, task in kept.items()
+            if task is not None and known.get(intended.reference) != task
+        ]
+        if changed:
+            self._ledger.enter(
+                Changes(
+                    created=[(intended.reference, task) for intended, task in changed],
+                    superseded=[intended.replaces for intended, _ in changed if intended.replaces],
                 )
-        if known != [kept]:
-            superseded = [intended.replaces] if intended.replaces else []
-            self._ledger.enter(Changes(created=[(reference, kept)], superseded=superseded))
+            )
+
+    def _known(self, references: Iterable[Reference]) -> dict[Reference, int]:
+        """Return the tasks that the ledger has for some rows."""
+        wanted = {(reference.path, reference.row, reference.version): reference for reference in references}
+        return {
+            wanted[task.path, task.row, task.version]: task.task
+            for path in {path for path, _, _ in wanted}
+            for task in self._ledger.tasks_of(path)
+            if (task.path, task.row, task.version) in wanted
+        }
 
 
 def _key(task: IntendedTask) -> Key:

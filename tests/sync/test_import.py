@@ -73,7 +73,7 @@ def texts(*values: str) -> list[dict[str, str]]:
 
 def some(report: ImportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "seconds", "quarantine"} - set(names)
+    left_out = {"listed", "matched", "bytes_read", "seconds", "created_ids", "quarantine"} - set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
@@ -725,7 +725,8 @@ class TestDryRun:
         predicted = run(**options, dry_run=True)
         assert state() == before
         real = run(**options)
-        assert real.as_dict() | {"seconds": 0} == predicted.as_dict() | {"seconds": 0}
+        unforeseen = {"seconds": 0, "created_ids": []}
+        assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.new or predicted.changed
 
     def test_fails_as_the_real_run_would(self, run: Importing, counts: Callable) -> None:
