@@ -36,11 +36,13 @@ POLL_SECONDS = 1.0
 FIELDS_EXPORTED = (
     "id,data,meta,created_at,updated_at,is_labeled,overlap,inner_id,total_annotations,cancelled_annotations,"
     "total_predictions,comment_count,unresolved_comment_count,last_comment_updated_at,project,updated_by,file_upload,"
-    "comment_authors,annotations,predictions,"
+    "annotations,predictions,"
     "task,result,created_username,completed_by,was_cancelled,ground_truth,draft_created_at,lead_time,import_id,"
     "last_action,bulk_created,parent_prediction,parent_annotation,last_created_by,"
     "score,model_version"
 )
+IN_FULL = {"fields": "all", "expand": "annotations"}
+"""Unless they are expanded, the server makes a serializer for the annotations of each task: four times slower."""
 FIELDS_OF_A_STATE = "id,updated_at,total_annotations,cancelled_annotations"
 
 # What the task API does not tell, and every task has that nobody set it for.
@@ -272,8 +274,14 @@ class LabelStudioProject:
             for states in self.changes():
                 yield from self.annotated_tasks([state.id for state in states if state.annotated])
             return
-        for page in self._these(task_ids, FIELDS_EXPORTED, fields="all"):
-            if tasks := [self._exported(task) for task in page if task["annotations"]]:
+        for page in self._these(task_ids, FIELDS_EXPORTED, **IN_FULL):
+            authors = self._comment_authors([task["id"] for task in page if task["comment_count"]])
+            tasks = [
+                self._exported(task | {"comment_authors": authors.get(task["id"], [])})
+                for task in page
+                if task["annotations"]
+            ]
+            if tasks:
                 yield tasks
 
     def progress(self) -> Progress:
@@ -352,11 +360,11 @@ class LabelStudioProject:
             if len(page) < PAGE:
                 return
 
-    def _these(self, task_ids: Sequence[int], include: str, fields: str = "task_only") -> Iterator[list[Json]]:
+    def _these(self, task_ids: Sequence[int], include: str, **params: Any) -> Iterator[list[Json]]:
         ids = sorted(task_ids)
         for start in range(0, len(ids), IDS_IN_A_URL):
             selected = {"all": False, "included": ids[start : start + IDS_IN_A_URL]}
-            yield self._page(include, [], fields=fields, selectedItems=selected)["tasks"]
+            yield self._page(include, [], selected=selected, **params)["tasks"]
 
     def _page(
         self,
@@ -365,18 +373,22 @@ class LabelStudioProject:
         *,
         ordering: str = "tasks:id",
         size: int = PAGE,
-        fields: str = "task_only",
-        **query: Any,
+        selected: Json | None = None,
+        **params: Any,
     ) -> Json:
-        query |= {"ordering": [ordering]} | ({"filters": _all(filters)} if filters else {})
+        query: Json = {"ordering": [ordering]}
+        if filters:
+            query["filters"] = _all(filters)
+        if selected:
+            query["selectedItems"] = selected
         page: Json = self._client.get(
             "/api/tasks",
             project=self.id,
             page_size=size,
-            fields=fields,
             include=include,
             resolve_uri="false",
             query=msgspec.json.encode(query).decode(),
+            **params,
         )
         return page
 
@@ -390,9 +402,14 @@ class LabelStudioProject:
             task["file_upload"] = self._uploads.get(task["file_upload"])
         for annotation in task["annotations"]:
             annotation["completed_by"] = self._annotator(annotation["completed_by"])
-        for prediction in task["predictions"]:
-            del prediction["created_ago"]  # "2 minutes": another one at every look
+        for label in (*task["annotations"], *task["predictions"]):
+            label.pop("created_ago", None)  # "2 minutes": another one at every look
         return task
+
+    def _comment_authors(self, task_ids: Sequence[int]) -> dict[int, list[int]]:
+        """Ask by itself for what costs the server a query for each task; most have no comment."""
+        pages = self._these(task_ids, "id,comment_authors")
+        return {task["id"]: task["comment_authors"] for page in pages for task in page}
 
     def _annotator(self, user_id: int | None) -> Json | None:
         if user_id is None:

@@ -6,12 +6,12 @@ ledger -> write -> ledger -> report. Nothing is written before the whole target 
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Engine
 
@@ -50,6 +50,8 @@ from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FOREIGN_SHOWN = 5
 
@@ -237,8 +239,9 @@ class _Export:
             report.unchanged = self._ledger.count_exports()
             self._write_changed_since(pool, _since(mark))
             report.annotations, expected = self._count()
-            # A task that was deleted is in no list of changed ones; its absence shows in the number.
-            whole = self._ledger.count_exports() != expected
+            # A task that was deleted is in no list of changed ones; its absence shows in the number. What could not be
+            # written shows there too, and is not tried a second time.
+            whole = not report.failed and self._ledger.count_exports() != expected
         if whole:
             report.unchanged = -report.written
             self._write_changed_since(pool, None)
@@ -297,7 +300,8 @@ class _Export:
                 wanted[task.id] = stamp
         by_path = {export.path: export for exports in known.values() for export in exports}
         exported: set[str] = set()
-        for tasks in self._project.annotated_tasks(list(wanted)) if wanted else ():
+        pages = self._project.annotated_tasks(list(wanted)) if wanted else iter(())
+        for tasks in _ahead(pages) if self._project.remote else pages:
             files = [
                 file
                 for task in tasks
@@ -406,6 +410,15 @@ class _Export:
 
     def _path(self, file: AnnotationFile) -> str:
         return self._target.base + file.key
+
+
+def _ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Have the next page fetched while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="labelsync-fetch") as pool:
+        coming = pool.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = pool.submit(next, pages, None)
+            yield page
 
 
 def _since(mark: Watermark) -> datetime:
