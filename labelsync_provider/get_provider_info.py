@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "labelsync_provider.hooks.label_studio.LabelStudioHook",
                 "hook-name": "Label Studio",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema", "login"],
+                    "hidden-fields": ["port", "schema", "login", "extra"],
                     "relabeling": {"host": "Where projects live", "password": "Token"},
                     "placeholders": {
                         "host": "https://label-studio.example.com, or embedded:// for the embedded store",

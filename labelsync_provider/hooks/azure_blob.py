@@ -1,14 +1,18 @@
 """Microsoft Azure Blob Storage through an Airflow `wasb` connection."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options
+from airflow.sdk.log import mask_secret
+
+from labelsync_provider.errors import Unusable, invalid
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, hush, split_uri
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import Service
 
 ACCOUNT_NAME, ACCOUNT_KEY = "AZURE_BLOB_ACCOUNT_NAME", "AZURE_BLOB_ACCOUNT_KEY"
@@ -36,10 +40,41 @@ class AzureBlobStorageHook(BucketStorageHook):
     def open_bucket(self, bucket: str) -> "Service":
         """Open a container; see `BucketStorageHook.open_bucket`."""
         with needing_extra("microsoft-azure"):
+            from labelsync_provider.storages.azure_blob import AzureContainer
+        client, login, extra = self._logged_in(bucket)
+        options = client_options(extra.get("connection_verify"), extra.get("proxies"), ["REQUESTS_CA_BUNDLE"])
+        return AzureContainer(bucket, client, login=login, client_options=options)
+
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told; see `BucketStorageHook.label_studio_storage`.
+
+        Of a connection that says nothing, Label Studio is told no key: it takes its own `AZURE_BLOB_ACCOUNT_NAME` and
+        `AZURE_BLOB_ACCOUNT_KEY`.
+        """
+        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+
+        container, prefix = split_uri("storage", uri)
+        hush()
+        client, login, _ = self._logged_in(container)
+        place = {"container": container, "prefix": prefix.rstrip("/")}
+        if login != f"connection {self.wasb_conn_id!r}":
+            return LabelStudioStorage("azure", place)
+        account, key = client.account_name, getattr(client.credential, "account_key", None)
+        host = urlsplit(client.url).hostname
+        if not key:
+            what = f"{login} has no account key, and with a SAS token or an identity Label Studio cannot log in"
+            raise invalid("storage", uri, what, "Name a connection with the account's name and key.")
+        mask_secret(key)
+        if host != f"{account}.blob.core.windows.net":
+            what = f"{login} leads to {host}, and Label Studio knows only <account>.blob.core.windows.net"
+            raise invalid("storage", uri, what, "Name a connection to an account there.")
+        return LabelStudioStorage("azure", place, {"account_name": account, "account_key": key})
+
+    def _logged_in(self, container: str) -> tuple[Any, str, dict[str, Any]]:
+        """Return a client, what it logs in with, in words, and the connection's extra."""
+        with needing_extra("microsoft-azure"):
             from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
             from azure.storage.blob import BlobServiceClient
-
-            from labelsync_provider.storages.azure_blob import AzureContainer
         conn = get_connection(self.wasb_conn_id, "Create one of type 'Azure Blob Storage'; it may be empty.")
         login = f"connection {self.wasb_conn_id!r}"
         extra = conn.extra_dejson
@@ -56,8 +91,8 @@ class AzureBlobStorageHook(BucketStorageHook):
         except ValueError:
             # Without its cause, which quotes the connection string.
             raise Unusable(
-                f"azure-blob://{bucket}: {login} names no account. Give it a connection string, or an account name and "
-                f"a key, a SAS token or an identity; or leave it empty and set {ACCOUNT_NAME} and {ACCOUNT_KEY}."
+                f"azure-blob://{container}: {login} names no account. Give it a connection string, or an account "
+                f"name and a key, a SAS token or an identity; or leave it empty and set {ACCOUNT_NAME} and "
+                f"{ACCOUNT_KEY}."
             ) from None
-        options = client_options(extra.get("connection_verify"), extra.get("proxies"), ["REQUESTS_CA_BUNDLE"])
-        return AzureContainer(bucket, client, login=login, client_options=options)
+        return client, login, extra

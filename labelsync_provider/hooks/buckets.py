@@ -15,6 +15,7 @@ from labelsync_provider.retrying import RETRY_SECONDS
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import BucketStorage, Service
 
 TALKATIVE = ("botocore", "boto3", "urllib3", "azure", "google.auth", "google.cloud")
@@ -32,6 +33,15 @@ class BucketStorageHook(BaseHook):
         :raises NotFound: there is no such connection.
         :raises Invalid: the connection cannot be used, or the package's extra is not installed.
         :raises Unusable: there are no credentials.
+        """
+        raise NotImplementedError
+
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told, to reach the same storage itself.
+
+        To Label Studio, a prefix is a folder: `2024-05` does not mean what begins so.
+
+        :raises Invalid: the connection logs in as Label Studio cannot.
         """
         raise NotImplementedError
 
@@ -62,19 +72,33 @@ class BucketStorageHook(BaseHook):
         self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
     ) -> "BucketStorage":
         check_recursive_scan(recursive_scan)
-        scheme, _, rest = uri.partition("://")
-        bucket, _, prefix = rest.partition("/")
-        if not bucket:
-            raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
+        bucket, prefix = split_uri(parameter, uri)
         if parameter == "target" and prefix:
             prefix = prefix.rstrip("/") + "/"
-        for name in TALKATIVE:
-            logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.INFO))
+        hush()
         service = self.open_bucket(bucket)
         from labelsync_provider.storages.buckets import BucketStorage
 
         return BucketStorage(service, prefix, recursive=recursive_scan, retry_seconds=retry_seconds)
+
+
+def split_uri(parameter: str, uri: str) -> tuple[str, str]:
+    """Return bucket and prefix of a storage URI.
+
+    :raises Invalid: it names no bucket.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if not bucket:
+        raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
+    return bucket, prefix
+
+
+def hush() -> None:
+    """Keep the SDKs from logging secrets."""
+    for name in TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO))
 
 
 def client_options(verify: Any, proxies: dict[str, str] | None, bundles: Sequence[str]) -> "ClientConfig":

@@ -1,15 +1,19 @@
 """Google Cloud Storage through an Airflow `google_cloud_platform` connection."""
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, hush, split_uri
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import Service
 
 
@@ -35,22 +39,56 @@ class GCSStorageHook(BucketStorageHook):
     def open_bucket(self, bucket: str) -> "Service":
         """Open a bucket; see `BucketStorageHook.open_bucket`."""
         with needing_extra("google"):
+            from labelsync_provider.storages.gcs import GCSBucket
+        _, client, credentials = self._logged_in(bucket)
+        login = f"connection {self.gcp_conn_id!r}"
+        return GCSBucket(
+            bucket, client, credentials, login=login, client_options=client_options(None, None, ["REQUESTS_CA_BUNDLE"])
+        )
+
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told; see `BucketStorageHook.label_studio_storage`.
+
+        It is told a key only if that stands in the connection, or in the file that this names, and nobody is
+        impersonated with it. Otherwise Label Studio needs application default credentials of its own.
+        """
+        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+
+        bucket, prefix = split_uri("storage", uri)
+        hush()
+        hook, client, _ = self._logged_in(bucket)
+        login: dict[str, str | None] = {"google_project_id": client.project}
+        if (key := _key_of(hook)) is not None:
+            text = json.dumps(key)
+            for secret in filter(None, (text, key.get("private_key"))):
+                mask_secret(secret)
+            login["google_application_credentials"] = text
+        return LabelStudioStorage("gcs", {"bucket": bucket, "prefix": prefix.rstrip("/")}, login)
+
+    def _logged_in(self, bucket: str) -> tuple[Any, Any, Any]:
+        """Return Airflow's hook, a client and its credentials."""
+        with needing_extra("google"):
             from airflow.providers.google.cloud.hooks.gcs import GCSHook
             from google.auth.exceptions import GoogleAuthError
-
-            from labelsync_provider.storages.gcs import GCSBucket
         get_connection(self.gcp_conn_id, "Create one of type 'Google Cloud'; it may be empty.")
         login = f"connection {self.gcp_conn_id!r}"
         hook = GCSHook(self.gcp_conn_id)
         try:
             credentials = hook.get_credentials()
-            client = hook.get_conn()
+            return hook, hook.get_conn(), credentials
         except (AirflowException, GoogleAuthError, OSError, ValueError) as error:
             # Without its cause: what cannot be read as a key may be one all the same.
             raise Unusable(
                 f"gs://{bucket}: no credentials from {login}: {type(error).__name__}. Give it a key file, or its JSON, "
                 "and a project; or set GOOGLE_APPLICATION_CREDENTIALS where the tasks run."
             ) from None
-        return GCSBucket(
-            bucket, client, credentials, login=login, client_options=client_options(None, None, ["REQUESTS_CA_BUNDLE"])
-        )
+
+
+def _key_of(hook: Any) -> dict[str, Any] | None:
+    """Return the key of a service account that a connection holds or names, as its hook has read it."""
+    if hook.impersonation_chain:
+        return None
+    key, path = hook._get_field("keyfile_dict", None), hook._get_field("key_path", None)
+    text = Path(path).read_bytes() if path else key
+    found = json.loads(text) if isinstance(text, str | bytes) and text else text
+    return found or None

@@ -1,5 +1,6 @@
 """Local files through an Airflow `fs` connection: its Path is the document root."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
@@ -8,6 +9,9 @@ from labelsync_provider.errors import NotFound, invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
+
+if TYPE_CHECKING:
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
 
 class LocalFilesStorageHook(BaseHook):
@@ -47,6 +51,19 @@ class LocalFilesStorageHook(BaseHook):
     def get_target(self, uri: str) -> LocalFiles:
         """Open a directory to export to; it is created by the first write."""
         return LocalFiles(uri, self.document_root(), parameter="target")
+
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told: the same path, on its own machine.
+
+        That must be below its `LOCAL_FILES_DOCUMENT_ROOT`, which is to be the Path of the connection.
+
+        :raises Invalid: the URI is no absolute local path, or the connection names no document root.
+        :raises Denied: the directory is outside the document root.
+        """
+        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+
+        path = LocalFiles(uri, self.document_root(), parameter="storage").path
+        return LabelStudioStorage("localfiles", {"path": path})
 
     def document_root(self) -> str:
         """Return the Path of the connection."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
@@ -10,9 +11,11 @@ from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan
 from labelsync_provider.retrying import RETRY_SECONDS
 
 if TYPE_CHECKING:
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
     from labelsync_provider.storages.redis import RedisStorage
 
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
+SINGLE = "Name a connection to a single server, without TLS, and with no more than a password."
 TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 30}
 """In seconds, where the connection says none."""
 
@@ -46,6 +49,33 @@ class RedisStorageHook(BaseHook):
         """Open a path to export to: keys are the path, as it is written, and the name of the object."""
         return self._open("target", uri, None)
 
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told, to reach the same storage itself: from its own machine.
+
+        :raises Invalid: it is database 0, which Label Studio takes for none, or a cluster, or the connection logs in
+            by TLS or as a user.
+        """
+        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+
+        db, path = _split(uri, "storage")
+        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.")
+        login = f"connection {self.redis_conn_id!r}"
+        if conn.extra_dejson.get("cluster"):
+            raise invalid("storage", uri, f"{login} is to a cluster, which Label Studio does not know", SINGLE)
+        if db == 0:
+            raise invalid("storage", uri, "Label Studio takes database 0 for none", "Use a database from 1.")
+        pool = self._connect(db).connection_pool
+        how = pool.connection_kwargs
+        if "SSL" in pool.connection_class.__name__:
+            raise invalid("storage", uri, f"{login} speaks TLS, which Label Studio does not with Redis", SINGLE)
+        if how.get("username") not in (None, "", "default"):
+            what = f"{login} logs in as {how['username']!r}, and Label Studio knows no users of Redis"
+            raise invalid("storage", uri, what, SINGLE)
+        if password := how.get("password"):
+            mask_secret(password)
+        place = {"host": how.get("host") or "localhost", "port": str(how.get("port") or 6379), "db": db, "path": path}
+        return LabelStudioStorage("redis", place, {"password": password})
+
     def test_connection(self, uri: str = "redis://0/", *, target: bool = False) -> tuple[bool, str]:
         """List, read and, for a target, write and remove a probe."""
         parameter = "target" if target else "source"
@@ -55,12 +85,9 @@ class RedisStorageHook(BaseHook):
         self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
     ) -> "RedisStorage":
         check_recursive_scan(recursive_scan)
-        number, _, path = uri.partition("://")[2].partition("/")
-        if not (number.isascii() and number.isdecimal()):
-            raise invalid(parameter, uri, f"{number!r} is no database number", URIS)
+        db, path = _split(uri, parameter)
         with needing_extra("redis"):
             from labelsync_provider.storages.redis import RedisStorage
-        db = int(number)
         conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.")
         if conn.extra_dejson.get("cluster") and db != 0:
             raise invalid(parameter, uri, "a cluster has only database 0", "Use redis://0/<path>.")
@@ -93,3 +120,11 @@ class RedisStorageHook(BaseHook):
         ours = {"db": db, "retry": Retry(NoBackoff(), 0)}
         pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, **ours})
         return Redis(connection_pool=pool)
+
+
+def _split(uri: str, parameter: str) -> tuple[int, str]:
+    """Return database and path of a storage URI."""
+    number, _, path = uri.partition("://")[2].partition("/")
+    if not (number.isascii() and number.isdecimal()):
+        raise invalid(parameter, uri, f"{number!r} is no database number", URIS)
+    return int(number), path

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, invalid
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.storages.protocol import Storage
+
+if TYPE_CHECKING:
+    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
 TRIAL_SECONDS = 5.0
 """So long a request is tried by `test_connection`: a person waits."""
@@ -26,6 +29,12 @@ class StorageHook(Protocol):
 
     def get_target(self, uri: str) -> Storage:
         """Open a storage to export to; its directory need not be there yet."""
+
+    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
+        """Return what Label Studio is to be told, to reach the same storage itself.
+
+        :raises Invalid: it cannot be told so.
+        """
 
     def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
         """List the storage, read from it and, for a target, write and remove a probe; say what is wrong."""

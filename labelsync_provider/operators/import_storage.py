@@ -164,9 +164,16 @@ class ImportStorageSyncOperator(BaseOperator):
             source = storages.get_source(self.source, self.recursive_scan)
             hook = LabelStudioHook(self.label_studio_conn_id)
             project = hook.get_project(self.project)
-            if self.register_storage and not options.dry_run:
-                life = {"presign": self.presign, "presign_ttl": self.presign_ttl}
-                register_source(hook, project.id, storages, self.source, **life)
+            if self.register_storage:
+                register_source(
+                    hook,
+                    project.id,
+                    storages,
+                    self.source,
+                    presign=self.presign,
+                    presign_ttl=self.presign_ttl,
+                    dry_run=options.dry_run,
+                )
             elif self.use_blob_urls and self.url_mode == "storage":
                 warn_if_unseen(hook, project.id, source.uri)
             report = import_storage(source, project, labelsync_database(), options, holder_of(context))

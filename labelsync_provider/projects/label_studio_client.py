@@ -73,9 +73,9 @@ class Client:
         :param token: a legacy token or a personal access token; which of them is told by looking at it.
         :param read_seconds: so long the server may be silent.
         :param retry_seconds: so long a request that may be repeated is.
-        :raises Invalid: the token is of neither kind.
+        :raises Invalid: the token is of neither kind, or the URL is none.
         """
-        self.url = url.rstrip("/")
+        self.url = _checked(url).rstrip("/")
         self._read_seconds, self._retry_seconds = read_seconds, retry_seconds
         self._http = httpx.Client(
             base_url=self.url,
@@ -164,6 +164,24 @@ class Client:
         except httpx.HTTPError as error:
             raise Unavailable(f"{what}: the connection broke: {error}.") from None
         return _understood(response, what)
+
+
+def _checked(url: str) -> str:
+    """Return a base URL that can be asked and shown.
+
+    :raises Invalid: it is none.
+    """
+    remedy = "Use the base URL of a Label Studio server, http(s)://host[:port][/path], and nothing else."
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise invalid("host", url, str(error).rstrip("."), remedy) from None
+    if parsed.userinfo:
+        raise invalid("host", "***", "it holds a login, which would be shown wherever the host is", remedy)
+    no_port = not 0 < (parsed.port or 80) < 2**16
+    if parsed.scheme not in ("http", "https") or not parsed.host or no_port or parsed.query or parsed.fragment:
+        raise invalid("host", url, "this is no base URL", remedy)
+    return url
 
 
 def _understood(response: httpx.Response, what: str) -> Any:
@@ -279,19 +297,21 @@ class _PersonalAccessToken(httpx.Auth):
         self._access = ""
         self._renew_at = 0.0
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         access = self._access
         if time.monotonic() >= self._renew_at:
-            access = self._taken((yield self._asking()))
+            access = self._taken((yield self._asking(request)))
         request.headers["Authorization"] = f"Bearer {access}"
         response = yield request
         if response.status_code == httpx.codes.UNAUTHORIZED:
             # Revoked before its time, or the clock of the server has jumped. It has done nothing yet.
-            request.headers["Authorization"] = f"Bearer {self._taken((yield self._asking()))}"
+            request.headers["Authorization"] = f"Bearer {self._taken((yield self._asking(request)))}"
             yield request
 
-    def _asking(self) -> httpx.Request:
-        return httpx.Request("POST", self._url + REFRESH, json={"refresh": self._token})
+    def _asking(self, request: httpx.Request) -> httpx.Request:
+        # Without the extensions of what is to be asked, its time-outs among them, it would be waited for without end.
+        url, body = self._url + REFRESH, {"refresh": self._token}
+        return httpx.Request("POST", url, json=body, extensions=request.extensions)
 
     def _taken(self, response: httpx.Response) -> str:
         what = f"{self._url}: POST {REFRESH}"
