@@ -24,6 +24,7 @@ import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from servers.azure import AzureServer
 from servers.gcs import service_account_key
+from servers.label_studio import LabelStudioServer
 from servers.redis import RedisServer, running_valkey
 from servers.s3 import S3Server
 from servers.thread import serving
@@ -37,7 +38,7 @@ from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync import lease, ledger
 
-pytest_plugins = ["servers.s3", "servers.azure", "servers.redis"]
+pytest_plugins = ["servers.s3", "servers.azure", "servers.redis", "servers.label_studio"]
 
 LABEL_CONFIG = '<View><Image name="image" value="$image"/></View>'
 TASK = json.dumps({"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": "yes"}]}]}).encode()
@@ -253,7 +254,7 @@ def make_dag(case: Case, **parameters: Any) -> Any:
     from airflow.sdk import DAG
 
     with DAG("secrets", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
-        project = CreateProjectOperator(task_id="project", title="P", label_config=LABEL_CONFIG).output
+        project = CreateProjectOperator(task_id="project", title="Secrets", label_config=LABEL_CONFIG).output
         load = ImportStorageSyncOperator(
             task_id="import", source=parameters.pop("source", case.source), project=project, **parameters
         )
@@ -292,6 +293,27 @@ def test_not_of_signed_urls(case: Case, connect, left, run_dag, database: Path) 
     signature = re.search(r"(?:-Signature|[?&]sig)=([^&]+)", signed)
     assert signature
     assert_nothing_left(left(), [*case.secrets, signature[1]])
+
+
+@pytest.mark.parametrize("case", ["s3"], indirect=True)
+@pytest.mark.parametrize("kind", ["legacy", "personal"])
+@pytest.mark.parametrize("goes", ["well", "wrong"])
+def test_not_of_a_label_studio_server(
+    case: Case, connect, left, run_dag, label_studio: LabelStudioServer, monkeypatch, kind: str, goes: str
+) -> None:
+    connect(case.connection)
+    open_source(case).write("a.jpg", b"1")
+    token = label_studio.token if kind == "legacy" else label_studio.personal_access_token()
+    if goes == "wrong":
+        token = token[::-1] if kind == "legacy" else token[:-5]
+    server = {"conn_type": "label_studio", "host": label_studio.url, "password": token}
+    monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", json.dumps(server))
+    run = run_dag(make_dag(case, use_blob_urls=True, register_storage=True))
+    assert run.state == ("success" if goes == "well" else "failed")
+    found = left()
+    assert_nothing_left(found, [*case.secrets, token])
+    # An access token is a JWT as well.
+    assert not any(re.search(r"eyJ[\w-]{10,}\.eyJ", content) for content in found.values())
 
 
 @contextmanager
