@@ -8,17 +8,23 @@ RUN = $(UV) run --frozen --python $(PYTHON)
 # The demo needs no tools for development, and takes none away.
 RUN_BARE = $(RUN) --no-dev --inexact
 
-.PHONY: help demo test bench format clean
+.PHONY: help demo demo-label-studio test test-browser bench format clean
 
 help:
-	@echo "make demo    run the main job through Airflow, on sample data"
-	@echo "make test    run every check"
-	@echo "make bench   run the benchmarks and print a table"
-	@echo "make format  format the code"
-	@echo "make clean   remove what these made"
+	@echo "make demo                run the main job through Airflow, on sample data"
+	@echo "make demo-label-studio   the same with a Label Studio server, to be looked at"
+	@echo "make test                run every check that needs no browser"
+	@echo "make test-browser        look at Label Studio's pages in Chromium"
+	@echo "make bench               run the benchmarks and print a table"
+	@echo "make format              format the code"
+	@echo "make clean               remove what these made"
 
 demo: $(UV)
 	@$(RUN_BARE) python demo/run.py
+
+# The server is that of the tests.
+demo-label-studio: $(UV)
+	@$(RUN) python demo/label_studio.py
 
 test: $(UV)
 	$(RUN) ruff check
@@ -26,6 +32,9 @@ test: $(UV)
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) pytest --numprocesses 3 --dist loadgroup
+
+test-browser: $(UV)
+	$(RUN) pytest tests/browser
 
 bench: $(UV)
 	@$(RUN) python benchmarks/run.py

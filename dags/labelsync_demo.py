@@ -6,6 +6,7 @@ Needs a connection `fs_default` whose Path is at or above the directory, and `la
 import json
 import struct
 import zlib
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ def draw(shape: str, colour: tuple[int, int, int]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def inline(n: int, shape: str) -> str:
+    """Return a URL that holds its picture itself: this one is in no storage."""
+    return f"data:image/png;base64,{b64encode(draw(shape, COLOURS[n])).decode()}"
+
+
 def labelled(n: int, shape: str, *, guess: str | None = None) -> dict[str, Any]:
     """Return a task with an annotation and, if there is a guess, a prediction."""
 
@@ -52,7 +58,7 @@ def labelled(n: int, shape: str, *, guess: str | None = None) -> dict[str, Any]:
         return [{"from_name": "shape", "to_name": "image", "type": "choices", "value": {"choices": [value]}}]
 
     row: dict[str, Any] = {
-        "data": {"image": f"https://example.com/shapes/{n}.png"},
+        "data": {"image": inline(n, shape)},
         "annotations": [{"result": choice(shape), "completed_by": {"id": 1, "email": "ann@example.com"}}],
     }
     if guess:
@@ -73,7 +79,13 @@ with DAG(
             type="string",
             title="Directory",
             description="Where the sample is made and the annotations go.",
-        )
+        ),
+        "register_storage": Param(
+            False,
+            type="boolean",
+            title="Show the pictures in Label Studio",
+            description="Where `label_studio_default` is a Label Studio server that serves files below the directory.",
+        ),
     },
 ) as dag:
     DIRECTORY = "{{ params.directory }}"
@@ -89,13 +101,13 @@ with DAG(
             for n, colour in enumerate(COLOURS)
             for shape in ("circle", "square")
         }
-        several = [labelled(1, "circle", guess="circle"), labelled(2, "square", guess="circle"), labelled(3, "circle")]
-        lines = [labelled(4, "square"), {"image": "https://example.com/shapes/5.png"}]
+        several = [labelled(0, "circle", guess="circle"), labelled(1, "square", guess="circle"), labelled(2, "circle")]
+        lines = [labelled(3, "square"), {"image": inline(4, "circle")}]
         files |= {
             task_files / "several.json": json.dumps(several, indent=2).encode(),
             task_files / "lines.jsonl": "\n".join(map(json.dumps, lines)).encode(),
-            task_files / "one.json": json.dumps(labelled(6, "circle", guess="square")).encode(),
-            task_files / "malformed.json": b'[{"data": {"image": "https://example.com/shapes/7.png"}},',
+            task_files / "one.json": json.dumps(labelled(5, "circle", guess="square")).encode(),
+            task_files / "malformed.json": b'[{"data": {"image": "https://example.com/6.png"}},',
         }
         for path, content in files.items():
             # What is there already stays as it is: a second run of the demo finds nothing new.
@@ -110,6 +122,7 @@ with DAG(
             source=f"file://{DIRECTORY}/pictures",
             project=project,
             use_blob_urls=True,
+            register_storage=dag.param("register_storage"),
         )
         task_files = ImportStorageSyncOperator(
             task_id=f"import_task_files{suffix}", source=f"file://{DIRECTORY}/task_files", project=project

@@ -10,25 +10,34 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 HOME = CHECKOUT / ".demo"
 DATA = HOME / "data"
+PROJECT = "Labelsync demo"
 
 
-def main() -> int:
-    """Run the demo; return the exit status."""
-    shutil.rmtree(HOME, ignore_errors=True)  # so that the account always begins with an empty project
+def clear() -> None:
+    """Forget the demo of before, so that the account always begins with an empty project."""
+    shutil.rmtree(HOME, ignore_errors=True)
     DATA.mkdir(parents=True)
+
+
+def run(label_studio: dict[str, str], **params: object) -> int:
+    """Run the demo; return the exit status.
+
+    :param label_studio: host and password of the connection that says where projects live.
+    :param params: those of the DAG, besides the directory.
+    """
     environment = os.environ | {
         "AIRFLOW_HOME": str(HOME / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": str(DATA)}}),
-        "AIRFLOW_CONN_LABEL_STUDIO_DEFAULT": json.dumps({"conn_type": "label_studio", "host": "embedded://"}),
+        "AIRFLOW_CONN_LABEL_STUDIO_DEFAULT": json.dumps({"conn_type": "label_studio", **label_studio}),
     }
     airflow = [sys.executable, "-m", "airflow"]
     steps = {
         "Preparing Airflow's database": [*airflow, "db", "migrate"],
         "Running the DAG labelsync_demo": [
             *(*airflow, "dags", "test", "labelsync_demo"),
-            *("--conf", json.dumps({"directory": str(DATA)})),
+            *("--conf", json.dumps({"directory": str(DATA), **params})),
         ],
     }
     log = HOME / "log.txt"
@@ -42,9 +51,11 @@ def main() -> int:
     if done.returncode or not account.exists():
         print("\n".join(log.read_text().splitlines()[-40:]), f"\nThe demo failed; the whole log: {log}", sep="\n")
         return done.returncode or 1
-    print(f"\n{account.read_text()}  {environment['AIRFLOW_HOME']}/labelsync.db, the ledger and the project\n  {log}")
+    kept = "the ledger" if "password" in label_studio else "the ledger and the project"
+    print(f"\n{account.read_text()}  {environment['AIRFLOW_HOME']}/labelsync.db, {kept}\n  {log}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    clear()
+    sys.exit(run({"host": "embedded://"}))
