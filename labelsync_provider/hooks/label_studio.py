@@ -87,7 +87,7 @@ class LabelStudioHook(BaseHook):
             raise invalid("host", host, f"{login} names no store", remedy)
         if not connection.password:
             remedy = "Set its password to a legacy token or a personal access token: Account & Settings shows them."
-            raise invalid("password", "", f"{login} has no token for {host}", remedy)
+            raise invalid("password", "", f"{login} has no token", remedy)
         from labelsync_provider.projects.label_studio_client import READ_SECONDS, Client
 
         for name in TALKATIVE:

@@ -277,7 +277,7 @@ class EmbeddedProject:
             _add_labels(connection, task_id, task, now)
         return "updated"
 
-    def delete_tasks(self, uris: Mapping[int, str]) -> set[int]:
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that have no annotation; return those that are there no longer."""
         left: set[int] = set()
         with writing(self._engine) as connection:

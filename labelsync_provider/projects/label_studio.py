@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
@@ -31,6 +31,11 @@ REUSED_IDS = 1000
 have an id so much lower than the highest one seen before, if somebody deletes so many tasks meanwhile."""
 
 POLL_SECONDS = 1.0
+FAILED_SECONDS = 1.0
+"""So long a batch waits that the server failed to import, before it is sent again: a database may be busy."""
+
+AT_ONCE = timedelta(seconds=1)
+"""An import notes when a task was created, and when it was updated last, within microseconds."""
 
 # `include` names the fields of tasks, annotations and predictions alike.
 FIELDS_EXPORTED = (
@@ -43,7 +48,8 @@ FIELDS_EXPORTED = (
 )
 IN_FULL = {"fields": "all", "expand": "annotations"}
 """Unless they are expanded, the server makes a serializer for the annotations of each task: four times slower."""
-FIELDS_OF_A_STATE = "id,updated_at,total_annotations,cancelled_annotations"
+ANNOTATION_COUNTS = ("total_annotations", "cancelled_annotations")
+FIELDS_OF_A_STATE = ",".join(("id", "updated_at", *ANNOTATION_COUNTS))
 
 # What the task API does not tell, and every task has that nobody set it for.
 NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": []}
@@ -198,7 +204,7 @@ class LabelStudioProject:
         outcomes = iter(self._import(accepted) if accepted else ())
         return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
 
-    def _import(self, items: list[Task]) -> list[int | Rejected]:
+    def _import(self, items: list[Task], *, once_more: bool = True) -> list[int | Rejected]:
         path = f"/api/projects/{self.id}/import"
         newest, self._newest = self._newest, None
         try:
@@ -208,10 +214,13 @@ class LabelStudioProject:
             self._newest = newest
             return self._import_without(_named(refusal, len(items)), items, str(refusal))
         except Failed as failure:
-            # One task can be too much for the server; then nothing of the batch is in.
             if newest is None or self._highest_id() != newest:
                 raise
+            # Nothing of the batch is in. It may have come at a bad time; or one task is too much for the server.
             self._newest = newest
+            if once_more:
+                time.sleep(FAILED_SECONDS)
+                return self._import(items, once_more=False)
             return self._import_without({}, items, str(failure))
         if not isinstance(ids, list) or len(ids) != len(items):
             raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported: {answer!r:.200}")
@@ -321,25 +330,31 @@ class LabelStudioProject:
             self._client.post("/api/predictions/", {"model_version": "undefined", **given, "task": task_id})
         return "updated"
 
-    def delete_tasks(self, uris: Mapping[int, str]) -> set[int]:
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that have no annotation; return those that are there no longer."""
         gone = set(uris)
-        doomed = []
-        for page in self._these(list(uris), f"{FIELDS_OF_A_STATE},meta,data"):
+        free, as_imported = [], []
+        for page in self._these(list(uris), f"{FIELDS_OF_A_STATE},created_at,meta,data"):
             for task in page:
                 if _was_made_from(task, uris[task["id"]]):
                     gone.discard(task["id"])
                     if not _is_annotated(task):
-                        doomed.append(task["id"])
-        for start in range(0, len(doomed), PAGE):
-            # The server looks once more: somebody may be annotating.
-            untouched = [_filter(name, "equal", "Number", 0) for name in ("total_annotations", "cancelled_annotations")]
-            body = {
-                "selectedItems": {"all": False, "included": doomed[start : start + PAGE]},
-                "filters": _all(untouched),
-            }
-            self._client.ask("POST", "/api/dm/actions/", params={"id": "delete_tasks", "project": self.id}, body=body)
+                        free.append(task["id"])
+                    elif untouched and _is_untouched(task):
+                        as_imported.append(task["id"])
+        # The server looks once more: somebody may be annotating.
+        self._delete(free, [_filter(name, "equal", "Number", 0) for name in ANNOTATION_COUNTS])
+        self._delete(as_imported, [])
+        doomed = free + as_imported
         return gone | (set(doomed) - self.annotated(doomed).keys())
+
+    def _delete(self, task_ids: list[int], filters: Sequence[Json]) -> None:
+        for start in range(0, len(task_ids), PAGE):
+            body: Json = {"selectedItems": {"all": False, "included": task_ids[start : start + PAGE]}}
+            if filters:
+                body["filters"] = _all(filters)
+            params = {"id": "delete_tasks", "project": self.id}
+            self._client.ask("POST", "/api/dm/actions/", params=params, body=body)
 
     # --- the task API ---
 
@@ -440,6 +455,12 @@ def _all(filters: Sequence[Json]) -> Json:
 
 def _is_annotated(task: Json) -> bool:
     return bool(task["total_annotations"] or task["cancelled_annotations"])
+
+
+def _is_untouched(task: Json) -> bool:
+    """Tell whether nothing has happened to a task since it was imported: its annotations came with it."""
+    created, updated = (datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at"))
+    return updated - created < AT_ONCE
 
 
 def _was_made_from(task: Json, uri: str | None) -> bool:

@@ -117,11 +117,13 @@ class Project(Protocol):
         :param task: with the source reference in its `meta`: a task made from another object is not the one meant.
         """
 
-    def delete_tasks(self, uris: Mapping[int, str]) -> set[int]:
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that have no annotation; return those that are there no longer.
 
         :param uris: by task id, the URI of the object that it was made from. A task made from another one is not the
             one meant.
+        :param untouched: delete those too that have the annotations they were imported with, and nothing else has
+            happened to. Only a `remote` project can tell.
         """
 
     def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:

@@ -61,6 +61,8 @@ a transaction takes its time."""
 WHOLE_AFTER_SECONDS = 24 * 3600
 """So often all tasks are looked at, changed or not."""
 
+HOPELESS = 20
+"""If of so many objects none can be written, no other will be. A few bad ones do not keep the others out."""
 OUTAGE_SECONDS = 1.0
 """An upload that failed sooner was refused, not tried again."""
 
@@ -367,7 +369,7 @@ class _Export:
                 report.bytes_written += len(file.content)
                 written.append(KnownExport(path, outcome, digest, file.task, state=stamps[file.task]))
         self._ledger.enter_exports(written)
-        if self._outage or not written:
+        if self._outage or (not written and len(changed) >= HOPELESS):
             raise UploadsFailed(
                 f"{len(written) or 'None'} of {len(changed):,} objects could be written to {self._target.uri}; "
                 f"{report.written - len(written):,} were before. {'; '.join(map(str, report.failures[:3]))}. "

@@ -469,14 +469,33 @@ class Ledger:
             )
 
     def tasks_by_id(self) -> Iterator[list[KnownTask]]:
-        """Yield the tasks made from the objects of this storage that no other stands for, by id."""
+        """Yield the tasks made from the objects of this storage that no other stands for, by id.
+
+        One that is known to be gone has an id below 0.
+        """
         columns = [REFERENCE.c[name] for name in KnownTask._fields]
         tasks = select(*columns).where(self._references(), *self._below_base(REFERENCE), ~REFERENCE.c.superseded)
         tasks = tasks.where(REFERENCE.c.task > bindparam("task")).order_by(REFERENCE.c.task).limit(PAGE)
-        last = 0
+        last = -(2**63)
         while page := self._page(tasks, {"task": last}):
             yield [KnownTask._make(row) for row in page]
             last = page[-1].task
+
+    def highest_task(self) -> int:
+        """Return the highest id of a task of the project, from whatever place."""
+        tasks = select(func.max(REFERENCE.c.task)).where(REFERENCE.c.scope.in_(self._scopes()))
+        with self._engine.connect() as connection:
+            return connection.scalar(tasks) or 0
+
+    def bury(self, task_ids: Iterable[int]) -> None:
+        """Enter that the tasks with these ids are gone, and that others are going to have them.
+
+        What was made into them is known still. An id below 0 is no task's.
+        """
+        with self._write() as connection:
+            for some in chunks(task_ids, IN_A_STATEMENT):
+                these = (REFERENCE.c.scope.in_(self._scopes()), REFERENCE.c.task.in_(some))
+                connection.execute(update(REFERENCE).where(*these).values(task=-REFERENCE.c.task))
 
     def reopen(self, paths: Iterable[str]) -> None:
         """Have objects compared anew, as if their version were another one."""
@@ -630,6 +649,9 @@ class Ledger:
     def _page(self, known: Select[Any], position: dict[str, Any]) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(known, position).all()
+
+    def _scopes(self) -> Select[Any]:
+        return select(SCOPE.c.id).where(SCOPE.c.project == self._project)
 
     def _below_base(self, table: Table) -> list[ColumnElement[bool]]:
         upper = [table.c.path < self._end] if self._end else []

@@ -75,6 +75,8 @@ class Sender(Generic[T]):
         """The number of the batch whose outcome is in `entries`."""
         self._after_task: int | None = None
         """What is sent from now on lies above in the project."""
+        self._highest_task: int | None = None
+        """The highest id in the ledger."""
         self._sent_at: float | None = None
         self._on_the_way: _Sent[T] | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -136,7 +138,16 @@ class Sender(Generic[T]):
         except Unavailable as error:
             outcomes, number = self._find_out(sent, error)
         self._after_task = self._project.last_task_id()
+        self._bury([outcome for outcome in outcomes if isinstance(outcome, int)])
         return sent.batch, number, outcomes
+
+    def _bury(self, task_ids: list[int]) -> None:
+        """Take note of tasks that are gone: on SQLite, Label Studio gives the ids of deleted tasks again."""
+        if self._highest_task is None:
+            self._highest_task = self._ledger.highest_task()
+        if task_ids and min(task_ids) <= self._highest_task:
+            self._ledger.bury(task_ids)
+        self._highest_task = max([self._highest_task, *task_ids])
 
     def _receive(self, arrived: "_Arrived[T] | None") -> None:
         if arrived:
@@ -241,7 +252,7 @@ class Sender(Generic[T]):
                 self._ledger.enter(Changes(), settles=batch.id)
 
     def _keep_one_each(self, arrived: Sequence[tuple[IntendedTask, list[int]]]) -> None:
-        """Of the tasks made from the same row, keep the one that has annotations, or else the one in the ledger."""
+        """Of the tasks made from the same row, keep the one that somebody has annotated, or else the ledger's."""
         known = self._known([intended.reference for intended, _ in arrived])
         # Of an object that has been entered since, what the ledger does not know is out of date.
         paths = sorted({intended.reference.path for intended, _ in arrived})
@@ -253,11 +264,11 @@ class Sender(Generic[T]):
         others = {task: intended for intended, ids in arrived for task in ids if task != kept[intended]}
         if others:
             log.warning("A batch that was given up arrived after all; %d tasks are one too many.", len(others))
-            deleted = self._project.delete_tasks({task: intended.uri for task, intended in others.items()})
+            uris = {task: intended.uri for task, intended in others.items()}
+            deleted = self._project.delete_tasks(uris, untouched=True)
             annotated = {task: intended for task, intended in others.items() if task not in deleted}
-            given_way = self._project.delete_tasks(
-                {task: intended.uri for intended in annotated.values() if (task := kept[intended]) is not None}
-            )
+            uris = {task: intended.uri for intended in annotated.values() if (task := kept[intended]) is not None}
+            given_way = self._project.delete_tasks(uris, untouched=True)
             for task, intended in annotated.items():
                 if kept[intended] is None or kept[intended] in given_way:
                     kept[intended] = task

@@ -107,18 +107,6 @@ class TestLabelStudio:
         assert "ann:***@127.0.0.1" in said
         assert "secret" not in said
 
-    @pytest.mark.parametrize("host", ["http://label-studio:8080", "https://app.example.com"])
-    def test_server_comes_later_and_is_told_so(self, connections, connect, host: str) -> None:
-        connect("label_studio_default", conn_type="label_studio", host=host, password="t0ken-secret")
-        ok, said = LabelStudioHook().test_connection()
-        assert not ok
-        assert host in said
-        assert "comes with a later release" in said
-        assert "embedded://" in said
-        assert "t0ken-secret" not in said
-        with pytest.raises(Invalid, match="comes with a later release"):
-            LabelStudioHook().get_project("Pets")
-
     @pytest.mark.parametrize("host", ["", "embedded", "embedded:///other", "label-studio:8080"])
     def test_host_that_is_no_store_is_invalid(self, connections, connect, host: str) -> None:
         connect("label_studio_default", conn_type="label_studio", host=host)

@@ -1,15 +1,17 @@
-"""Creating and finding the embedded projects of a database."""
+"""What only the embedded store does: projects by exact title, values of any size, ids used once, fencing."""
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from labelsync_provider.database import open_database
-from labelsync_provider.errors import Invalid, NotFound
-from labelsync_provider.projects.embedded import EmbeddedStore
+from labelsync_provider.errors import Invalid, LeaseLost, NotFound
+from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.protocol import Json, Task
 
 pytest_plugins = ["servers.postgres"]
 
@@ -26,6 +28,33 @@ def store(url: str) -> Iterator[EmbeddedStore]:
     engine = open_database(url)
     yield EmbeddedStore(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def project(store: EmbeddedStore) -> EmbeddedProject:
+    return store.create_project("Pets", "<View/>")
+
+
+def task(n: object = 1, *, meta: Json | None = None, **fields) -> Task:
+    """A task made from object `n`."""
+    return Task({"image": f"{n}.jpg"}, {"labelsync": {"uri": uri(n)}} | (meta or {}), **fields)
+
+
+def annotated(n: object = 1, **fields) -> Task:
+    return task(n, annotations=[{"result": [], **fields}])
+
+
+def uri(n: object) -> str:
+    return f"s3://bucket/{n}.jpg"
+
+
+def all_of(pages) -> list:
+    return [item for page in pages for item in page]
+
+
+def the_only(project: EmbeddedProject) -> Json:
+    ((found,),) = project.annotated_tasks()
+    return found
 
 
 class TestCreateProject:
@@ -103,3 +132,110 @@ class TestFindProject:
         created = store.create_project("1", "<View/>")
         assert created.id == 1
         assert store.project("1").id == 1
+
+
+class TestTasks:
+    def test_keep_numbers_of_any_size_and_the_character_nul(self, project: EmbeddedProject) -> None:
+        data, meta = {"big": 2**70, "nul": "a\0b"}, {"big": -(2**70), "\0": "\0"}
+        project.import_tasks([Task(data, meta)])
+        assert all_of(project.tasks_after(0, with_data=True))[0][1:] == (meta, data)
+
+    def test_never_get_an_id_twice_even_after_a_deletion(self, project: EmbeddedProject) -> None:
+        before = project.import_tasks([task(1), task(2)])
+        project.delete_tasks({before[0]: uri(1), before[1]: uri(2)})
+        assert min(project.import_tasks([task(3)])) > max(before)
+
+    def test_before_the_last_id_do_not_exceed_it(self, project: EmbeddedProject) -> None:
+        ids = project.import_tasks([task(1), task(2)])
+        assert project.last_task_id() == max(ids)
+
+    def test_are_all_looked_at_for_changes_as_sql_leaves_no_trace(self, project: EmbeddedProject) -> None:
+        project.import_tasks([task(1), annotated(2)])
+        states = all_of(project.changes())
+        assert [(state.state, state.updated_at) for state in states] == [("", None), ("", None)]
+
+    def test_come_annotated_in_bounded_pages(self, project: EmbeddedProject) -> None:
+        ids = project.import_tasks([annotated(n) if n % 2 else task(n) for n in range(2600)])
+        pages = list(project.annotated_tasks())
+        assert [found["id"] for found in all_of(pages)] == ids[1::2]
+        assert max(map(len, pages)) <= 1000
+
+    def test_come_for_more_ids_than_one_statement_takes(self, project: EmbeddedProject) -> None:
+        ids = project.import_tasks([annotated(n) for n in range(1200)])
+        assert [found["id"] for found in all_of(project.annotated_tasks(ids[::-1]))] == ids
+
+    def test_are_deleted_by_thousands(self, project: EmbeddedProject) -> None:
+        ids = project.import_tasks([task(n) for n in range(3000)])
+        assert project.delete_tasks({task_id: uri(n) for n, task_id in enumerate(ids)}) == set(ids)
+        assert project.progress().tasks == 0
+
+
+class TestUpdateTask:
+    def test_adds_the_annotations_of_the_new_content(self, project: EmbeddedProject) -> None:
+        (task_id,) = project.import_tasks([task()])
+        assert project.update_task(task_id, annotated(lead_time=2.5)) == "updated"
+        (annotation,) = the_only(project)["annotations"]
+        assert annotation["lead_time"] == 2.5
+
+
+class TestAnnotations:
+    def test_keep_who_when_and_how_as_they_were_given(self, project: EmbeddedProject) -> None:
+        given = {
+            "completed_by": {"id": 7, "email": "nobody@example.com", "first_name": "Ann", "last_name": "Lee"},
+            "created_at": "2021-07-06T06:06:25.927570Z",
+            "updated_at": "2021-07-06T06:44:08.446371Z",
+            "unique_id": "0a1b",
+            "last_action": "submitted",
+        }
+        new = annotated(**given)
+        assert project.adapt(new) == 0
+        project.import_tasks([new])
+        (annotation,) = the_only(project)["annotations"]
+        assert {name: annotation[name] for name in given} == given
+
+    @pytest.mark.parametrize("name", ["reviews", "prediction", "my_field", "other", "created_username"])
+    def test_keep_fields_that_nobody_here_knows(self, project: EmbeddedProject, name: str) -> None:
+        project.import_tasks([annotated(1, **{name: {"a": [1, None]}})])
+        assert the_only(project)["annotations"][0][name] == {"a": [1, None]}
+
+    def test_that_are_all_cancelled_leave_a_task_unlabeled(self, project: EmbeddedProject) -> None:
+        project.import_tasks([annotated(was_cancelled=True)])
+        assert the_only(project)["is_labeled"] is False
+
+
+def test_predictions_keep_fields_that_nobody_here_knows(project: EmbeddedProject) -> None:
+    given = {"result": [], "cluster": 3, "other": 1}
+    project.import_tasks([task(annotations=[{"result": []}], predictions=[given, {"result": []}])])
+    known, bare = the_only(project)["predictions"]
+    assert {name: known[name] for name in given} == given
+    assert (bare["score"], bare["model_version"]) == (None, None)
+
+
+class TestFencing:
+    WRITES: ClassVar = {
+        "import_tasks": lambda project, task_id: project.import_tasks([task(9)]),
+        "update_task": lambda project, task_id: project.update_task(task_id, task(1, meta={"v": 2})),
+        "delete_tasks": lambda project, task_id: project.delete_tasks({task_id: uri(1)}),
+        "fence": lambda project, task_id: project.fence(1),
+    }
+
+    @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+    def test_refuses_a_writer_whose_number_was_overtaken(self, store: EmbeddedStore, write) -> None:
+        paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
+        paused.fence(1)
+        (task_id,) = paused.import_tasks([task()])
+        successor.fence(2)
+        with pytest.raises(LeaseLost, match="another run has taken over"):
+            write(paused, task_id)
+        assert all_of(successor.tasks_after(0)) == [(task_id, task().meta, {})]
+
+    def test_lets_the_successor_write(self, store: EmbeddedStore) -> None:
+        paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
+        paused.fence(1)
+        successor.fence(2)
+        assert len(successor.import_tasks([task()])) == 1
+
+    def test_holds_for_one_project_only(self, store: EmbeddedStore, project: EmbeddedProject) -> None:
+        store.create_project("Cars", "<View/>").fence(5)
+        project.fence(1)
+        assert len(project.import_tasks([task()])) == 1

@@ -549,7 +549,7 @@ class TestFailedUploads:
 
         open_folder.path.chmod(0o555)
         storage = Unprivileged(open_folder.uri, str(open_folder.root))
-        with pytest.raises(UploadsFailed, match=r"None of 3 objects .* 1\.json: .*may not be read or written by user"):
+        with pytest.raises(UploadsFailed, match=r"3 objects could not .*; 0 were\. .* 1\.json: .*may not be"):
             run(storage=storage, max_workers=1)
         assert open_folder.names() == []
 

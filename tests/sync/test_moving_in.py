@@ -198,3 +198,32 @@ class TestDeletedByAPerson:
 def test_options_are_flags(option: str, run: Callable) -> None:
     with pytest.raises(Exception, match=f"{option}='False': neither True nor False"):
         run(**{option: "False"})
+
+
+class TestIdGivenAgain:
+    """On SQLite, Label Studio gives a new task the id of the youngest one, if that was deleted."""
+
+    @pytest.fixture(autouse=True)
+    def c_made_way_for_d(self, run: Importing) -> None:
+        for name in "abc":
+            run.source.put(f"{name}.json", texts(name))
+        run()
+        youngest = run.tasks()["c"]
+        run.delete("c")
+        run.source.put("d.json", texts("d"))
+        run()
+        assert run.tasks()["d"] == youngest
+
+    def test_deleted_task_stays_away(self, run: Importing) -> None:
+        assert run().unchanged == 4
+        assert set(run.tasks()) == {"a", "b", "d"}
+
+    def test_deleted_task_comes_back_when_asked(self, run: Importing) -> None:
+        assert run(restore_deleted=True).tasks_created == 1
+        assert set(run.tasks()) == {"a", "b", "c", "d"}
+
+    def test_task_that_has_the_id_now_is_left_alone_when_the_object_of_the_other_goes(self, run: Importing) -> None:
+        (run.source.path / "c.json").unlink()
+        report = run(on_missing="delete")
+        assert (report.missing, report.tasks_deleted) == (1, 0)
+        assert set(run.tasks()) == {"a", "b", "d"}

@@ -1,0 +1,515 @@
+"""Import into a Label Studio server whose answers come late or never, by runs that are killed: a row is one task."""
+
+import itertools
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killing import After, Before, Child, Instant, OnServer, Run, killed, patiently, paused
+from places import Directory
+from servers.chaos import Chaos, running_chaos
+from servers.label_studio import LabelStudioServer
+from sqlalchemy import update
+
+from labelsync_provider.database import open_database, writing
+from labelsync_provider.errors import LeaseLost, Unavailable
+from labelsync_provider.sync import sender
+from labelsync_provider.sync.importer import ImportOptions
+from labelsync_provider.sync.ledger import BATCH, IntendedBatch, Ledger
+
+pytest_plugins = ["servers.label_studio"]
+
+Found = list[dict[str, Any]]
+
+# So many rows in so many batches are enough for what is done to each batch.
+FILES, ROWS_IN_A_FILE, BATCHES = 10, 50, 4
+OPTIONS = ImportOptions(batch_size=125, max_workers=2, lease_seconds=0.1)
+
+# Looks for a batch that may have arrived end sooner than those of a run that has time.
+LOOKS = (0.0, 0.2, 0.6)
+# Seconds. Held back so long, a request comes while it is looked for, or comes too late.
+READ, HELD, HELD_TOO_LONG = 1.0, 1.5, 6.0
+
+
+def no_faults(chaos: Chaos) -> None:
+    chaos.slow_down = chaos.reset = chaos.truncate = chaos.reset_before = 0
+    chaos.swallow = chaos.bad_gateway = chaos.delay_request = chaos.delay_answer = 0
+
+
+def is_import(method: str, path: str) -> bool:
+    return method == "POST" and "/import" in path
+
+
+class Posts:
+    """Counts the batches that are posted, and picks some to be spoiled."""
+
+    def __init__(self, spoiled: Callable[[int], bool] = lambda _: True) -> None:
+        """Pick by the number of the batch, from 1."""
+        self._spoiled, self.count = spoiled, 0
+
+    def __call__(self, method: str, path: str) -> bool:
+        if not is_import(method, path):
+            return False
+        self.count += 1
+        return self._spoiled(self.count)
+
+
+def fill(place: Directory, files: int, rows: int) -> Counter[tuple[str, int, str]]:
+    """Write task files with many rows each; return the tasks that they are to become."""
+    for file in range(files):
+        place.put(f"in/{file:03}.json", [{"text": text_of(file, row)} for row in range(rows)])
+    return Counter((f"{f:03}.json", row, text_of(f, row)) for f in range(files) for row in range(rows))
+
+
+def text_of(file: int, row: int) -> str:
+    return f"What a lovely day it is to label row {row} of file {file}."
+
+
+def found(server: LabelStudioServer, project: int) -> Found:
+    """Return the tasks of a project by id, as the server has them."""
+    tasks: Found = []
+    with server.client() as client:
+        for page in itertools.count(1):
+            asked = {"project": project, "page": page, "page_size": 1000, "include": "id,data,meta,total_annotations"}
+            answer = client.get("/api/tasks", params=asked).raise_for_status().json()
+            tasks += answer["tasks"]
+            if len(tasks) >= answer["total"]:
+                return sorted(tasks, key=lambda task: task["id"])
+    raise AssertionError
+
+
+def key_of(task: dict[str, Any]) -> tuple[str, int, str]:
+    note = task["meta"]["labelsync"]
+    return note["uri"].partition("in/")[2], note["row"], task["data"]["text"]
+
+
+def annotate(server: LabelStudioServer, task: int) -> None:
+    result = [{"from_name": "choice", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}]
+    with server.client() as client:
+        client.post(f"/api/tasks/{task}/annotations/", json={"result": result}).raise_for_status()
+
+
+def in_doubt(run: Run) -> list[IntendedBatch]:
+    """Return the batches of which the ledger does not say that they arrived."""
+    engine = open_database(run.database)
+    assert run.server
+    ledger = Ledger(engine, run.server.open().uri, run.place.open(run.prefix).place, "", confirm=None)
+    batches = ledger.intended()
+    engine.dispose()
+    return batches
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "LOOKS_AFTER_SECONDS", LOOKS)
+
+
+class Project:
+    """An empty project, reached through a proxy, and an import of task files into it."""
+
+    def __init__(self, server: LabelStudioServer, chaos: Chaos, directory: Path) -> None:
+        self.server, self.chaos = server, chaos
+        self.id = server.create_project()
+        directory.mkdir()
+        self.place = Directory(directory)
+        self.run = Run(
+            f"sqlite:///{directory}.db",
+            self.place,
+            "in/",
+            OPTIONS,
+            server=OnServer(chaos.endpoint, server.token, self.id, read_seconds=READ),
+        )
+
+    def tasks(self) -> Counter[tuple[str, int, str]]:
+        """Count the live tasks by key, row and text."""
+        return Counter(map(key_of, found(self.server, self.id)))
+
+    def count(self) -> int:
+        """Count the live tasks."""
+        with self.server.client() as client:
+            answer = client.get("/api/tasks", params={"project": self.id, "page_size": 1, "include": "id"})
+            return int(answer.raise_for_status().json()["total"])
+
+    def ids(self, row: tuple[str, int, str]) -> list[int]:
+        """Return the tasks made from a row, lowest first."""
+        return [task["id"] for task in found(self.server, self.id) if key_of(task) == row]
+
+    def spoil(self, only: Callable[[str, str], bool] = is_import, **shares: float) -> None:
+        """Spoil from now on what `only` picks."""
+        no_faults(self.chaos)
+        self.chaos.only = only
+        for name, share in shares.items():
+            setattr(self.chaos, name, share)
+
+    def quietly(self) -> Any:
+        """Run once more, when nothing is under way and nothing is spoiled."""
+        no_faults(self.chaos)
+        self.chaos.settle()
+        return self.run.when_free()
+
+    def assert_each_row_is_one_task(self, rows: Counter[tuple[str, int, str]]) -> None:
+        """Make sure of it; a run more finds nothing to do."""
+        assert self.tasks() == rows
+        report = self.quietly()
+        assert (report.unchanged, report.new, report.changed, report.missing) == (rows.total(), 0, 0, 0)
+        assert (report.tasks_created, report.tasks_deleted, report.quarantined) == (0, 0, 0)
+        assert self.count() == rows.total()
+
+
+@pytest.fixture
+def chaos(server: LabelStudioServer) -> Iterator[Chaos]:
+    with running_chaos(server.url, slow_down=0, reset=0, truncate=0) as chaos:
+        yield chaos
+
+
+@pytest.fixture
+def server(label_studio: LabelStudioServer) -> LabelStudioServer:
+    """The server of a test that one database is enough for."""
+    return label_studio
+
+
+@pytest.fixture
+def project(server: LabelStudioServer, chaos: Chaos, tmp_path: Path) -> Project:
+    return Project(server, chaos, tmp_path / "root")
+
+
+@pytest.fixture
+def rows(project: Project) -> Counter[tuple[str, int, str]]:
+    return fill(project.place, FILES, ROWS_IN_A_FILE)
+
+
+# --- every fault at once ---
+
+
+def test_twenty_thousand_rows_through_every_fault(
+    project: Project, chaos: Chaos, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = fill(project.place, 100, 200)
+    gets, posts = itertools.count(), 0
+    project.run = replace(
+        project.run,
+        options=replace(OPTIONS, batch_size=250, lease_seconds=60),
+        server=replace(project.run.server, read_seconds=2.0, retry_seconds=60.0),
+    )
+
+    # Of three requests to read, one may be spoiled; of those that import, each.
+    def some(method: str, path: str) -> bool:
+        nonlocal posts
+        posts += is_import(method, path)
+        return is_import(method, path) or (method == "GET" and next(gets) % 3 == 0)
+
+    chaos.delay = HELD_TOO_LONG + 1
+    project.spoil(
+        some, reset=0.1, reset_before=0.03, swallow=0.08, bad_gateway=0.1, delay_request=0.06, delay_answer=0.06
+    )
+    for run in itertools.count(1):
+        # What Airflow would do.
+        try:
+            project.run.when_free()
+            break
+        except Unavailable:
+            assert run < 5
+    seen = replace(chaos)
+    project.quietly()
+    project.assert_each_row_is_one_task(rows)
+    doubled = sum(map(int, re.findall(r"arrived after all; (\d+) tasks", caplog.text)))
+    looks = caplog.text.count("Read back")
+    print(f"{run} runs, {posts} batches posted, {looks} times read back, {doubled} tasks were double, {seen}")
+    assert looks >= 20
+    assert doubled >= 250
+    assert seen.resets - seen.lost >= 3
+    assert seen.lost >= 3
+    assert seen.swallowed >= 3
+    assert seen.bad_gateways >= 5
+    assert seen.requests_delayed >= 3
+    assert seen.answers_delayed >= 3
+
+
+# --- one fault at a time ---
+
+# Whether the server has done what was asked, when the client does not know.
+DONE: dict[str, dict[str, float]] = {
+    "swallowed": {"swallow": 1},
+    "cut off": {"truncate": 1},
+    "a gateway's": {"bad_gateway": 1},
+    "held back": {"delay_answer": 1},
+}
+NOT_DONE: dict[str, dict[str, float]] = {
+    "reset": {"reset_before": 1},
+    "turned down by a gateway": {"slow_down": 1},
+}
+
+
+class TestOnEitherDatabase:
+    @pytest.fixture
+    def server(self, any_label_studio: LabelStudioServer) -> LabelStudioServer:
+        return any_label_studio
+
+    @pytest.mark.parametrize("fault", DONE.values(), ids=DONE)
+    def test_no_batch_is_sent_again_whose_answer_is(
+        self, fault: dict[str, float], project: Project, rows: Counter[Any]
+    ) -> None:
+        posts = Posts()
+        project.spoil(posts, **fault, delay=READ + 0.3)
+        report = project.run()
+        assert (report.tasks_created, report.new) == (rows.total(), rows.total())
+        assert posts.count == BATCHES
+        assert in_doubt(project.run) == []
+        project.assert_each_row_is_one_task(rows)
+
+    @pytest.mark.parametrize("fault", NOT_DONE.values(), ids=NOT_DONE)
+    def test_every_batch_is_sent_again_whose_request_is(
+        self, fault: dict[str, float], project: Project, rows: Counter[Any]
+    ) -> None:
+        posts = Posts(lambda number: number % 2 == 1)
+        project.spoil(posts, **fault)
+        report = project.run()
+        assert (report.tasks_created, report.new) == (rows.total(), rows.total())
+        assert posts.count == 2 * BATCHES
+        assert [len(batch.tasks) for batch in in_doubt(project.run)] == [125] * BATCHES
+        project.assert_each_row_is_one_task(rows)
+
+    def test_a_late_batch_is_found_while_it_is_looked_for(self, project: Project, rows: Counter[Any]) -> None:
+        posts = Posts()
+        project.spoil(posts, delay_request=1, delay=HELD)
+        assert project.run().tasks_created == rows.total()
+        assert posts.count == BATCHES
+        project.assert_each_row_is_one_task(rows)
+
+    def test_a_batch_that_arrives_later_in_the_run_is_removed_at_its_end(
+        self, project: Project, rows: Counter[Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        project.spoil(Posts(lambda number: number == 1), delay_request=1, delay=HELD_TOO_LONG)
+        slow = replace(project.run, options=replace(OPTIONS, min_seconds_between_batches=2.5))
+        assert slow().tasks_created == rows.total()
+        assert project.chaos.requests_delayed == 1
+        assert caplog.text.count("arrived after all") >= 1
+        assert project.tasks() == rows
+        project.assert_each_row_is_one_task(rows)
+
+    def test_a_batch_that_arrives_after_the_run_is_removed_by_the_next(
+        self, project: Project, rows: Counter[Any]
+    ) -> None:
+        before = late(project, rows)
+        project.quietly()
+        project.assert_each_row_is_one_task(rows)
+        assert [task["id"] for task in found(project.server, project.id)] == before
+
+    def test_of_a_double_task_the_annotated_one_is_kept(self, project: Project, rows: Counter[Any]) -> None:
+        late(project, rows)
+        doubled = [row for row, times in project.tasks().items() if times == 2]
+        (_, late_one), (other_one, _) = project.ids(doubled[3]), project.ids(doubled[5])
+        annotate(project.server, late_one)
+        annotate(project.server, other_one)
+        project.quietly()
+        project.assert_each_row_is_one_task(rows)
+        assert project.ids(doubled[3]) == [late_one]
+        assert project.ids(doubled[5]) == [other_one]
+
+    def test_double_tasks_that_are_both_annotated_stay_and_are_named(
+        self, project: Project, rows: Counter[Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        late(project, rows)
+        row = next(row for row, times in project.tasks().items() if times == 2)
+        both = project.ids(row)
+        for task in both:
+            annotate(project.server, task)
+        for _ in range(2):
+            caplog.clear()
+            project.quietly()
+            (error,) = {record.getMessage() for record in caplog.records if record.levelno == logging.ERROR}
+            assert f"Tasks {both[0]} and {both[1]} were made from the same row of" in error
+            assert row[0] in error
+        assert project.tasks() == rows + Counter([row])
+
+    @pytest.mark.parametrize("fault", ["delay_answer", "delay_request"])
+    def test_a_run_killed_while_its_request_is_under_way(
+        self, fault: str, project: Project, rows: Counter[Any]
+    ) -> None:
+        posts = Posts(lambda number: number == 2)
+        project.spoil(posts, **{fault: 1}, delay=HELD_TOO_LONG)
+        child = Child(replace(project.run, server=replace(project.run.server, read_seconds=60)))
+        for _ in patiently("the batch was never held back"):
+            if project.chaos.requests_delayed + project.chaos.answers_delayed:
+                break
+        child.kill()
+        assert child.killed
+        report = project.run.when_free()
+        assert project.chaos.under_way, "the run ended later than the request"
+        assert report.tasks_created == 250 + 125 * (fault == "delay_request")
+        project.quietly()
+        project.assert_each_row_is_one_task(rows)
+
+
+def late(project: Project, rows: Counter[Any]) -> list[int]:
+    """Import; the first batch is held back and arrives when the run has ended. Return the ids that the run knows."""
+    project.spoil(Posts(lambda number: number == 1), delay_request=1, delay=HELD_TOO_LONG)
+    assert project.run().tasks_created == rows.total()
+    project.chaos.settle()
+    assert Counter(project.tasks().values()) == {2: 125, 1: 375}
+    return [task["id"] for task in found(project.server, project.id)][: rows.total()]
+
+
+def test_a_batch_of_thousands_is_found_whole(project: Project) -> None:
+    rows = fill(project.place, 1, 2500)
+    posts = Posts()
+    project.run = replace(project.run, options=replace(OPTIONS, batch_size=2500))
+    project.run = replace(project.run, server=replace(project.run.server, read_seconds=30))
+    project.spoil(posts, swallow=1)
+    assert project.run().tasks_created == rows.total()
+    assert posts.count == 1
+    project.assert_each_row_is_one_task(rows)
+
+
+def test_doubt_ends_after_an_hour(project: Project, rows: Counter[Any]) -> None:
+    project.spoil(Posts(lambda number: number == 1), reset_before=1)
+    project.run()
+    project.quietly()
+    assert len(in_doubt(project.run)) == 1
+    engine = open_database(project.run.database)
+    with writing(engine) as connection:
+        connection.execute(update(BATCH).values(doubted=BATCH.c.doubted - sender.DOUBT_SECONDS))
+    engine.dispose()
+    project.quietly()
+    assert in_doubt(project.run) == []
+    project.assert_each_row_is_one_task(rows)
+
+
+# --- runs that are killed, or paused ---
+
+LABELED = {"type": "choices", "from_name": "choice", "to_name": "text", "value": {"choices": ["good"]}}
+SMALL = {
+    "1-one.json": {"text": "one"},
+    "2-array.json": [{"text": "array 0"}, {"text": "array 1"}, {"text": "array 2"}],
+    "3-malformed.json": '{"text": "never ends',
+    "4-lines.jsonl": '{"text": "lines 0"}\n[]\n{"text": "lines 2"}\n',
+    "5-labeled.json": {
+        "data": {"text": "labeled"},
+        "annotations": [{"result": [LABELED]}],
+        "predictions": [{"result": [LABELED]}, {"result": [LABELED]}],
+    },
+    "6/below.json": [{"text": "below 0"}, {"image": "no text"}],
+}
+SMALL_ROWS = Counter(
+    [
+        ("1-one.json", 0, "one"),
+        ("2-array.json", 0, "array 0"),
+        ("2-array.json", 1, "array 1"),
+        ("2-array.json", 2, "array 2"),
+        ("4-lines.jsonl", 0, "lines 0"),
+        ("4-lines.jsonl", 2, "lines 2"),
+        ("5-labeled.json", 0, "labeled"),
+        ("6/below.json", 0, "below 0"),
+    ]
+)
+QUARANTINED = 3
+
+# Three batches. `Ledger.enter` enters the outcome of a batch and announces the next one; the fourth call only enters.
+POINTS: list[Instant] = [
+    After("Lease.__enter__"),
+    After("Ledger.enter_storage"),
+    Before("Storage.list"),
+    Before("Storage.read", 2),
+    After("Project.last_task_id", 1),
+    Before("Ledger.enter", 1),
+    Before("ledger.upsert_rows", 1),
+    After("Ledger.enter", 1),
+    Before("Project.import_tasks", 1),
+    After("Project.import_tasks", 1),
+    Before("Ledger.enter", 2),
+    After("ledger.upsert_rows", 4),
+    After("Ledger.enter", 2),
+    Before("Project.import_tasks", 2),
+    After("Project.import_tasks", 2),
+    After("Ledger.enter", 3),
+    After("Project.import_tasks", 3),
+    Before("Ledger.enter", 4),
+    After("ledger.upsert_rows", 10),
+    After("Ledger.enter", 4),
+    Before("Lease.__exit__"),
+    After("Lease.__exit__"),
+]
+
+
+@pytest.fixture
+def small(project: Project) -> Project:
+    """A project and an import of `SMALL` in three batches, which nothing disturbs but what is done to the run."""
+    for key, content in SMALL.items():
+        project.place.put(f"in/{key}", content)
+    server = OnServer(project.server.url, project.server.token, project.id)
+    project.run = replace(project.run, options=replace(OPTIONS, batch_size=3), server=server)
+    return project
+
+
+def assert_small_is_in(project: Project) -> None:
+    """Make sure that each row is one task with its labels, and that a run more has nothing to do."""
+    tasks = found(project.server, project.id)
+    assert Counter(map(key_of, tasks)) == SMALL_ROWS
+    assert [key_of(task)[0] for task in tasks if task["total_annotations"]] == ["5-labeled.json"]
+    report = project.run.when_free()
+    assert (report.unchanged, report.new, report.changed, report.missing) == (SMALL_ROWS.total(), 0, 0, 0)
+    assert (report.tasks_created, report.tasks_deleted, report.quarantined) == (0, 0, QUARANTINED)
+    assert [task["id"] for task in found(project.server, project.id)] == [task["id"] for task in tasks]
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_a_run_killed(point: Instant, small: Project) -> None:
+    assert killed(small.run, point)
+    small.run.when_free()
+    assert_small_is_in(small)
+
+
+def test_runs_killed_one_after_the_other(small: Project) -> None:
+    for point in (
+        After("Project.import_tasks", 1),
+        Before("Ledger.enter", 1),
+        After("Ledger.enter", 1),
+        After("Project.tasks_after", 1),
+        Before("Project.import_tasks", 1),
+    ):
+        assert killed(small.run.when_free, point)
+    small.run.when_free()
+    assert_small_is_in(small)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_paused_run_that_posts_after_another_took_over(number: int, small: Project) -> None:
+    new = replace(small.run, options=replace(small.run.options, lease_seconds=60), holder="the new run")
+    with paused(small.run, Before("Project.import_tasks", number)) as child:
+        new.when_free()
+        assert small.tasks() == SMALL_ROWS
+        child.wake()
+        with pytest.raises(LeaseLost, match="another run has taken over"):
+            child.result()
+    assert small.tasks().total() == SMALL_ROWS.total() + 3
+    small.run.when_free()
+    assert_small_is_in(small)
+
+
+def test_a_late_task_that_came_with_annotations_goes_as_nobody_has_touched_it(small: Project) -> None:
+    new = replace(small.run, options=replace(small.run.options, lease_seconds=60), holder="the new run")
+    with paused(small.run, Before("Project.import_tasks", 3)) as child:
+        new.when_free()
+        child.wake()
+        with pytest.raises(LeaseLost, match="another run has taken over"):
+            child.result()
+    small.run.when_free()
+    assert small.tasks() == SMALL_ROWS
+
+
+def test_a_paused_run_that_posts_what_has_changed_since(small: Project) -> None:
+    with paused(small.run, Before("Project.import_tasks", 1)) as child:
+        small.place.put("in/2-array.json", [{"text": "array 0, changed"}])
+        new = replace(small.run, options=replace(small.run.options, lease_seconds=60))
+        new.when_free()
+        child.wake()
+        with pytest.raises(LeaseLost):
+            child.result()
+    small.run.when_free()
+    expected = Counter({row: 1 for row in SMALL_ROWS if row[0] != "2-array.json"})
+    assert small.tasks() == expected + Counter([("2-array.json", 0, "array 0, changed")])
