@@ -57,6 +57,9 @@ NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": [
 PREDICTION_FIELDS = ("result", "score", "model_version")
 """Of an imported prediction, the server keeps no others."""
 
+ANNOTATION_FIELDS = ("result", "was_cancelled", "ground_truth", "lead_time")
+"""Of an imported annotation, the server keeps no others but its annotator."""
+
 ANNOTATOR_FIELDS = ("id", "first_name", "last_name", "email")
 
 
@@ -328,6 +331,13 @@ class LabelStudioProject:
             # One by one: the bulk import of predictions drops those that do not fit the label config without a word.
             given = {name: prediction[name] for name in PREDICTION_FIELDS if prediction.get(name) is not None}
             self._client.post("/api/predictions/", {"model_version": "undefined", **given, "task": task_id})
+        for annotation in task.annotations:
+            given = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
+            annotator = annotation.get("completed_by")
+            if isinstance(annotator, dict) and self._members:
+                annotator = self._members[annotator["email"]]
+            by = {} if annotator is None else {"completed_by": annotator}
+            self._client.post(f"/api/tasks/{task_id}/annotations/", given | by)
         return "updated"
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:

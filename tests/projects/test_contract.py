@@ -225,6 +225,16 @@ class TestUpdateTask:
         store.annotate(task_id)
         assert the_only(project)["predictions"] == []
 
+    def test_adds_the_annotations_of_the_new_content(self, store: Store, project: Project) -> None:
+        (task_id,) = project.import_tasks([task()])
+        given = {"result": RESULT, "was_cancelled": True, "ground_truth": True, "lead_time": 1.5}
+        new = task(annotations=[given | {"completed_by": store.annotator}])
+        project.adapt(new)
+        assert project.update_task(task_id, new) == "updated"
+        (found,) = the_only(project)["annotations"]
+        assert {name: found[name] for name in given} == given
+        assert found["completed_by"]["email"] == store.annotator["email"]
+
     def test_leaves_an_annotated_task_alone(self, project: Project) -> None:
         (task_id,) = project.import_tasks([annotated(1)])
         before = all_of(project.annotated_tasks())

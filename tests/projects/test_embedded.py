@@ -170,14 +170,6 @@ class TestTasks:
         assert project.progress().tasks == 0
 
 
-class TestUpdateTask:
-    def test_adds_the_annotations_of_the_new_content(self, project: EmbeddedProject) -> None:
-        (task_id,) = project.import_tasks([task()])
-        assert project.update_task(task_id, annotated(lead_time=2.5)) == "updated"
-        (annotation,) = the_only(project)["annotations"]
-        assert annotation["lead_time"] == 2.5
-
-
 class TestAnnotations:
     def test_keep_who_when_and_how_as_they_were_given(self, project: EmbeddedProject) -> None:
         given = {
