@@ -172,7 +172,7 @@ def test_what_is_exported_by_task_and_imported_into_another_project_is_the_same_
     assert by_value(trip.tasks(trip.second)) == annotated
     found = [item for task in trip.tasks(trip.second) for item in task["annotations"]]
     assert {item["was_cancelled"] for item in found} == {item["ground_truth"] for item in found} == {True, False}
-    assert len({item["completed_by"] for item in found}) == 2
+    assert len({item["completed_by"] for item in found}) > 1
 
     assert trip.load(trip.second, "by_task")["tasks_created"] == 0
     assert trip.save("by_task", "task")["written"] == 0

@@ -109,6 +109,7 @@ class Sender(Generic[T]):
         number = self._ledger.enter(Changes(), intends=intended)
         arrived = self._arrival()
         self._wait()
+        self._ledger.confirm()  # it may have taken long since the announcement
         answer = self._pool.submit(self._project.import_tasks, tasks)
         self._on_the_way = _Sent(batch, number, self._after_task, answer)
         self._receive(arrived)

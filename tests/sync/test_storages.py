@@ -80,7 +80,8 @@ def texts(*values: str) -> list[dict[str, str]]:
 
 def some(report: ImportReport | ExportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "bytes_written", "seconds", "quarantine", "failures"} - set(names)
+    left_out = {"listed", "matched", "bytes_read", "bytes_written", "seconds", "created_ids", "quarantine", "failures"}
+    left_out -= set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
