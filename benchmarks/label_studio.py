@@ -105,6 +105,9 @@ def results(scratch: Path) -> Iterator[Result | Growth]:
         running_label_studio(documents, postgres) as label_studio,
         running_rclone(root) as s3,
     ):
+        # What a server that must not lose anything does, and the tests' does not.
+        postgres.execute("ALTER SYSTEM RESET fsync")
+        postgres.execute("SELECT pg_reload_conf()")
         bench = Bench(label_studio, Bucket(s3, "objects"), scratch)
         sum(len(page) for page in BucketStorage(bench.bucket.open(), "").list())  # rclone computes ETags once
         yield from _ready(bench)

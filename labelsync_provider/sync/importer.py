@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 8 * 1024 * 1024
 """A batch is sent when its rows are this many bytes, however few they are."""
 
+FIRST_BATCH = 250
+"""So many tasks are sent first to a project elsewhere, which would have to wait for a whole batch to be read."""
+
 LOOKED_AT = 20
 WAITING = 3.0
 """Reading is waiting when so many objects in a row took so many times what was computed for them."""
@@ -570,13 +573,15 @@ class _Import:
 
     def _batches(self, rows: Iterable[_Pending]) -> Iterator[list[_Pending]]:
         batch: list[_Pending] = []
-        size = 0
+        size, most = 0, self._options.batch_size
+        if self._project.remote:
+            most = min(most, FIRST_BATCH)
         for pending in rows:
             batch.append(pending)
             size += pending.size
-            if len(batch) >= self._options.batch_size or size >= BATCH_BYTES:
+            if len(batch) >= most or size >= BATCH_BYTES:
                 yield batch
-                batch, size = [], 0
+                batch, size, most = [], 0, self._options.batch_size
         if batch:
             yield batch
 
