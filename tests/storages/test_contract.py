@@ -808,6 +808,11 @@ class TestIdentity:
         assert outer.base + outside == inner.base + inside
         assert outer.object_uri(outside) == inner.object_uri(inside)
 
+    def test_leads_back_to_the_path(self, storage: Storage) -> None:
+        keys = [storage.prefix + key for key in ODD.values()]
+        assert [storage.path_of(storage.object_uri(key)) for key in keys] == [storage.base + key for key in keys]
+        assert storage.path_of("https://example.com/1.jpg") is None
+
     def test_no_two_objects_share_a_uri(self, storage: Storage) -> None:
         assert len({storage.object_uri(storage.prefix + key) for key in ODD.values()}) == len(ODD)
 
