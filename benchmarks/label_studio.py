@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import psutil
 from measuring import LABEL_CONFIG, Growth, Result, make_task_files, seconds
 from s3 import BATCH, Bucket
 from servers.label_studio import LabelStudioServer, running_label_studio
@@ -197,8 +198,9 @@ def _memory(bench: Bench, documents: Path) -> Growth:
 
 
 def _growth_of_an_import(url: str, token: str, project_id: int, root: str, database: str) -> tuple[int, int]:
-    """Return the peak memory of a process before and after an import, in bytes."""
+    """Return the memory of a process before an import, and its peak in the end, in bytes."""
     project, engine = Projects(Client(url, token)).project(project_id), open_database(database)
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not its peak so far, which is that of the process it was forked from.
+    idle = psutil.Process().memory_info().rss
     import_storage(LocalFiles(f"file://{root}", root), project, engine, ImportOptions(), "benchmark")
     return idle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
