@@ -7,7 +7,6 @@ obstore cannot express. Its listing dies of one such key, so listings are the se
 import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,6 +18,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from labelsync_provider.ahead import fetched_ahead
 from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
 from labelsync_provider.retrying import RETRY_SECONDS, insist
 from labelsync_provider.storages.faults import Fault, explained, fault_in
@@ -119,9 +119,9 @@ class BucketStorage:
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""
         if self._recursive:
-            yield from _fetched_ahead(self._pages(self.prefix, ""))
+            yield from fetched_ahead(self._pages(self.prefix, ""))
         elif not self.prefix or self.prefix.endswith("/"):
-            yield from _fetched_ahead(self._pages(self.prefix, "/"))
+            yield from fetched_ahead(self._pages(self.prefix, "/"))
         else:
             beside, below = (self._objects(prefix) for prefix in (self.prefix, self.prefix + "/"))
             objects = heapq.merge(beside, below)
@@ -268,12 +268,3 @@ class BucketStorage:
             if fault.status is None and isinstance(error, FileNotFoundError):
                 fault = Fault(HTTPStatus.NOT_FOUND)  # of one in a batch
             raise explained(fault, self.place, doing, self._service.login) from None
-
-
-def _fetched_ahead(pages: Iterator[T]) -> Iterator[T]:
-    """Yield the same, with the next one already on its way."""
-    with ThreadPoolExecutor(1, thread_name_prefix="labelsync-list") as pool:
-        coming = pool.submit(next, pages, None)
-        while (page := coming.result()) is not None:
-            coming = pool.submit(next, pages, None)
-            yield page

@@ -6,15 +6,16 @@ ledger -> write -> ledger -> report. Nothing is written before the whole target 
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
+from labelsync_provider.ahead import fetched_ahead
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import (
     AlreadyThere,
@@ -50,8 +51,6 @@ from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 FOREIGN_SHOWN = 5
 
@@ -286,7 +285,7 @@ class _Export:
     def _write_tasks(
         self, pool: ThreadPoolExecutor, states: Sequence[TaskState], known: dict[int, list[KnownExport]], *, whole: bool
     ) -> None:
-        report, gone, wanted = self._report, list[KnownExport](), dict[int, str]()
+        report, wanted = self._report, dict[int, str]()
         for task in states:
             if task.updated_at:
                 self._newest = max(self._newest or task.updated_at, task.updated_at)
@@ -303,7 +302,7 @@ class _Export:
         by_path = {export.path: export for exports in known.values() for export in exports}
         exported: set[str] = set()
         pages = self._project.annotated_tasks(list(wanted)) if wanted else iter(())
-        for tasks in _ahead(pages) if self._project.remote else pages:
+        for tasks in fetched_ahead(pages) if self._project.remote else pages:
             files = [
                 file
                 for task in tasks
@@ -314,8 +313,7 @@ class _Export:
             exported.update(self._path(file) for file in files)
             for some in chunks(files, self._options.batch_size):
                 self._write_changed(pool, some, by_path, wanted)
-        gone = [export for path, export in by_path.items() if path not in exported]
-        self._note_gone(gone)
+        self._note_gone([export for path, export in by_path.items() if path not in exported])
 
     def _note_gone(self, gone: Sequence[KnownExport]) -> None:
         if fresh := [export.path for export in gone if export.state != GONE]:
@@ -412,15 +410,6 @@ class _Export:
 
     def _path(self, file: AnnotationFile) -> str:
         return self._target.base + file.key
-
-
-def _ahead(pages: Iterator[T]) -> Iterator[T]:
-    """Have the next page fetched while one is worked on."""
-    with ThreadPoolExecutor(1, thread_name_prefix="labelsync-fetch") as pool:
-        coming = pool.submit(next, pages, None)
-        while (page := coming.result()) is not None:
-            coming = pool.submit(next, pages, None)
-            yield page
 
 
 def _since(mark: Watermark) -> datetime:
