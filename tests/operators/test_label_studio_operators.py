@@ -1,7 +1,6 @@
 """Label Studio's own storages through the operators: syncs that are waited for whatever their server says of them."""
 
 import asyncio
-import inspect
 import json
 import secrets
 import threading
@@ -30,60 +29,9 @@ from labelsync_provider.triggers.label_studio import LabelStudioSyncTrigger
 
 pytest_plugins = ["servers.label_studio", "servers.label_studio_impatient", "servers.s3"]
 
-REQUIRED = inspect.Parameter.empty
-PARAMETERS: dict[type, dict[str, Any]] = {
-    LabelStudioStorageOperator: {
-        "project": REQUIRED,
-        "storage": REQUIRED,
-        "direction": "import",
-        "storage_conn_id": None,
-        "label_studio_conn_id": "label_studio_default",
-        "title": None,
-        "regex_filter": None,
-        "use_blob_urls": False,
-        "recursive_scan": None,
-        "presign": True,
-        "presign_ttl": 15,
-        "can_delete_objects": None,
-        "synchronizable": True,
-    },
-    LabelStudioSyncOperator: {
-        "project": REQUIRED,
-        "storage": REQUIRED,
-        "direction": "import",
-        "storage_type": None,
-        "storage_conn_id": None,
-        "label_studio_conn_id": "label_studio_default",
-        "timeout": 3600,
-        "poll_interval": 10,
-        "deferrable": False,
-    },
-}
-
 IMAGE = '<View><Image name="image" value="$image"/></View>'
 SLOW = 3.0
 """Seconds that an object takes where reading is slow; after one without a word, the server may be thought dead."""
-
-
-@pytest.mark.parametrize("operator", PARAMETERS, ids=lambda operator: operator.__name__)
-class TestParameters:
-    def test_and_their_defaults_are_those_of_the_table(self, operator: type) -> None:
-        own = {
-            name: parameter.default
-            for name, parameter in inspect.signature(operator.__init__).parameters.items()
-            if name not in ("self", "kwargs")
-        }
-        assert own == PARAMETERS[operator]
-
-    def test_are_all_templated_and_explained(self, operator: type) -> None:
-        assert set(operator.template_fields) == PARAMETERS[operator].keys()
-        for name in PARAMETERS[operator]:
-            assert f":param {name}: " in operator.__doc__
-
-    def test_are_stored_untouched_whatever_they_are(self, operator: type) -> None:
-        given = {name: object() for name in PARAMETERS[operator]}
-        made = operator(task_id="task", **given)
-        assert {name: getattr(made, name) for name in given} == given
 
 
 def test_provider_info_names_the_triggers() -> None:

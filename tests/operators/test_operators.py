@@ -14,6 +14,7 @@ from labelsync_provider.database import open_database
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.sync.exporter import ExportOptions
 from labelsync_provider.sync.importer import ImportOptions
@@ -64,6 +65,32 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "label_config": REQUIRED,
         "description": "",
         "label_studio_conn_id": "label_studio_default",
+    },
+    LabelStudioStorageOperator: {
+        "project": REQUIRED,
+        "storage": REQUIRED,
+        "direction": "import",
+        "storage_conn_id": None,
+        "label_studio_conn_id": "label_studio_default",
+        "title": None,
+        "regex_filter": None,
+        "use_blob_urls": False,
+        "recursive_scan": None,
+        "presign": True,
+        "presign_ttl": 15,
+        "can_delete_objects": None,
+        "synchronizable": True,
+    },
+    LabelStudioSyncOperator: {
+        "project": REQUIRED,
+        "storage": REQUIRED,
+        "direction": "import",
+        "storage_type": None,
+        "storage_conn_id": None,
+        "label_studio_conn_id": "label_studio_default",
+        "timeout": 3600,
+        "poll_interval": 10,
+        "deferrable": False,
     },
 }
 
