@@ -260,8 +260,8 @@ class LabelStudioProject:
             yield [StoredTask(task["id"], task["meta"] or {}, task.get("data") or {}) for task in page]
 
     def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
-        """Tell, for each of the tasks that exists, whether it has an annotation."""
-        return {task["id"]: _is_annotated(task) for page in self._these(task_ids, FIELDS_OF_A_STATE) for task in page}
+        """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""
+        return {task["id"]: _is_worked_on(task) for page in self._with_work(task_ids) for task in page}
 
     def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
         """Yield the state of the tasks changed since an instant; see `Project.changes`."""
@@ -315,13 +315,11 @@ class LabelStudioProject:
 
     def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
         """Replace a task's content, predictions included; see `Project.update_task`."""
-        try:
-            there = self._client.get(f"/api/tasks/{task_id}/", resolve_uri="false")
-        except NotFound:
+        (found,) = self._with_work([task_id], "meta", "data", "predictions", fields="all")
+        there = found[0] if found else None
+        if not there or not _was_made_from(there, task.meta.get("labelsync", {}).get("uri")):
             return "gone"
-        if there["project"] != self.id or not _was_made_from(there, task.meta.get("labelsync", {}).get("uri")):
-            return "gone"
-        if there["annotations"]:
+        if _is_worked_on(there):
             return "annotated"
         self._client.ask("PATCH", f"/api/tasks/{task_id}/", body={"data": task.data, "meta": task.meta})
         for prediction in there["predictions"]:
@@ -341,28 +339,28 @@ class LabelStudioProject:
         return "updated"
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
-        """Delete those of the tasks that have no annotation; return those that are there no longer."""
+        """Delete those of the tasks that nobody has worked on; return those that are there no longer."""
         gone = set(uris)
         free, as_imported = [], []
-        for page in self._these(list(uris), f"{FIELDS_OF_A_STATE},created_at,meta,data"):
+        for page in self._with_work(list(uris), "created_at", "updated_at", "updated_by", "meta", "data"):
             for task in page:
                 if _was_made_from(task, uris[task["id"]]):
                     gone.discard(task["id"])
-                    if not _is_annotated(task):
+                    if not _is_worked_on(task):
                         free.append(task["id"])
                     elif untouched and _is_untouched(task):
                         as_imported.append(task["id"])
         # The server looks once more: somebody may be annotating.
-        self._delete(free, [_filter(name, "equal", "Number", 0) for name in ANNOTATION_COUNTS])
-        self._delete(as_imported, [])
+        no_draft = _filter("draft_exists", "equal", "Boolean", False)
+        self._delete(free, [no_draft, *(_filter(name, "equal", "Number", 0) for name in ANNOTATION_COUNTS)])
+        self._delete(as_imported, [no_draft, _filter("updated_by", "empty", "List", True)])
         doomed = free + as_imported
         return gone | (set(doomed) - self.annotated(doomed).keys())
 
     def _delete(self, task_ids: list[int], filters: Sequence[Json]) -> None:
         for start in range(0, len(task_ids), PAGE):
-            body: Json = {"selectedItems": {"all": False, "included": task_ids[start : start + PAGE]}}
-            if filters:
-                body["filters"] = _all(filters)
+            selected = {"all": False, "included": task_ids[start : start + PAGE]}
+            body: Json = {"selectedItems": selected, "filters": _all(filters)}
             params = {"id": "delete_tasks", "project": self.id}
             self._client.ask("POST", "/api/dm/actions/", params=params, body=body)
 
@@ -390,6 +388,11 @@ class LabelStudioProject:
         for start in range(0, len(ids), IDS_IN_A_URL):
             selected = {"all": False, "included": ids[start : start + IDS_IN_A_URL]}
             yield self._page(include, [], selected=selected, **params)["tasks"]
+
+    def _with_work(self, task_ids: Sequence[int], *fields: str, **params: Any) -> Iterator[list[Json]]:
+        """Yield tasks with what tells whether somebody works on them. Who sorts by drafts is told of everybody's."""
+        include = ",".join(("id", *ANNOTATION_COUNTS, "draft_exists", *fields))
+        return self._these(task_ids, include, ordering="tasks:draft_exists", **params)
 
     def _page(
         self,
@@ -467,10 +470,17 @@ def _is_annotated(task: Json) -> bool:
     return bool(task["total_annotations"] or task["cancelled_annotations"])
 
 
+def _is_worked_on(task: Json) -> bool:
+    return _is_annotated(task) or bool(task["draft_exists"])
+
+
 def _is_untouched(task: Json) -> bool:
-    """Tell whether nothing has happened to a task since it was imported: its annotations came with it."""
+    """Tell whether nothing has happened to a task since it was imported: its annotations came with it.
+
+    Whoever annotates, or changes an annotation, is noted as `updated_by`. Other changes only move `updated_at`.
+    """
     created, updated = (datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at"))
-    return updated - created < AT_ONCE
+    return not task["updated_by"] and not task["draft_exists"] and updated - created < AT_ONCE
 
 
 def _was_made_from(task: Json, uri: str | None) -> bool:

@@ -109,16 +109,16 @@ class Project(Protocol):
         """Yield the tasks above an id, in pages of bounded length, by ascending id."""
 
     def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
-        """Tell, for each of the tasks that exists, whether it has an annotation."""
+        """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""
 
     def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
-        """Replace a task's content, unless it has an annotation or is gone: then leave it alone.
+        """Replace a task's content, unless it has an annotation, a draft of one, or is gone: then leave it alone.
 
         :param task: with the source reference in its `meta`: a task made from another object is not the one meant.
         """
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
-        """Delete those of the tasks that have no annotation; return those that are there no longer.
+        """Delete those of the tasks that have no annotation and no draft; return those that are there no longer.
 
         :param uris: by task id, the URI of the object that it was made from. A task made from another one is not the
             one meant.

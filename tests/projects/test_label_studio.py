@@ -521,6 +521,48 @@ class TestIdsGivenTwice:
         assert stored(other)[0].meta == task(1).meta
 
 
+class TestWorkOfPeople:
+    """What somebody has begun is not changed and not deleted, however short ago the task was imported."""
+
+    @pytest.fixture
+    def task_id(self, project: LabelStudioProject) -> int:
+        """A task with the annotation that it came with."""
+        (task_id,) = project.import_tasks([annotated()])
+        return task_id
+
+    def test_what_came_with_the_task_is_nobodys(self, project: LabelStudioProject, task_id: int) -> None:
+        assert project.delete_tasks({task_id: uri(1)}) == set()
+        assert project.delete_tasks({task_id: uri(1)}, untouched=True) == {task_id}
+
+    @pytest.mark.parametrize("work", ["annotation", "changed annotation", "draft"])
+    def test_of_a_task_that_came_annotated_is_kept(
+        self, client: Client, project: LabelStudioProject, task_id: int, work: str
+    ) -> None:
+        begin(client, task_id, work)
+        assert project.delete_tasks({task_id: uri(1)}, untouched=True) == set()
+        assert len(stored(project)) == 1
+
+    @pytest.mark.parametrize("work", ["annotation", "cancelled annotation", "draft"])
+    def test_of_a_task_that_came_without_is_kept(self, client: Client, project: LabelStudioProject, work: str) -> None:
+        (task_id,) = project.import_tasks([task()])
+        begin(client, task_id, work)
+        assert project.annotated([task_id]) == {task_id: True}
+        for untouched in (False, True):
+            assert project.delete_tasks({task_id: uri(1)}, untouched=untouched) == set()
+        assert project.update_task(task_id, task(1, meta={"v": 2})) == "annotated"
+        assert [found.meta for found in stored(project)] == [task().meta]
+
+
+def begin(client: Client, task_id: int, work: str) -> None:
+    if work == "draft":
+        client.post(f"/api/tasks/{task_id}/drafts", {"result": RESULT})
+    elif work == "changed annotation":
+        (annotation,) = client.get(f"/api/tasks/{task_id}/annotations/")
+        client.ask("PATCH", f"/api/annotations/{annotation['id']}/", body={"result": RESULT})
+    else:
+        annotate(client, task_id, was_cancelled=work == "cancelled annotation")
+
+
 class TestCreateProject:
     @pytest.fixture
     def any_label_studio(self, label_studio: Server) -> Server:
