@@ -255,9 +255,12 @@ class LabelStudioProject:
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id; see `Project.tasks_after`."""
-        fields = "id,meta,data" if with_data else "id,meta"
+        fields, last = "id,meta,data" if with_data else "id,meta", 0
         for page in self._by_id(fields, after=task_id):
             yield [StoredTask(task["id"], task["meta"] or {}, task.get("data") or {}) for task in page]
+            last = page[-1]["id"]
+        if last or not task_id:
+            self._newest = last
 
     def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
         """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""

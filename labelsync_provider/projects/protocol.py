@@ -13,7 +13,7 @@ from msgspec import Struct
 Json = dict[str, Any]
 
 
-class Task(Struct, gc=False):
+class Task(Struct, gc=False, omit_defaults=True):
     """A task to be imported."""
 
     data: Json

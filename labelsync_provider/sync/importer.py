@@ -148,8 +148,7 @@ class _Object(Struct, gc=False):
 
 
 Content = Iterable[Row | BadRow]
-Read = tuple[_Object, Content | Invalid | Denied | NotFound]
-
+Read = tuple[_Object, bytes | Invalid | Denied | NotFound]
 
 _Pending = Pending[_Object]
 
@@ -376,15 +375,19 @@ class _Import:
                 else:
                     yield item, (self._blob(item),)
             return
-        for item, content in self._read_all(self._worth_reading(fresh)):
-            if isinstance(content, NotFound):
+        for item, read in self._read_all(self._worth_reading(fresh)):
+            try:
+                if isinstance(read, Exception):
+                    raise read
+                content = task_files.rows(item.info.key, read)
+            except NotFound:
                 self._report.gone += 1
-            elif isinstance(content, Invalid | Denied):
-                if isinstance(content, Denied):
+            except (Invalid, Denied) as error:
+                if isinstance(error, Denied):
                     # Permission comes without a new version of the object: entered without one, it is tried again.
                     item.info = item.info._replace(version="")
-                    self._denied = self._denied or content
-                self._quarantine_object(item, str(content))
+                    self._denied = self._denied or error
+                self._quarantine_object(item, str(error))
             else:
                 self._some_read = True
                 self._report.bytes_read += item.info.size
@@ -405,9 +408,10 @@ class _Import:
                 yield item
 
     def _read_all(self, items: Iterator[_Object]) -> Iterator[Read]:
-        """Read and parse: here as long as reading is computing, in threads once it proves to be waiting.
+        """Read: here as long as reading is computing, in threads once it proves to be waiting.
 
-        Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without.
+        Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without. So they only
+        read; to parse is for whoever takes what they have read.
         """
         looked_at, took, computed = 0, 0.0, 0.0
         for item in items:
@@ -423,12 +427,12 @@ class _Import:
                 looked_at, took, computed = 0, 0.0, 0.0
 
     def _read_ahead(self, items: Iterable[_Object]) -> Iterator[Read]:
-        """Read and parse in threads, a bounded number of objects and bytes ahead of the import."""
+        """Read in threads, a bounded number of objects and bytes ahead of the import."""
         ahead: deque[tuple[int, Future[list[Read]]]] = deque()
         ahead_bytes, ahead_most = 0, 2 * self._options.max_workers
         with ThreadPoolExecutor(self._options.max_workers, thread_name_prefix="labelsync-read") as pool:
             try:
-                for together in _together(items):
+                for together in _together(items, self._options.max_workers):
                     size = sum([item.info.size for item in together])
                     while ahead and (len(ahead) >= ahead_most or ahead_bytes + size > READ_AHEAD_BYTES):
                         read_bytes, read = ahead.popleft()
@@ -445,13 +449,11 @@ class _Import:
     def _read_together(self, items: list[_Object]) -> list[Read]:
         return [(item, self._read(item.info)) for item in items]
 
-    def _read(self, info: ObjectInfo) -> Content | Invalid | Denied | NotFound:
+    def _read(self, info: ObjectInfo) -> bytes | Invalid | Denied | NotFound:
         try:
-            rows = task_files.rows(info.key, self._source.read(info.key))
+            return self._source.read(info.key)
         except (Invalid, Denied, NotFound) as error:
             return error
-        # Of a large file, the rows are made one by one as they are imported.
-        return list(rows) if info.size <= SMALL_BYTES else rows
 
     # --- match with what was imported earlier ---
 
@@ -722,17 +724,19 @@ class _Import:
             self._ledger.forget({known.path for known in tasks})
 
 
-def _together(items: Iterable[_Object]) -> Iterator[list[_Object]]:
-    """Group small objects for one thread; a larger one goes alone."""
+def _together(items: Iterable[_Object], threads: int) -> Iterator[list[_Object]]:
+    """Group small objects for one thread; a larger one goes alone. What comes first is waited for: not in groups."""
     group: list[_Object] = []
+    groups = 0
     for item in items:
         if item.info.size > SMALL_BYTES:
             yield [item]
             continue
         group.append(item)
-        if len(group) == READ_TOGETHER:
+        if len(group) > min(groups // threads, READ_TOGETHER - 1):
             yield group
             group = []
+            groups += 1
     if group:
         yield group
 

@@ -124,8 +124,9 @@ class Sender(Generic[T]):
         return None
 
     def _wait(self) -> None:
-        if self._sent_at is not None:
-            time.sleep(max(0.0, self._sent_at + self._pause - time.monotonic()))
+        # Even to sleep for no time gives the processor away.
+        if self._sent_at is not None and (early := self._sent_at + self._pause - time.monotonic()) > 0:
+            time.sleep(early)
         self._sent_at = time.monotonic()
 
     def _arrival(self) -> "_Arrived[T] | None":
