@@ -12,12 +12,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
 from labelsync_provider.errors import Denied, NotFound, Unavailable, invalid
 from labelsync_provider.projects.label_config import data_keys, missing_key
-from labelsync_provider.projects.label_studio_client import Client, Failed, Refused
+from labelsync_provider.projects.label_studio_client import Client, Conflict, Failed, Refused
 from labelsync_provider.projects.protocol import Json, Progress, Rejected, StoredTask, Task, TaskState
 
 log = logging.getLogger(__name__)
@@ -316,30 +317,46 @@ class LabelStudioProject:
 
     # --- change ---
 
-    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
+    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"] | Rejected:
         """Replace a task's content, predictions included; see `Project.update_task`."""
         (found,) = self._with_work([task_id], "meta", "data", "predictions", fields="all")
         there = found[0] if found else None
         if not there or not _was_made_from(there, task.meta.get("labelsync", {}).get("uri")):
             return "gone"
-        if _is_worked_on(there):
+        # A run that was killed has begun this very update: what annotations there are may be the task's own.
+        begun = (there["data"], there["meta"]) == (task.data, task.meta)
+        if _is_worked_on(there) and not begun:
             return "annotated"
-        self._client.ask("PATCH", f"/api/tasks/{task_id}/", body={"data": task.data, "meta": task.meta})
-        for prediction in there["predictions"]:
+        try:
+            self._client.ask("PATCH", f"/api/tasks/{task_id}/", body={"data": task.data, "meta": task.meta})
+            self._replace_predictions(task_id, there["predictions"], task.predictions)
+            self._annotate(task_id, task)
+        except Refused as refusal:
+            return Rejected(str(refusal))
+        return "updated"
+
+    def _replace_predictions(self, task_id: int, there: Sequence[Json], predictions: Sequence[Json]) -> None:
+        for prediction in there:
             with suppress(NotFound):
                 self._client.ask("DELETE", f"/api/predictions/{prediction['id']}/")
-        for prediction in task.predictions:
+        for prediction in predictions:
             # One by one: the bulk import of predictions drops those that do not fit the label config without a word.
             given = {name: prediction[name] for name in PREDICTION_FIELDS if prediction.get(name) is not None}
             self._client.post("/api/predictions/", {"model_version": "undefined", **given, "task": task_id})
-        for annotation in task.annotations:
-            given = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
+
+    def _annotate(self, task_id: int, task: Task) -> None:
+        for n, annotation in enumerate(task.annotations):
+            body = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
             annotator = annotation.get("completed_by")
             if isinstance(annotator, dict) and self._members:
                 annotator = self._members[annotator["email"]]
-            by = {} if annotator is None else {"completed_by": annotator}
-            self._client.post(f"/api/tasks/{task_id}/annotations/", given | by)
-        return "updated"
+            if annotator is not None:
+                body["completed_by"] = annotator
+            # The one thing of which the server takes no second copy is an annotation with an id of the client's.
+            identity = msgspec.json.encode([self.uri, task_id, task.meta, n, body], order="sorted")
+            body["unique_id"] = str(uuid5(NAMESPACE_URL, identity.decode()))
+            with suppress(Conflict):
+                self._client.post(f"/api/tasks/{task_id}/annotations/", body)
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that nobody has worked on; return those that are there no longer."""

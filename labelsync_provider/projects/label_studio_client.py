@@ -55,6 +55,10 @@ class Refused(Invalid):
         self.reasons = reasons
 
 
+class Conflict(Refused):
+    """What was to be created is there already."""
+
+
 class Client:
     """Asks one server. Threads may share it."""
 
@@ -207,7 +211,8 @@ def _understood(response: httpx.Response, what: str) -> Any:
     if status == httpx.codes.TOO_MANY_REQUESTS:
         raise NotSent(f"{said}.")
     if response.is_client_error:
-        raise Refused(f"{said}.", value.get("validation_errors") if isinstance(value, dict) else None)
+        refusal = Conflict if status == httpx.codes.CONFLICT else Refused
+        raise refusal(f"{said}.", value.get("validation_errors") if isinstance(value, dict) else None)
     by_label_studio = isinstance(value, dict) and "status_code" in value
     raise (Failed if by_label_studio else Unavailable)(f"{said}.")
 

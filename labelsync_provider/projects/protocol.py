@@ -111,8 +111,10 @@ class Project(Protocol):
     def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
         """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""
 
-    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
+    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"] | Rejected:
         """Replace a task's content, unless it has an annotation, a draft of one, or is gone: then leave it alone.
+
+        To do it again, after it was broken off, completes it.
 
         :param task: with the source reference in its `meta`: a task made from another object is not the one meant.
         """

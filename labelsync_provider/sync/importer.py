@@ -536,17 +536,19 @@ class _Import:
     def _change(self, item: _Object, row: Row, known: KnownTask) -> None:
         """Act on a row whose content has changed, or only report it."""
         task = self._task(item, row)
-        outcome = "reported"
+        outcome: str | Rejected = "reported"
         if self._options.on_changed == "update":
             if problem := self._project.check(task):
-                item.settled = False
-                self._quarantine_row(item, row.index, problem)
-                return
-            if self._options.dry_run:
+                outcome = Rejected(problem)
+            elif self._options.dry_run:
                 there = self._project.annotated([known.task])
                 outcome = "gone" if known.task not in there else "annotated" if there[known.task] else "updated"
             else:
                 outcome = self._project.update_task(known.task, task)
+        if isinstance(outcome, Rejected):
+            item.settled = False
+            self._quarantine_row(item, row.index, outcome.reason)
+            return
         self._report.changed += 1
         self._report.tasks_updated += outcome == "updated"
         item.rows += 1

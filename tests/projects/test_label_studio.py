@@ -1,5 +1,6 @@
 """What only Label Studio does: batches it turns down, annotators it knows, clocks, ids given twice, target storages."""
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -561,6 +562,83 @@ def begin(client: Client, task_id: int, work: str) -> None:
         client.ask("PATCH", f"/api/annotations/{annotation['id']}/", body={"result": RESULT})
     else:
         annotate(client, task_id, was_cancelled=work == "cancelled annotation")
+
+
+class TestUpdateThatBrokeOff:
+    """The answer to one of its requests did not come, or the run was killed: done again, it is completed."""
+
+    @pytest.fixture
+    def changed(self) -> Task:
+        other = [{**RESULT[0], "value": {"choices": ["bad"]}}]
+        return task(
+            1,
+            meta={"v": 2},
+            annotations=[{"result": RESULT}, {"result": other}, {"result": RESULT}],
+            predictions=[{"result": RESULT, "model_version": "one"}, {"result": other, "model_version": "two"}],
+        )
+
+    @pytest.fixture
+    def task_id(self, project: LabelStudioProject) -> int:
+        (task_id,) = project.import_tasks([task(predictions=[{"result": RESULT}])])
+        return task_id
+
+    @pytest.mark.parametrize("last", range(6))
+    def test_is_completed(
+        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task, last: int
+    ) -> None:
+        break_off(client, monkeypatch, after=last)
+        with pytest.raises(Unavailable):
+            project.update_task(task_id, changed)
+        monkeypatch.undo()
+        for _ in range(2):
+            assert project.update_task(task_id, changed) == "updated"
+        self.assert_whole(project, task_id, annotations=3)
+
+    def test_is_completed_though_somebody_annotates_meanwhile(
+        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task
+    ) -> None:
+        break_off(client, monkeypatch, after=4)
+        with pytest.raises(Unavailable):
+            project.update_task(task_id, changed)
+        monkeypatch.undo()
+        annotate(client, task_id)
+        assert project.update_task(task_id, changed) == "updated"
+        self.assert_whole(project, task_id, annotations=4)
+
+    def test_is_not_taken_for_one_that_another_content_follows(
+        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task
+    ) -> None:
+        break_off(client, monkeypatch, after=4)
+        with pytest.raises(Unavailable):
+            project.update_task(task_id, changed)
+        monkeypatch.undo()
+        assert project.update_task(task_id, task(1, meta={"v": 3})) == "annotated"
+
+    def test_with_an_annotation_that_the_server_does_not_take_is_rejected_with_its_words(
+        self, project: LabelStudioProject, task_id: int
+    ) -> None:
+        outcome = project.update_task(task_id, task(annotations=[{"result": RESULT, "completed_by": NOBODY}]))
+        assert isinstance(outcome, Rejected)
+        assert f'Invalid pk "{NOBODY}"' in outcome.reason
+
+    def assert_whole(self, project: LabelStudioProject, task_id: int, *, annotations: int) -> None:
+        ((found,),) = project.annotated_tasks([task_id])
+        assert found["meta"]["v"] == 2
+        assert [prediction["model_version"] for prediction in found["predictions"]] == ["one", "two"]
+        assert len(found["annotations"]) == annotations
+
+
+def break_off(client: Client, monkeypatch, *, after: int) -> None:
+    """Have the answer be lost, of all requests that change something, to the one after so many."""
+    ask, counted = client.ask, itertools.count()
+
+    def asking(method: str, *args: Any, **options: Any) -> Any:
+        answer = ask(method, *args, **options)
+        if method != "GET" and next(counted) == after:
+            raise Unavailable("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(client, "ask", asking)
 
 
 class TestCreateProject:
