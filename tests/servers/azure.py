@@ -7,11 +7,8 @@ No test asserts here, so that a module may import it before it is a plugin: PYTE
 """
 
 import base64
-import hashlib
-import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +18,10 @@ from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobServiceClient
+from servers.installing import installed_once, run
 from servers.process import HOST, free_port, running
 
-MANIFEST = Path(__file__).parent / "azurite"
-INSTALLED = Path(__file__).parents[2] / ".build" / "azurite"
+LOCK = [Path(__file__).parent / "azurite" / name for name in ("package.json", "package-lock.json")]
 
 
 @dataclass(frozen=True)
@@ -89,41 +86,15 @@ def running_azurite() -> Iterator[AzureServer]:
 
 
 def install() -> Path:
-    """Install what the lock says unless it is there; return the folder.
+    """Install Azurite unless it is there; return the folder."""
+    return installed_once("azurite", LOCK, _install)
 
-    :raises RuntimeError: with what npm said.
-    """
-    manifest = [MANIFEST / "package.json", MANIFEST / "package-lock.json"]
-    folder = INSTALLED / hashlib.sha256(b"".join(path.read_bytes() for path in manifest)).hexdigest()[:16]
-    if folder.exists():
-        return folder
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    # Another run may be at it too: the first to finish is taken, and none is seen before it is whole.
-    with tempfile.TemporaryDirectory(prefix="tmp-", dir=INSTALLED, ignore_cleanup_errors=True) as directory:
-        for path in manifest:
-            shutil.copy(path, directory)
-        npm = _node().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
-        done = subprocess.run(
-            [_node(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"Azurite cannot be installed. npm says:\n{done.stdout}")
-        # A temporary one is its maker's only.
-        Path(directory).chmod(0o755)
-        try:
-            os.rename(directory, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    for other in INSTALLED.iterdir():
-        if other != folder and not other.name.startswith("tmp-"):
-            shutil.rmtree(other, ignore_errors=True)
-    return folder
+
+def _install(folder: Path) -> None:
+    for path in LOCK:
+        shutil.copy(path, folder)
+    npm = _node().parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+    run([_node(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder=folder)
 
 
 def _node() -> Path:

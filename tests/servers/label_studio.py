@@ -8,11 +8,9 @@ at the top of the lock.
 No test asserts here, so that a module may import it before it is a plugin: PYTEST_DONT_REWRITE.
 """
 
-import hashlib
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from servers.installing import ROOT, installed_once, run
 from servers.process import HOST, free_port, running
 
 # The plugin below is still to be imported, by pytest.
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["servers.postgres"]
 
 LOCK = Path(__file__).parent / "label-studio" / "requirements.txt"
-ROOT = Path(__file__).parents[2]
-INSTALLED = ROOT / ".build" / "label-studio"
 
 # Making the tables takes half a minute, copying them nothing: an empty database is kept beside what is installed, and
 # another, as a template, by every PostgreSQL server that is asked for one.
@@ -166,38 +163,22 @@ def _on_postgres(postgres: "PostgresServer", installed: Path, settings: Mapping[
 
 
 def install() -> Path:
-    """Install what the lock says unless it is there; return the folder.
+    """Install Label Studio unless it is there; return the folder."""
+    return installed_once("label-studio", [LOCK], _install)
 
-    :raises RuntimeError: with what the program that failed said.
-    """
-    folder = INSTALLED / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
-    if folder.exists():
-        return folder
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    # Another run may be at it too: the first to finish is taken, and none is seen before it is whole.
-    with tempfile.TemporaryDirectory(prefix="tmp-", dir=INSTALLED, ignore_cleanup_errors=True) as directory:
-        new = Path(directory)
-        _run([_uv(), "venv", "--relocatable", "--python", sys.executable, new])
-        _run([_uv(), "pip", "install", "--python", new / "bin/python", "--requirement", LOCK])
-        data = new / DATA
-        data.mkdir()
-        _make_tables(new, _settings(data))
-        # A temporary one is its maker's only.
-        new.chmod(0o755)
-        try:
-            os.rename(new, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    for other in INSTALLED.iterdir():
-        if other != folder and not other.name.startswith("tmp-"):
-            shutil.rmtree(other, ignore_errors=True)
-    return folder
+
+def _install(folder: Path) -> None:
+    run([_uv(), "venv", "--relocatable", "--python", sys.executable, folder], folder=folder)
+    run([_uv(), "pip", "install", "--python", folder / "bin/python", "--requirement", LOCK], folder=folder)
+    data = folder / DATA
+    data.mkdir()
+    _make_tables(folder, _settings(data))
 
 
 def _make_tables(installed: Path, settings: Mapping[str, str]) -> None:
     # Whatever it is asked, it makes them first.
-    _run([*_program(installed), "version"], {**settings, "HOME": settings["LABEL_STUDIO_BASE_DATA_DIR"]})
+    home = settings["LABEL_STUDIO_BASE_DATA_DIR"]
+    run([*_program(installed), "version"], folder=Path(home), env={**settings, "HOME": home})
 
 
 def _program(installed: Path) -> list[str | Path]:
@@ -208,20 +189,6 @@ def _program(installed: Path) -> list[str | Path]:
 def _uv() -> str | Path:
     # `uv run` says where it is. The last is where `make` puts it.
     return os.environ.get("UV") or shutil.which("uv") or ROOT / ".build/uv/bin/uv"
-
-
-def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run(
-        command,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        program = Path(command[0]).name
-        raise RuntimeError(f"Label Studio cannot be set up. {program} says:\n{done.stdout}")
 
 
 @pytest.fixture(scope="session")
