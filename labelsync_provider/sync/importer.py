@@ -61,8 +61,9 @@ FIRST_BATCH = 250
 """So many tasks are sent first to a project elsewhere, which would have to wait for a whole batch to be read."""
 
 LOOKED_AT = 20
-WAITING = 3.0
-"""Reading is waiting when so many objects in a row took so many times what was computed for them."""
+WAITING = 2.0
+"""Reading is waiting when most of so many objects in a row took so many times what was computed for them. That a few
+did is no sign: a busy machine has everybody wait now and then."""
 
 READ_TOGETHER = 16
 """Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
@@ -413,18 +414,18 @@ class _Import:
         Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without. So they only
         read; to parse is for whoever takes what they have read.
         """
-        looked_at, took, computed = 0, 0.0, 0.0
+        looked_at = waited = 0
         for item in items:
             started, computing = time.perf_counter(), time.thread_time()
-            content = self._read(item.info)
-            took += time.perf_counter() - started
-            computed += time.thread_time() - computing
-            yield item, content
+            read = self._read(item.info)
+            took, computed = time.perf_counter() - started, time.thread_time() - computing
+            waited += took > WAITING * computed
+            yield item, read
             looked_at += 1
             if looked_at == LOOKED_AT:
-                if took > WAITING * computed:
+                if waited > LOOKED_AT // 2:
                     yield from self._read_ahead(items)
-                looked_at, took, computed = 0, 0.0, 0.0
+                looked_at = waited = 0
 
     def _read_ahead(self, items: Iterable[_Object]) -> Iterator[Read]:
         """Read in threads, a bounded number of objects and bytes ahead of the import."""
