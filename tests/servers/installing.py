@@ -1,5 +1,6 @@
 """Installing a server of the tests' own, once, in the versions of its lock."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,19 +24,20 @@ def installed_once(name: str, lock: Sequence[Path], install: Callable[[Path], No
     if folder.exists():
         return folder
     folders.mkdir(parents=True, exist_ok=True)
-    # Another run may be at it too: the first to finish is taken, and none is seen before it is whole.
-    with tempfile.TemporaryDirectory(prefix="tmp-", dir=folders, ignore_cleanup_errors=True) as directory:
-        install(Path(directory))
-        # A temporary one is its maker's only.
-        Path(directory).chmod(0o755)
-        try:
+    with (folders / "installing").open("w") as file:
+        # Of tests side by side, one installs, and the others wait for it.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder
+        # None is seen before it is whole.
+        with tempfile.TemporaryDirectory(prefix="tmp-", dir=folders, ignore_cleanup_errors=True) as directory:
+            install(Path(directory))
+            # A temporary one is its maker's only.
+            Path(directory).chmod(0o755)
             os.rename(directory, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    for other in folders.iterdir():
-        if other != folder and not other.name.startswith("tmp-"):
-            shutil.rmtree(other, ignore_errors=True)
+        for other in folders.iterdir():
+            if other.is_dir() and other != folder:
+                shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
