@@ -584,34 +584,28 @@ class TestUpdateThatBrokeOff:
 
     @pytest.mark.parametrize("last", range(6))
     def test_is_completed(
-        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task, last: int
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task, last: int
     ) -> None:
-        break_off(client, monkeypatch, after=last)
-        with pytest.raises(Unavailable):
+        with broken_off(client, after=last):
             project.update_task(task_id, changed)
-        monkeypatch.undo()
         for _ in range(2):
             assert project.update_task(task_id, changed) == "updated"
         self.assert_whole(project, task_id, annotations=3)
 
     def test_is_completed_though_somebody_annotates_meanwhile(
-        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task
     ) -> None:
-        break_off(client, monkeypatch, after=4)
-        with pytest.raises(Unavailable):
+        with broken_off(client, after=4):
             project.update_task(task_id, changed)
-        monkeypatch.undo()
         annotate(client, task_id)
         assert project.update_task(task_id, changed) == "updated"
         self.assert_whole(project, task_id, annotations=4)
 
     def test_is_not_taken_for_one_that_another_content_follows(
-        self, client: Client, project: LabelStudioProject, monkeypatch, task_id: int, changed: Task
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task
     ) -> None:
-        break_off(client, monkeypatch, after=4)
-        with pytest.raises(Unavailable):
+        with broken_off(client, after=4):
             project.update_task(task_id, changed)
-        monkeypatch.undo()
         assert project.update_task(task_id, task(1, meta={"v": 3})) == "annotated"
 
     def test_with_an_annotation_that_the_server_does_not_take_is_rejected_with_its_words(
@@ -628,8 +622,9 @@ class TestUpdateThatBrokeOff:
         assert len(found["annotations"]) == annotations
 
 
-def break_off(client: Client, monkeypatch, *, after: int) -> None:
-    """Have the answer be lost, of all requests that change something, to the one after so many."""
+@contextmanager
+def broken_off(client: Client, *, after: int) -> Iterator[None]:
+    """Have the answer be lost, of all requests that change something, to the one after so many; that ends the block."""
     ask, counted = client.ask, itertools.count()
 
     def asking(method: str, *args: Any, **options: Any) -> Any:
@@ -638,7 +633,10 @@ def break_off(client: Client, monkeypatch, *, after: int) -> None:
             raise Unavailable("the answer was lost")
         return answer
 
-    monkeypatch.setattr(client, "ask", asking)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "ask", asking)
+        with pytest.raises(Unavailable):
+            yield
 
 
 class TestCreateProject:
