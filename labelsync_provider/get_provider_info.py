@@ -107,6 +107,7 @@ def get_provider_info() -> dict[str, Any]:
             "labelsync_provider.operators.links.ProjectLink",
             "labelsync_provider.operators.links.StorageSettingsLink",
         ],
+        "cli": ["labelsync_provider.cli.get_commands"],
         "config": {
             "labelsync": {
                 "description": "Settings of labelsync-provider.",

@@ -1,0 +1,99 @@
+"""How databases are opened, and transactions that write begun."""
+
+import sqlite3
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from labelsync_provider.database.statements import UPSERTS
+from labelsync_provider.errors import Unavailable, invalid
+
+LOCK_WAIT_SECONDS = 60
+
+
+def open_database(url: str) -> Engine:
+    """Open the database at a SQLAlchemy `url`.
+
+    :raises Invalid: the URL is none, or names a database other than SQLite and PostgreSQL.
+    :raises Unavailable: the database cannot be reached.
+    """
+    remedy = "Set [labelsync] database to sqlite:////absolute/path.db or postgresql+psycopg://user@host/name."
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in UPSERTS:
+            raise invalid("[labelsync] database", without_secrets(parsed), "not SQLite or PostgreSQL", remedy)
+        # Parameters by position with either driver, so that bulk rows reach it as they are.
+        options: dict[str, Any] = (
+            {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
+            if parsed.get_backend_name() == "sqlite"
+            else {"paramstyle": "format"}
+        )
+        engine = create_engine(
+            parsed,
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+            **options,
+        )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise invalid("[labelsync] database", url.split("@")[-1], str(error), remedy) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        said = " ".join(str(error.orig).split())  # psycopg says it in several lines
+        raise Unavailable(f"[labelsync] database {without_secrets(parsed)}: {said}") from error
+    return engine
+
+
+def without_secrets(url: URL) -> str:
+    """Return a database's URL as it may be shown."""
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
+
+
+def open_scratch() -> Engine:
+    """Open a database of one's own that is gone when it is closed; what outgrows memory goes to a temporary file."""
+    # SQLite's name for such a database is the empty one.
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
+    event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
+    _switch_to_wal(connection)
+    # FULL, because a batch is announced here before it is sent to a server elsewhere: after a power cut
+    # the announcement must still be there.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    # Of several processes that open a new database at once, one switches; the others are told that it is
+    # locked at once, whatever the time they are ready to wait.
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: one that has read first would fail instead of waiting.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def writing(engine: Engine) -> AbstractContextManager[Connection]:
+    """Begin a transaction that writes; committed at the end of the block, rolled back on an error."""
+    return engine.execution_options(writes=True).begin()
