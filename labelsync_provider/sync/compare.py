@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.spool import Spool
 
@@ -16,11 +17,7 @@ class Known(Protocol):
 
     @property
     def path(self) -> str:
-        """The object's path in its place."""
-
-    @property
-    def version(self) -> str:
-        """The version it had."""
+        """The object's path."""
 
 
 K = TypeVar("K", bound=Known)
@@ -28,17 +25,18 @@ K = TypeVar("K", bound=Known)
 
 @dataclass(frozen=True, slots=True)
 class Differences(Generic[K]):
-    """How a page of a listing differs from what was known; paths are of the place."""
+    """How a page of a listing differs from what was known."""
 
     unchanged: list[K]
     fresh: list[tuple[str, ObjectInfo, K | None]]
-    """Path and object of what is new, or has another version than was known."""
+    """Path and object of what is new, or is not as it was known."""
     missing: list[K]
 
 
 def compare(
     listing: Iterator[Page],
-    base: str,
+    location: Location,
+    is_unchanged: Callable[[ObjectInfo, K], bool],
     known_between: Callable[[str, str | None], Iterator[list[K]]],
     known_at: Callable[[Sequence[str]], Iterator[list[K]]],
 ) -> Iterator[Differences[K]]:
@@ -48,7 +46,8 @@ def compare(
     folder comes before its siblings). It is looked up by itself, and nothing is missing before the end.
 
     :param listing: pages of objects, in the order of their keys but for such.
-    :param base: in front of a key, it makes the path.
+    :param location: where the listing is of.
+    :param is_unchanged: tells of an object that is known whether it is still as it was.
     :param known_between: given two paths, yields what is known above the first and up to the second (None:
         to the end of the storage), in pages of bounded length and in order.
     :param known_at: given paths, yields what is known of them.
@@ -57,7 +56,9 @@ def compare(
     late: set[str] = set()
     unseen: Spool[K] | None = None
     for page in listing:
-        listed = {base + info.key: info for info in page if base + info.key not in late}
+        listed = {location.root + info.key: info for info in page}
+        if late:
+            listed = {path: info for path, info in listed.items() if path not in late}
         if not listed:
             continue
         found: dict[str, K] = {}
@@ -77,7 +78,7 @@ def compare(
         unchanged, fresh = [], []
         for path, info in listed.items():
             known = found.get(path)
-            if known is not None and known.version == info.version:
+            if known is not None and is_unchanged(info, known):
                 unchanged.append(known)
             else:
                 fresh.append((path, info, known))

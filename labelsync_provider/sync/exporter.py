@@ -6,16 +6,14 @@ ledger -> write -> ledger -> report. Nothing is written before the whole target 
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from labelsync_provider.ahead import fetched_ahead
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import (
     AlreadyThere,
@@ -27,28 +25,27 @@ from labelsync_provider.errors import (
     TargetOccupied,
     Unavailable,
     UploadsFailed,
-    check_flags,
-    check_whole_numbers,
-    invalid,
 )
+from labelsync_provider.prefetch import prefetched
 from labelsync_provider.projects.protocol import Project, TaskState
-from labelsync_provider.storages.protocol import ObjectInfo, Storage, span
+from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.annotation_files import (
-    KEY_TEMPLATES,
     AnnotationFile,
     Carried,
     KeyRenderer,
-    Layout,
     annotation_files,
     carried,
     carries,
     key_renderer,
 )
 from labelsync_provider.sync.compare import compare
-from labelsync_provider.sync.lease import LEASE_SECONDS, Lease
-from labelsync_provider.sync.ledger import GONE, KnownExport, Ledger, Watermark
+from labelsync_provider.sync.export_options import ExportOptions
+from labelsync_provider.sync.ledger.exports import ExportLedger
+from labelsync_provider.sync.ledger.lease import Lease, Owner
+from labelsync_provider.sync.ledger.records import GONE, KnownExport, Watermark
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
+from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -66,66 +63,55 @@ OUTAGE_SECONDS = 1.0
 """An upload that failed sooner was refused, not tried again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions:
-    """How to export; the names are the operator's."""
-
-    layout: Layout = "annotation"
-    key_template: str | None = None
-    include_cancelled: bool = True
-    can_delete_objects: bool = False
-    dry_run: bool = False
-    batch_size: int = 1000
-    max_workers: int = 32
-    lease_seconds: float = LEASE_SECONDS
-
-    def __post_init__(self) -> None:
-        """Check each value.
-
-        :raises Invalid: one of them cannot be.
-        """
-        check_flags(self, "include_cancelled", "can_delete_objects", "dry_run")
-        if self.layout not in KEY_TEMPLATES:
-            raise invalid("layout", self.layout, "unknown", "Use 'annotation' or 'task'.")
-        check_whole_numbers(self, batch_size=1, max_workers=1)
-
-
 def export_annotations(
-    project: Project, target: Storage, engine: Engine, options: ExportOptions, holder: str
+    project: Project,
+    target: Storage,
+    engine: Engine,
+    options: ExportOptions,
+    owner: Owner | str,
+    runtime: Runtime | None = None,
 ) -> ExportReport:
     """Write what is new or has changed in a project, and report the rest.
 
     :param engine: the database of the ledger.
-    :param holder: who runs this, in words that tell a person where to look.
+    :param owner: who runs this.
+    :param runtime: clocks, if not the machine's own.
     :raises Invalid: `key_template` cannot be.
     :raises StoragesOverlap: tasks of the project are imported from where the target is.
     :raises TargetOccupied: the target holds objects that the exporter did not write; nothing was written.
     :raises UploadsFailed: some objects could not be written; the others were.
     :raises EmptyListing: the project has no annotations, and `can_delete_objects` would empty the target.
-    :raises LeaseHeld: another run exports this project to this place.
+    :raises LeaseHeld: another run exports this project to this container.
     """
     rendered = key_renderer(options.key_template, options.layout)
 
     def key(**ids: int) -> str:
-        return target.prefix + rendered(**ids)
+        return target.location.prefix + rendered(**ids)
 
     if options.dry_run:
-        ledger = Ledger(engine, project.uri, target.place, span(target), confirm=None)
-        return _Export(project, target, ledger, options, key).run()
-    name = f"export of {project.uri} to {target.place}"
-    with Lease(engine, name, holder, options.lease_seconds) as lease:
-        ledger = Ledger(engine, project.uri, target.place, span(target), confirm=lease.confirm)
-        return _Export(project, target, ledger, options, key).run()
+        # What the look at the target finds out is entered as in a real run, and thrown away.
+        ledger = ExportLedger.copy_of(engine, project.uri, target.location)
+        return _Export(project, target, ledger, options, key, lambda: None).run()
+    resource = f"export of {project.uri} to {target.location.container}"
+    with Lease(engine, resource, owner, options.lease_seconds, runtime=runtime) as lease:
+        ledger = ExportLedger(engine, project.uri, target.location, lease.confirm)
+        return _Export(project, target, ledger, options, key, lease.check).run()
 
 
 class _Export:
     """One run. Its steps stand in the order in which they are taken."""
 
     def __init__(
-        self, project: Project, target: Storage, ledger: Ledger, options: ExportOptions, key: KeyRenderer
+        self,
+        project: Project,
+        target: Storage,
+        ledger: ExportLedger,
+        options: ExportOptions,
+        key: KeyRenderer,
+        confirm: Callable[[], None],
     ) -> None:
         self._project, self._target, self._ledger = project, target, ledger
-        self._options, self._key = options, key
+        self._options, self._key, self._confirm = options, key, confirm
         self._report = ExportReport()
         self._settings = repr((options.layout, options.key_template, options.include_cancelled))
         self._whole = options.dry_run
@@ -139,10 +125,7 @@ class _Export:
         started = time.monotonic()
         report, options = self._report, self._options
         self._refuse_overlap()
-        if options.dry_run:
-            # What the look at the target finds out is entered as in a real run, and thrown away.
-            self._ledger = self._ledger.scratch()
-        self._ledger.enter_storage("target", self._target.origin)
+        self._ledger.enter_storage("target")
         with ThreadPoolExecutor(options.max_workers, thread_name_prefix="labelsync-write") as pool:
             self._look(pool)
             self._write_all(pool)
@@ -157,11 +140,14 @@ class _Export:
         return report
 
     def _refuse_overlap(self) -> None:
+        target = self._target
         for source in self._ledger.storages("source"):
-            if source.overlaps(self._target):
+            # A database is shared as a whole.
+            same = source.endpoint == target.location.endpoint
+            if source.is_nested(target.location) if target.holds_files else same:
                 raise StoragesOverlap(
-                    f"target={self._target.uri!r}: tasks of project {self._project.title!r} are imported from "
-                    f"{source.base or '/'!r} there, where annotations would come back as tasks. Choose another place."
+                    f"target={target.uri!r}: tasks of project {self._project.title!r} are imported from "
+                    f"{source.root or '/'!r} there, where annotations would come back as tasks. Choose another target."
                 )
 
     # --- look ---
@@ -169,7 +155,9 @@ class _Export:
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Bring the ledger in step with what stands in the target, or stop at what is not the exporter's."""
         target, ledger = self._target, self._ledger
-        for differences in compare(target.list(), target.base, ledger.exports_between, ledger.exports_at):
+        for differences in compare(
+            target.list(), target.location, _is_unchanged, ledger.exports_between, ledger.exports_at
+        ):
             lost = [known.path for known in differences.missing if known.version]
             if lost:
                 log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0])
@@ -302,7 +290,7 @@ class _Export:
         by_path = {export.path: export for exports in known.values() for export in exports}
         exported: set[str] = set()
         pages = self._project.annotated_tasks(list(wanted)) if wanted else iter(())
-        for tasks in fetched_ahead(pages) if self._project.remote else pages:
+        for tasks in prefetched(pages) if self._project.remote else pages:
             files = [
                 file
                 for task in tasks
@@ -404,12 +392,16 @@ class _Export:
                 )
             report.deleted += len(gone)
             if not self._options.dry_run:
-                self._ledger.confirm()
-                self._target.delete([known.path.removeprefix(self._target.base) for known in gone])
+                self._confirm()
+                self._target.delete([self._target.location.key(known.path) for known in gone])
                 self._ledger.enter_exports([], [known.path for known in gone])
 
     def _path(self, file: AnnotationFile) -> str:
-        return self._target.base + file.key
+        return self._target.location.path(file.key)
+
+
+def _is_unchanged(info: ObjectInfo, known: KnownExport) -> bool:
+    return known.version == info.version
 
 
 def _since(mark: Watermark) -> datetime:

@@ -1,0 +1,19 @@
+"""How to export."""
+
+from labelsync_provider.sync.annotation_files import Layout
+from labelsync_provider.sync.options import AtLeastOne, Options, SecondsAboveZero
+
+
+class ExportOptions(Options, frozen=True, kw_only=True):
+    """How to export; the names are the operator's, whose docstring says what each means."""
+
+    layout: Layout = "annotation"
+    key_template: str | None = None
+    include_cancelled: bool = True
+    can_delete_objects: bool = False
+    dry_run: bool = False
+    batch_size: AtLeastOne = 1000
+    """In objects."""
+    max_workers: AtLeastOne = 32
+    lease_seconds: SecondsAboveZero = 60.0
+    """How long the lease outlives a run that was killed, in seconds."""

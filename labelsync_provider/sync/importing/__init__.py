@@ -1,0 +1,1 @@
+"""Importing: objects of a source become tasks of a project, each exactly once."""

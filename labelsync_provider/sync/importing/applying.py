@@ -1,0 +1,238 @@
+"""Applying plans: each effect on the project is announced in the journal, requested, and entered in the ledger.
+
+What has been found out is entered together with the next announcement. While a batch is on its way to a remote project,
+the next one is planned and announced; one request is on the way at a time.
+"""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import Executor
+
+from labelsync_provider.projects.protocol import Rejected
+from labelsync_provider.sync.importing.deleting import Deletions
+from labelsync_provider.sync.importing.planning import Create, Plan, SetAside, Update
+from labelsync_provider.sync.importing.reconciling import deduplicate
+from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.ledger.records import Change, Changes, Creation, JournalEntry, KnownRow, RowState
+from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.runtime import Inline
+from labelsync_provider.sync.task_files import with_annotations_of
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Size at which a batch is sent, in bytes, however few its tasks are."""
+FIRST_BATCH = 250
+"""Size of the first batch to a remote project, in tasks. Small, so that the server starts before a full one is read."""
+OBJECTS_AT_ONCE = 5000
+"""Objects that wait to be entered with the next announcement; without one, this many are entered."""
+
+
+class Applier:
+    """Brings what was planned into the project and the ledger, and counts it."""
+
+    def __init__(self, run: ImportRun, deletions: Deletions, progress: Progress) -> None:
+        self._run, self._deletions, self._progress = run, deletions, progress
+        self._changes = Changes()
+        self._closes: list[int] = []
+        """Announcements whose outcome is in `_changes`."""
+        self._doubts: list[int] = []
+        """Those of which a request may arrive yet."""
+        self._creations: list[Create] = []
+        self._creation_bytes = 0
+        self._batch_size = min(run.options.batch_size, FIRST_BATCH) if run.project.remote else run.options.batch_size
+        self._updates: list[Update] = []
+        self._on_the_way: Sent | None = None
+        self._after_task: int | None = None
+        """An id that all tasks created from now on exceed."""
+        self._requested_at: float | None = None
+        self._source_entered = False
+
+    def apply(self, plans: Iterable[Plan]) -> None:
+        """Carry out plans as they come; at the end all that was requested has arrived and is entered."""
+        # What is written by this process itself is not waited for.
+        with self._run.runtime.executor(1, "send") if self._run.project.remote else Inline() as pool:
+            for plan in plans:
+                self._open(plan)
+                for step in plan.steps:
+                    self._take(plan.obj, step, pool)
+                self._read_to_end(plan.obj)
+            self._create(pool)
+            self._update()
+            self._receive()
+            self._enter()
+        deduplicate(self._run)
+
+    # --- plans ---
+
+    def _open(self, plan: Plan) -> None:
+        report, obj = self._run.report, plan.obj
+        report.unchanged += plan.unchanged
+        report.changed += plan.changed
+        report.new += plan.new
+        report.missing += len(plan.missing)
+        self._deletions.note(plan.missing)
+        if plan.changed_rows:
+            for row in plan.changed_rows:
+                self._changes.change(row)
+            self._changes.objects[obj.path] = obj.opened()
+
+    def _take(self, obj: SourceObject, step: Create | Update | SetAside, pool: Executor) -> None:
+        if isinstance(step, SetAside):
+            self._set_aside(obj, step.position, step.reason, lasting=step.lasting)
+            return
+        obj.on_the_way += 1
+        if isinstance(step, Create):
+            self._creations.append(step)
+            self._creation_bytes += step.size
+            if len(self._creations) >= self._batch_size or self._creation_bytes >= BATCH_BYTES:
+                self._create(pool)
+        elif step.row.task is None:
+            # A task that somebody deleted does not come back: its row is known in the new version.
+            self._account_update(step, "gone")
+        else:
+            self._updates.append(step)
+            if len(self._updates) >= self._run.options.batch_size:
+                self._update()
+
+    def _read_to_end(self, obj: SourceObject) -> None:
+        obj.read_to_end = True
+        self._close_if_done(obj)
+        if len(self._changes.objects) >= OBJECTS_AT_ONCE:
+            self._enter()
+
+    def _close_if_done(self, obj: SourceObject) -> None:
+        if not obj.read_to_end or obj.on_the_way:
+            return
+        self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
+        if obj.known:
+            self._changes.cleared.append(obj.path)
+        self._changes.quarantine.extend(obj.bad)
+
+    def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
+        failure = self._run.quarantined(obj.set_aside(position, reason, lasting=lasting))
+        if failure:
+            log.warning("Quarantined %s", failure)
+
+    # --- requests ---
+
+    def _create(self, pool: Executor) -> None:
+        """Announce the tasks that are waiting and send them; what became of them is learnt later."""
+        batch, self._creations, self._creation_bytes = self._creations, [], 0
+        if not batch:
+            return
+        self._batch_size = self._run.options.batch_size
+        project = self._run.project
+        after_task = project.last_task_id() if self._after_task is None else self._after_task
+        effects = [Creation(create.effect, create.obj.uri, create.row, create.replaces) for create in batch]
+        number = self._enter(JournalEntry("create", effects, after_task))
+        self._receive()
+        self._wait()
+        answer = pool.submit(project.import_tasks, [create.task for create in batch])
+        self._on_the_way = Sent(batch, number, after_task, answer)
+        if not project.remote:
+            self._receive()
+        self._progress(self._run.report.listed, self._run.report)
+
+    def _receive(self) -> None:
+        """Wait for the batch that is on the way, and account for it."""
+        sent, self._on_the_way = self._on_the_way, None
+        if sent is None:
+            return
+        outcomes = outcomes_of(sent, self._run.project, self._run.runtime)
+        self._after_task = self._run.project.last_task_id()
+        (self._doubts if sent.doubted else self._closes).append(sent.number)
+        report, created = self._run.report, []
+        for create, outcome in zip(sent.batch, outcomes, strict=True):
+            if isinstance(outcome, int):
+                created.append(outcome)
+            self._account_creation(create, outcome)
+        report.tasks_created += len(created)
+        if created:
+            ids = [*report.created_ids, *created]
+            report.created_ids = [min(ids), max(ids)]
+
+    def _update(self) -> None:
+        """Announce the updates that are waiting, and have them made."""
+        updates, self._updates = self._updates, []
+        if not updates:
+            return
+        self._receive()
+        number = self._enter(
+            JournalEntry("update", [Change(update.effect, update.row, update.update) for update in updates], 0)
+        )
+        self._wait()
+        by_task = {update.row.task: update for update in updates if update.row.task is not None}
+        outcomes = self._run.project.update_tasks({task: update.update for task, update in by_task.items()})
+        for task, outcome in outcomes:
+            self._account_update(by_task[task], outcome)
+        self._closes.append(number)
+        self._progress(self._run.report.listed, self._run.report)
+
+    def _wait(self) -> None:
+        runtime, pause = self._run.runtime, self._run.options.min_seconds_between_batches
+        # Even to sleep for no time gives the processor away.
+        if self._requested_at is not None and (early := self._requested_at + pause - runtime.monotonic()) > 0:
+            runtime.sleep(early)
+        self._requested_at = runtime.monotonic()
+
+    # --- accounts ---
+
+    def _account_creation(self, create: Create, outcome: Outcome) -> None:
+        obj, changes, report = create.obj, self._changes, self._run.report
+        obj.on_the_way -= 1
+        if isinstance(outcome, Rejected):
+            self._set_aside(obj, create.row.position, outcome.reason, lasting=outcome.lasting)
+        else:
+            obj.rows += 1
+            changes.created.append(create.row._replace(task=outcome))
+            changes.objects.setdefault(obj.path, obj.opened())
+            if create.replaces:
+                changes.change(create.replaces._replace(state=RowState.SUPERSEDED, position=None))
+                report.changed += 1
+            else:
+                report.new += 1
+        self._close_if_done(obj)
+
+    def _account_update(self, update: Update, outcome: str | Rejected) -> None:
+        obj, report = update.obj, self._run.report
+        obj.on_the_way -= 1
+        if isinstance(outcome, Rejected):
+            self._set_aside(obj, update.row.position, outcome.reason, lasting=outcome.lasting)
+        else:
+            obj.rows += 1
+            report.changed += 1
+            report.tasks_updated += outcome in ("updated", "in_part")
+            now = _known_after(update, outcome)
+            if now != update.before:
+                self._changes.change(now)
+            obj.complete = obj.complete and now.digest == update.digest
+        self._close_if_done(obj)
+
+    def _enter(self, announces: JournalEntry | None = None) -> int:
+        """Enter what has been found out since the last time, and announce what is to be requested next."""
+        changes, self._changes = self._changes, Changes()
+        closes, doubts = self._closes, self._doubts
+        self._closes, self._doubts = [], []
+        if not (changes or announces or closes or doubts):
+            return 0
+        if announces and not self._source_entered:
+            # Before anything comes from it: a source that brings nothing may be mistyped, and is not remembered.
+            self._run.ledger.enter_storage("source")
+            self._source_entered = True
+        now = self._run.runtime.now()
+        return self._run.ledger.enter(changes, announces=announces, closes=closes, doubts=doubts, now=now)
+
+
+def _known_after(update: Update, outcome: str) -> KnownRow:
+    """Return what is known of a row once its update was requested."""
+    before, row = update.before, update.row
+    if outcome == "updated":
+        return row
+    if outcome == "gone":
+        return row._replace(task=None, digest=update.digest)
+    if outcome == "in_part":
+        # The annotations of the file were held back: they stay reported as changed.
+        return row._replace(digest=with_annotations_of(row.digest or "", before.digest or ""))
+    return before

@@ -1,0 +1,126 @@
+"""Checks: what stops an import before it begins, and what a finished look at the source says about it."""
+
+import logging
+
+from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TooManyQuarantined, invalid
+from labelsync_provider.projects.protocol import Project
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.importing.listing import Filter
+from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.state import ImportRun
+
+log = logging.getLogger(__name__)
+
+
+def data_key_of(project: Project, options: ImportOptions) -> str:
+    """Return the key of a task's data where a blob's URI goes; empty for task files.
+
+    :raises Invalid: the label config has none, and `data_key` does not name one.
+    """
+    if not options.use_blob_urls or options.data_key:
+        return options.data_key or ""
+    if not project.data_keys:
+        remedy = "Give data_key, or a label config with an object tag such as <Image name='image' value='$image'/>."
+        raise invalid("data_key", options.data_key, f"the label config of {project.title!r} has no data key", remedy)
+    return project.data_keys[0]
+
+
+def check_source(run: ImportRun) -> None:
+    """Make sure that the source is one that the project can be imported from.
+
+    :raises StoragesOverlap: annotations of the project are exported to where it is.
+    :raises Invalid: objects of the same names, from elsewhere, were imported into the project.
+    """
+    _warn(run)
+    _refuse_overlap(run)
+    _refuse_elsewhere(run)
+
+
+def _warn(run: ImportRun) -> None:
+    options = run.options
+    if options.url_mode == "signed":
+        log.warning(
+            "The URLs in the tasks expire %d minutes after they were listed. URIs (url_mode='storage') do not.",
+            options.presign_ttl,
+        )
+    elif options.use_blob_urls and not run.source.holds_files:
+        log.warning("%s: Label Studio cannot show values under their URIs.", run.source.uri)
+
+
+def _refuse_overlap(run: ImportRun) -> None:
+    source = run.source
+    for target in run.ledger.storages("target"):
+        # A database is shared as a whole.
+        same = target.endpoint == source.location.endpoint
+        if target.is_nested(source.location) if source.holds_files else same:
+            raise StoragesOverlap(
+                f"source={source.uri!r}: annotations of project {run.project.title!r} are exported to "
+                f"{target.root or '/'!r} there, which would come back as tasks. Import from, or export to, another "
+                f"{'directory' if source.holds_files else 'database'}."
+            )
+
+
+def _refuse_elsewhere(run: ImportRun) -> None:
+    """Refuse a source whose objects have the names of others; one that has only moved is the same."""
+    source, ledger = run.source, run.ledger
+    if not any(used.is_elsewhere(source.location) for used in ledger.storages("source")):
+        return
+    known = False
+    for found in compare(
+        source.list(),
+        source.location,
+        lambda info, known: known.version == info.version,
+        ledger.objects_between,
+        ledger.objects_at,
+    ):
+        if found.unchanged:
+            return
+        known |= bool(found.missing) or any(before for _, _, before in found.fresh)
+    if known:
+        raise Invalid(
+            f"source={source.uri!r}: project {run.project.title!r} has objects of the same names from elsewhere, "
+            f"and none of them is the same in {source.location.endpoint}. Import these into another project; or, for "
+            "local files, set the Path of the connection to a directory above both."
+        )
+
+
+def judge_listing(run: ImportRun, passed: Filter) -> None:
+    """Say what a listing means that shows nothing.
+
+    :raises EmptyListing: the ledger knows objects: an unmounted disk looks like this.
+    :raises Denied: none of the objects may be read.
+    """
+    report, source = run.report, run.source.uri
+    if not report.listed and report.missing:
+        raise EmptyListing(
+            f"source={source!r} lists nothing, but {report.missing:,} tasks of {run.project.title!r} came from "
+            "there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or "
+            "leave this source out."
+        )
+    if not report.listed:
+        log.warning("source=%r lists no object.", source)
+    elif not report.matched:
+        log.warning(
+            "regex_filter=%r matches none of the %s objects of %s; it is matched from the start of the key, and "
+            "%r, for one, does not match.",
+            run.options.regex_filter,
+            f"{report.listed:,}",
+            source,
+            passed.unmatched,
+        )
+    if run.denied and not (run.some_read or report.unchanged):
+        raise Denied(f"{run.denied} None of what was to be read could be. Report: {report}")
+
+
+def judge_quarantine(run: ImportRun) -> None:
+    """Make sure that not too much is in quarantine.
+
+    :raises TooManyQuarantined: more than `max_quarantined`; everything else is imported.
+    """
+    report, most = run.report, run.options.max_quarantined
+    if most is not None and report.quarantined > most:
+        raise TooManyQuarantined(
+            f"{report.quarantined:,} objects or rows of {run.source.uri} are in quarantine, max_quarantined is "
+            f"{most:,}; everything else is imported. Mend them, or allow more. The first: "
+            f"{'; '.join(map(str, report.quarantine[:3]))}. Report: {report}"
+        )

@@ -1,0 +1,92 @@
+"""Deleting: tasks whose row or object is gone are deleted at the end of a run, unless they are too many."""
+
+from collections.abc import Sequence
+
+from labelsync_provider.database import chunks
+from labelsync_provider.errors import TooManyMissing
+from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.records import Changes, Deletion, JournalEntry, KnownRow
+
+LOOK_AT_ONCE = 1000
+"""Tasks that are looked at, or deleted, together."""
+MISSING_SHARE = 0.1
+"""How many of the tasks made from a source may be deleted in one run, if `max_delete` does not say."""
+
+
+class Deletions:
+    """What is to be deleted at the end of a run. Nobody's work is: a task with an annotation or a draft stays."""
+
+    def __init__(self, run: ImportRun) -> None:
+        """Prepare.
+
+        :param run: with `on_missing="report"` nothing is deleted.
+        """
+        self._run = run
+        self._deletes = run.options.on_missing == "delete"
+        share = max(1, int(run.ledger.count_tasks() * MISSING_SHARE)) if self._deletes else 0
+        self._allowed = share if run.options.max_delete is None else run.options.max_delete
+        self._unseen: list[KnownRow] = []
+        self._pending: list[KnownRow] = []
+        self._gone: list[KnownRow] = []
+        """Rows whose task is there no longer: deleted by a person, or by a run that was killed."""
+        self._count = 0
+        self._forgotten: list[str] = []
+
+    def note(self, rows: Sequence[KnownRow]) -> None:
+        """Take note of rows that are in the source no more."""
+        if self._deletes:
+            self._unseen.extend(rows)
+            while len(self._unseen) >= LOOK_AT_ONCE:
+                self._look(LOOK_AT_ONCE)
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Take note of objects that are gone: unless a task of theirs stays, nothing is known of them any more."""
+        self._forgotten.extend(paths)
+
+    def carry_out(self) -> None:
+        """Delete what has been noted.
+
+        :raises TooManyMissing: more than `max_delete` allows; nothing was deleted.
+        """
+        run = self._run
+        self._look(len(self._unseen))
+        if self._count > self._allowed:
+            raise TooManyMissing(
+                f"{self._count:,} tasks without annotations are missing in {run.source.uri}, max_delete allows "
+                f"{self._allowed:,}; none was deleted. Put the objects back, or set max_delete to at least "
+                f"{self._count}. Report: {run.report}"
+            )
+        for some in chunks(self._pending, min(LOOK_AT_ONCE, run.options.batch_size)):
+            self._delete(some)
+        if self._gone:
+            run.ledger.enter(Changes(dropped=self._gone))
+        run.ledger.forget(self._forgotten)
+
+    def _look(self, count: int) -> None:
+        rows, self._unseen = self._unseen[:count], self._unseen[count:]
+        uris = {row.task: self._run.uri(row.path) for row in rows if row.task is not None}
+        looks = self._run.project.look(uris) if uris else {}
+        self._gone.extend(row for row in rows if row.task not in looks)
+        free = [row for row in rows if row.task in looks and not looks[row.task].worked_on]
+        self._count += len(free)
+        if self._count <= self._allowed:
+            self._pending.extend(free)
+
+    def _delete(self, rows: list[KnownRow]) -> None:
+        gone = delete_announced(self._run, [Deletion(self._run.uri(row.path), row) for row in rows])
+        self._run.report.tasks_deleted += len(gone)
+
+
+def delete_announced(run: ImportRun, deletions: list[Deletion], *, untouched: bool = False) -> set[int]:
+    """Delete those of the tasks that nobody works on, and what the ledger knows of them; return their ids.
+
+    :param untouched: also tasks whose annotations came with them, and that nothing has happened to since.
+    """
+    rows = {deletion.row.task: deletion.row for deletion in deletions if deletion.row.task is not None}
+    number = run.ledger.enter(Changes(), announces=JournalEntry("delete", deletions, 0))
+    uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
+    gone = run.project.delete_tasks(uris, untouched=untouched)
+    known = run.ledger.known_tasks(gone)
+    dropped = [row for task, row in known.items() if row.path == rows[task].path]
+    run.ledger.enter(Changes(dropped=dropped), closes=[number])
+    return gone

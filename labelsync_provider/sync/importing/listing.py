@@ -1,0 +1,124 @@
+"""Listing: which objects of the source have to be looked at. What is unchanged is counted, what is missing noted."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+
+from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.importing.deleting import Deletions
+from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
+from labelsync_provider.sync.ledger.imports import RowCount
+from labelsync_provider.sync.ledger.records import KnownObject
+from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.report import FAILURES_SHOWN
+
+ROWS_AT_ONCE = 10_000
+"""Rows of the ledger that are held at once, but for a single object that has more."""
+
+
+class Filter:
+    """Lets objects through whose key matches `regex_filter`, and that are no folder markers."""
+
+    def __init__(self, regex: str | None) -> None:
+        self._regex = regex
+        self._match = re.compile(regex or "").match
+        self.unmatched: str | None = None
+        """The first key that did not match."""
+
+    def __call__(self, page: Page) -> Page:
+        """Return those of the objects that pass."""
+        objects = [info for info in page if info.size or not info.key.endswith("/")]
+        if not self._regex:
+            return objects
+        matching = [info for info in objects if self._match(info.key)]
+        if self.unmatched is None and len(matching) < len(objects):
+            self.unmatched = next(info.key for info in objects if not self._match(info.key))
+        return matching
+
+    def passes(self, key: str) -> bool:
+        """Tell whether an object of this key would pass."""
+        return self._match(key) is not None
+
+
+def objects_to_look_at(
+    run: ImportRun, passes: Filter, deletions: Deletions, progress: Progress
+) -> Iterator[SourceObject]:
+    """Yield the objects that are new, have changed, or were not dealt with completely by the run before."""
+    source, ledger, judged_by = run.source, run.ledger, run.judged_by
+
+    def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
+        same = known.complete and known.version == info.version
+        return same and (not known.quarantined or known.judged_by == judged_by)
+
+    pages = _filtered(run, passes)
+    for page in compare(pages, source.location, is_unchanged, ledger.objects_between, ledger.objects_at):
+        _count_unchanged(run, page.unchanged)
+        _note_missing(run, [known for known in page.missing if _covers(run, passes, known.path)], deletions)
+        known_rows = _known_rows(run, [path for path, _, _ in page.fresh])
+        objects = [info for _, info, _ in page.fresh]
+        uris = [source.object_uri(info.key) for info in objects]
+        urls = _signed(run, objects) if run.options.url_mode == "signed" else uris
+        for (path, info, known), uri, url in zip(page.fresh, uris, urls, strict=True):
+            yield SourceObject(path, info, uri, url, known, known_rows.get(path))
+        progress(run.report.listed, run.report)
+
+
+def _filtered(run: ImportRun, passes: Filter) -> Iterator[Page]:
+    for page in run.source.list():
+        objects = passes(page)
+        run.report.listed += len(page)
+        run.report.matched += len(objects)
+        yield objects
+
+
+def _covers(run: ImportRun, passes: Filter, path: str) -> bool:
+    key = run.key(path)
+    return run.source.covers(key) and passes.passes(key)
+
+
+def _signed(run: ImportRun, objects: Sequence[ObjectInfo]) -> Sequence[str]:
+    life = timedelta(minutes=run.options.presign_ttl)
+    return run.source.sign([info.key for info in objects], life) if objects else ()
+
+
+def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:
+    report = run.report
+    report.unchanged += sum([known.rows for known in unchanged])
+    if bad := [known for known in unchanged if known.quarantined]:
+        shown = bad[: FAILURES_SHOWN - len(report.quarantine)]
+        rows = islice(run.ledger.quarantined([known.path for known in shown]), FAILURES_SHOWN)
+        counted = sum([run.quarantined(row) is not None for row in rows])
+        report.quarantined += sum([known.quarantined for known in bad]) - counted
+
+
+def _known_rows(run: ImportRun, paths: Sequence[str]) -> dict[str, KnownRows]:
+    known: dict[str, KnownRows] = {}
+    for some in _with_rows(run.ledger.count_rows(paths)):
+        known |= dict.fromkeys(some, KnownRows(run.ledger, some))
+    return known
+
+
+def _with_rows(counts: Mapping[str, RowCount]) -> Iterator[list[str]]:
+    """Group objects so that no group has many rows, but for a single object that has more."""
+    paths, rows = list[str](), 0
+    for path, count in counts.items():
+        if paths and rows + count.all > ROWS_AT_ONCE:
+            yield paths
+            paths, rows = [], 0
+        paths.append(path)
+        rows += count.all
+    if paths:
+        yield paths
+
+
+def _note_missing(run: ImportRun, missing: list[KnownObject], deletions: Deletions) -> None:
+    """Count the rows of objects that are gone, and have them deleted if that is asked for."""
+    counts = run.ledger.count_rows([known.path for known in missing])
+    run.report.missing += sum([count.live for count in counts.values()])
+    deletes = run.options.on_missing == "delete"
+    deletions.forget([known.path for known in missing if deletes or known.quarantined or known.path not in counts])
+    for paths in _with_rows(counts) if deletes else ():
+        for rows in run.ledger.rows_of(paths).values():
+            deletions.note(rows)

@@ -1,0 +1,58 @@
+"""How to import."""
+
+import re
+from typing import Literal
+
+from labelsync_provider.errors import invalid
+from labelsync_provider.sync.options import AtLeastOne, Count, Options, Seconds, SecondsAboveZero
+
+
+class ImportOptions(Options, frozen=True, kw_only=True):
+    """How to import; the names are the operator's, whose docstring says what each means."""
+
+    regex_filter: str | None = None
+    use_blob_urls: bool = False
+    url_mode: Literal["storage", "signed"] = "storage"
+    presign_ttl: AtLeastOne = 15
+    """In minutes."""
+    data_key: str | None = None
+    row_key: str | None = None
+    """The field by which rows of a changed file are matched, dotted, as written in the file: `id`, `data.filename`."""
+    on_changed: Literal["report", "update", "add"] = "report"
+    on_missing: Literal["report", "delete"] = "report"
+    max_delete: Count | None = None
+    max_quarantined: Count | None = None
+    adopt: bool = False
+    restore_deleted: bool = False
+    dry_run: bool = False
+    batch_size: AtLeastOne = 1000
+    """In tasks."""
+    min_seconds_between_batches: Seconds = 0
+    max_workers: AtLeastOne = 32
+    wait_for_lease: Seconds = 3600
+    """How long a run waits for another import into the same project, in seconds."""
+    lease_seconds: SecondsAboveZero = 60.0
+    """How long the lease outlives a run that was killed, in seconds."""
+
+    def __post_init__(self) -> None:
+        """Check each option by itself, then those that depend on another.
+
+        :raises Invalid: one is not what it can be.
+        """
+        super().__post_init__()
+        if self.url_mode == "signed" and not self.use_blob_urls:
+            remedy = "Set use_blob_urls=True, or leave url_mode out: what stands in task files is imported as it is."
+            raise invalid("url_mode", self.url_mode, "only the URIs of blobs are signed", remedy)
+        if self.row_key is not None:
+            if self.use_blob_urls:
+                remedy = "Leave it out: a blob has no rows, and is known by its URI."
+                raise invalid("row_key", self.row_key, "only the rows of task files are matched by a field", remedy)
+            if not all(self.row_key.split(".")):
+                remedy = "Name a field of the row as it is written in the file, such as id or data.filename."
+                raise invalid("row_key", self.row_key, "not the name of a field", remedy)
+        if self.regex_filter:
+            try:
+                re.compile(self.regex_filter)
+            except re.error as error:
+                remedy = "It is a regular expression of Python's, matched from the start of the key."
+                raise invalid("regex_filter", self.regex_filter, str(error), remedy) from error

@@ -1,0 +1,297 @@
+"""Planning: what is to become of the rows of an object, as data. Nothing is done here."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from labelsync_provider.errors import Denied, Invalid, NotFound
+from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
+from labelsync_provider.sync import task_files
+from labelsync_provider.sync.importing.matching import Match, ReadRow, match
+from labelsync_provider.sync.importing.reading import Read
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.ledger.records import KnownRow, RowState
+from labelsync_provider.sync.task_files import BadRow, Row, data_part, without_skip
+
+log = logging.getLogger(__name__)
+
+
+class Create(Struct, gc=False):
+    """A task to be created."""
+
+    obj: SourceObject
+    task: Task
+    effect: str
+    row: KnownRow
+    """As it is known once the task is there, but for its task."""
+    replaces: KnownRow | None
+    """The row whose task it supersedes."""
+    size: int
+    """In bytes."""
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether an earlier run may have found that the project fails over this very task, and over no other."""
+        return self.obj.known is not None and self.obj.known.quarantined > 0
+
+
+class Update(Struct, gc=False):
+    """A task to be updated."""
+
+    obj: SourceObject
+    effect: str
+    update: TaskUpdate
+    before: KnownRow
+    row: KnownRow
+    """As it is known once the task is updated."""
+    digest: str
+    """Of the row as it stands in the file."""
+
+
+class SetAside(Struct, gc=False):
+    """An object (no position), or a row of it, to be put in quarantine."""
+
+    position: int | None
+    reason: str
+    lasting: bool = True
+
+
+Step = Create | Update | SetAside
+
+
+class Plan(Struct, gc=False):
+    """What is to become of an object."""
+
+    obj: SourceObject
+    steps: Iterable[Step]
+    changed_rows: list[KnownRow] = []
+    """Rows of the ledger as they are from now on: in another position, superseded, or live again."""
+    missing: list[KnownRow] = []
+    unchanged: int = 0
+    changed: int = 0
+    """Of the rows that have changed, those of which that is only reported, or that had a task before."""
+    new: int = 0
+    """Of the rows that are new, those that had a task before."""
+
+
+Rows = Callable[[], Iterator[Row | BadRow]]
+"""Goes through the rows of an object from the first; can be called again."""
+
+
+def blob_plans(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Plan]:
+    """Yield what is to become of objects that are imported as they are, each as one row."""
+    for obj in objects:
+        if obj.info.problem:
+            yield Plan(obj, [SetAside(None, obj.info.problem)])
+            continue
+        row = Row(0, Task({run.data_key: obj.url}), obj.info.version, None, len(obj.url))
+        yield _plan(run, obj, lambda row=row: iter((row,)))  # type: ignore[misc]
+
+
+def task_file_plans(run: ImportRun, read: Iterable[Read]) -> Iterator[Plan]:
+    """Yield what is to become of task files."""
+    for obj, content in read:
+        if isinstance(content, NotFound):
+            run.report.gone += 1
+        elif isinstance(content, str):
+            yield Plan(obj, [SetAside(None, content)])
+        elif isinstance(content, Exception):
+            # What a storage refuses, it may give another time.
+            if isinstance(content, Denied):
+                run.denied = run.denied or content
+            yield Plan(obj, [SetAside(None, str(content), lasting=False)])
+        else:
+            run.some_read = True
+            run.report.bytes_read += obj.info.size
+            yield _task_file_plan(run, obj, content)
+
+
+def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes) -> Plan:
+    key, row_key = obj.info.key, run.options.row_key
+    try:
+        rows = task_files.rows(key, content, row_key)
+    except Invalid as error:
+        return Plan(obj, [SetAside(None, str(error))])
+    first = iter([rows])
+    # The file as a whole was checked: the rows of the first pass are at hand, later ones are parsed again.
+    return _plan(run, obj, lambda: next(first, None) or task_files.rows(key, content, row_key))
+
+
+def _plan(run: ImportRun, obj: SourceObject, rows: Rows) -> Plan:
+    if obj.known_rows is None:
+        return Plan(obj, _all_new(run, obj, rows()))
+    return _plan_of_known(run, obj, rows, obj.known_rows.take(obj.path))
+
+
+def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) -> Iterator[Step]:
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield SetAside(row.position, row.reason)
+        else:
+            yield _create(run, obj, row, row.position, None)
+
+
+def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[KnownRow]) -> Plan:
+    """Match the rows with those that are known, and decide about each."""
+    live = {row.number: row for row in known if row.state == RowState.LIVE}
+    read = [
+        ReadRow(row.position, None) if isinstance(row, BadRow) else ReadRow(row.position, row.digest, row.key)
+        for row in rows()
+    ]
+    matched = match(live.values(), read, by_key=run.options.row_key is not None)
+    if matched.by_place_only and run.options.on_changed != "add":
+        _warn_of_guess(run, obj, len(matched.known))
+    decisions = _Decisions(run, obj, known, matched, read)
+    if decisions.not_writable:
+        _warn_of_skip(obj, decisions.not_writable)
+    plan = decisions.plan
+    plan.steps = _steps(run, obj, rows, decisions, next_number=max(row.number for row in known) + 1)
+    return plan
+
+
+class _Decisions:
+    """What is to become of each row of an object of which some rows are known."""
+
+    def __init__(
+        self, run: ImportRun, obj: SourceObject, known: list[KnownRow], matched: Match, read: list[ReadRow]
+    ) -> None:
+        self.create: dict[int, KnownRow | None] = {}
+        """By position, the row that the new task supersedes, if any."""
+        self.update: dict[int, KnownRow] = {}
+        self.plan = Plan(obj, (), missing=matched.missing)
+        self.not_writable: list[int] = []
+        """Positions of rows of which only `allow_skip` has changed, which no API of a project can change."""
+        self.bad_rows = any(row.digest is None for row in read)
+        self._run, self._obj = run, obj
+        self._superseded: dict[str | None, list[KnownRow]] = {}
+        for row in known:
+            if row.state == RowState.SUPERSEDED:
+                self._superseded.setdefault(row.digest, []).append(row)
+        for row in matched.missing:
+            if row.position is not None:
+                self._enter(row, row._replace(position=None))
+        for there in read:
+            self._decide(there, matched.known.get(there.position))
+        obj.complete = obj.complete and not matched.missing
+
+    def _decide(self, row: ReadRow, known: KnownRow | None) -> None:
+        plan = self.plan
+        if row.digest is None:
+            if known:
+                self._enter(known, known._replace(position=row.position))
+            return
+        if known and known.digest in (None, row.digest):
+            plan.unchanged += 1
+            self._obj.rows += 1
+            self._enter(known, known._replace(position=row.position, digest=row.digest, key=row.key or known.key))
+        elif known and self._run.options.on_changed != "add":
+            here = known._replace(position=row.position, key=row.key or known.key)
+            self._enter(known, here)
+            if self._run.options.on_changed == "report":
+                self._report_changed()
+            elif self._only_skip_differs(known.digest or "", row.digest):
+                self.not_writable.append(row.position)
+                self._report_changed()
+            else:
+                self.update[row.position] = here
+        elif again := self._superseded.get(row.digest):
+            self._revive(again.pop(), row, known)
+        else:
+            if known:
+                self._enter(known, known._replace(position=row.position))
+            self.create[row.position] = known
+
+    def _revive(self, again: KnownRow, row: ReadRow, instead_of: KnownRow | None) -> None:
+        again = again._replace(state=RowState.LIVE, position=row.position, key=row.key or again.key)
+        self.plan.changed_rows.append(again)
+        self._obj.rows += 1
+        if instead_of:
+            self.plan.changed += 1
+            self.plan.changed_rows.append(instead_of._replace(state=RowState.SUPERSEDED, position=None))
+        else:
+            self.plan.new += 1
+
+    def _only_skip_differs(self, before: str, now: str) -> bool:
+        return not self._run.options.use_blob_urls and without_skip(before) == without_skip(now)
+
+    def _report_changed(self) -> None:
+        self.plan.changed += 1
+        self._obj.rows += 1
+        self._obj.complete = False
+
+    def _enter(self, before: KnownRow, now: KnownRow) -> None:
+        if now != before:
+            self.plan.changed_rows.append(now)
+
+
+def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions, next_number: int) -> Iterator[Step]:
+    """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
+    if not (decisions.create or decisions.update or decisions.bad_rows):
+        return
+    for row in rows():
+        if isinstance(row, BadRow):
+            yield SetAside(row.position, row.reason)
+        elif row.position in decisions.create:
+            yield _create(run, obj, row, next_number, decisions.create[row.position])
+            next_number += 1
+        elif row.position in decisions.update:
+            yield _update(run, obj, row, decisions.update[row.position])
+
+
+def _create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
+    effect = next(run.effects)
+    task = _noted(run, obj, row, effect)
+    known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
+    return Create(obj, task, effect, known, replaces, row.size)
+
+
+def _update(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | SetAside:
+    effect = next(run.effects)
+    task = _noted(run, obj, row, effect)
+    if problem := run.project.check(task):
+        return SetAside(row.position, problem)
+    update = TaskUpdate(obj.uri, task.meta)
+    digest = row.digest
+    if run.options.use_blob_urls:
+        update.data, update.merge_data = task.data, True
+    else:
+        update.predictions, update.annotations = task.predictions, task.annotations
+        if data_part(before.digest or "") != data_part(row.digest):
+            update.data = task.data
+        # What cannot be written has not changed in the task, and stays reported.
+        digest = task_files.with_skip_of(row.digest, before.digest or "")
+    return Update(obj, effect, update, before, before._replace(digest=digest), row.digest)
+
+
+def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str) -> Task:
+    """Return the row's task with its source reference in `meta`."""
+    note: Json = {"uri": obj.uri, "row": None, "version": obj.info.version, "effect": effect}
+    if not run.options.use_blob_urls:
+        # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
+        note |= {"row": row.position, "digest": row.digest}
+        if row.key is not None:
+            note["key"] = row.key
+    row.task.meta["labelsync"] = note
+    run.report.annotators_unknown += run.project.adapt(row.task)
+    return row.task
+
+
+def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:
+    log.warning(
+        "%s: none of its rows is one that was imported before; by their place in the file, %d were taken for changed. "
+        "If the file was replaced by another one, on_changed='add' makes new tasks of its rows; if its rows have names "
+        "of their own, row_key matches them by these.",
+        obj.uri,
+        paired,
+    )
+
+
+def _warn_of_skip(obj: SourceObject, positions: list[int]) -> None:
+    log.warning(
+        "%s: of %d rows, row %d for one, only allow_skip has changed. It cannot be written to a task that is there: "
+        "delete the task and import it again with restore_deleted.",
+        obj.uri,
+        len(positions),
+        positions[0],
+    )

@@ -1,0 +1,208 @@
+"""Reconciling: what became of effects that a run announced, and of which nobody knows the outcome.
+
+A run that was killed left them open. A request that was given up, or that a paused run sends late, may arrive up to an
+hour after; until then every run looks again, and puts right what it changed.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+from labelsync_provider.sync.importing.deleting import delete_announced
+from labelsync_provider.sync.importing.sending import arrived
+from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.records import (
+    Change,
+    Changes,
+    Creation,
+    Deletion,
+    JournalEntry,
+    KnownRow,
+    RowState,
+)
+
+log = logging.getLogger(__name__)
+
+DOUBT_SECONDS = 3600.0
+"""Time after which a request that was given up cannot arrive any more."""
+
+
+def reconcile(run: ImportRun) -> None:
+    """Find out what became of all that earlier runs left open, and enter it."""
+    for entry in run.ledger.journal():
+        if entry.kind == "create" and entry.doubted_since is None:
+            _reconcile_creations(run, entry)
+        elif entry.kind == "update":
+            _reconcile_updates(run, entry)
+        elif entry.kind == "delete":
+            _reconcile_deletions(run, entry)
+    deduplicate(run)
+
+
+def _reconcile_creations(run: ImportRun, entry: JournalEntry) -> None:
+    creations = cast("list[Creation]", entry.effects)
+    found = arrived(run.project, [creation.effect for creation in creations], entry.after_task)
+    log.warning(
+        "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(found), len(creations) - len(found)
+    )
+    changes, objects = Changes(), _Objects(run, entry)
+    for creation in creations:
+        if ids := found.get(creation.effect):
+            objects.enter(changes, creation, ids[0])
+    _enter(run, entry, changes, all_known=len(found) == len(creations))
+
+
+def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
+    """Complete the updates that were begun. What was not begun, the next comparison finds."""
+    updates = {change.row.task: change for change in cast("list[Change]", entry.effects) if change.row.task is not None}
+    looks = run.project.look({task: change.update.uri for task, change in updates.items()})
+    begun = {task: change for task, change in updates.items() if task in looks and looks[task].effect == change.effect}
+    changes = Changes()
+    if begun:
+        outcomes = run.project.update_tasks({task: change.update for task, change in begun.items()})
+        completed = {task for task, outcome in outcomes if outcome == "updated"}
+        for task, row in run.ledger.known_tasks(completed, as_blob=entry.as_blob).items():
+            after = begun[task].row
+            if row.path == after.path:
+                changes.change(row._replace(digest=after.digest, key=after.key))
+        log.warning("A run broke off: %d of its updates had begun, and are completed.", len(completed))
+    if entry.doubted_since is None or changes:
+        _enter(run, entry, changes, all_known=len(begun) == len(updates))
+    else:
+        _forget_if_old(run, entry)
+
+
+def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
+    """Enter the deletions that were made; should a row still stand in the source, it is imported again."""
+    deletions = cast("list[Deletion]", entry.effects)
+    uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
+    paths = {deletion.row.task: deletion.row.path for deletion in deletions}
+    there = run.project.look(uris)
+    known = run.ledger.known_tasks([task for task in uris if task not in there], as_blob=entry.as_blob)
+    changes = Changes(dropped=[row for task, row in known.items() if row.path == paths[task]])
+    if entry.doubted_since is None or changes:
+        _enter(run, entry, changes, all_known=not there)
+    else:
+        _forget_if_old(run, entry)
+
+
+def deduplicate(run: ImportRun) -> None:
+    """Look whether creations that were given up have arrived after all, and undo what that doubled."""
+    doubted = [entry for entry in run.ledger.journal() if entry.kind == "create" and entry.doubted_since is not None]
+    effects = [creation.effect for entry in doubted for creation in cast("list[Creation]", entry.effects)]
+    found = arrived(run.project, effects, min((entry.after_task for entry in doubted), default=0))
+    known = run.ledger.known_tasks([task for tasks in found.values() for task in tasks])
+    for entry in doubted:
+        creations = cast("list[Creation]", entry.effects)
+        late = [(creation, found[creation.effect]) for creation in creations if creation.effect in found]
+        late = [(creation, tasks) for creation, tasks in late if not known.keys() >= set(tasks)]
+        if late:
+            _keep_one_each(run, entry, late, set(known))
+        _forget_if_old(run, entry)
+
+
+def _keep_one_each(
+    run: ImportRun, entry: JournalEntry, late: Sequence[tuple[Creation, list[int]]], known: set[int]
+) -> None:
+    """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's."""
+    objects, changes = _Objects(run, entry), Changes()
+    doubles: dict[int, tuple[Creation, KnownRow]] = {}
+    """By the id of a task that is one too many, what made it, and the row that has one already."""
+    for creation, tasks in late:
+        unknown = [task for task in tasks if task not in known]
+        row = objects.standing_for(creation, tasks)
+        if row is None:
+            row = objects.enter(changes, creation, unknown.pop(0))
+        doubles |= dict.fromkeys(unknown, (creation, row))
+    run.ledger.enter_reconciled(
+        entry, changes, doubted_since=entry.doubted_since, reopens={row.path for row in changes.created}
+    )
+    if not doubles:
+        return
+    log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(doubles))
+    extra = [Deletion(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in doubles.items()]
+    worked_on = doubles.keys() - delete_announced(run, extra, untouched=True)
+    instead = {row.task: (task, creation, row) for task in sorted(worked_on) for creation, row in (doubles[task],)}
+    there = [Deletion(creation.uri, row) for task, creation, row in instead.values() if row.task is not None]
+    given_up = delete_announced(run, there, untouched=True) if there else set()
+    kept = Changes()
+    for standing, (task, creation, row) in instead.items():
+        if standing is None or standing in given_up:
+            kept.created.append(row._replace(task=task, digest=creation.row.digest))
+    run.ledger.enter_reconciled(
+        entry, kept, doubted_since=entry.doubted_since, reopens={row.path for row in kept.created}
+    )
+    for task in sorted(worked_on - {row.task for row in kept.created}):
+        creation, row = doubles[task]
+        log.error(
+            "Tasks %s and %d were made from the same row of %s, and each has been worked on: keep one by hand.",
+            row.task,
+            task,
+            creation.uri,
+        )
+
+
+def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: bool) -> None:
+    """Enter what was found out; what is not known yet stays in the journal as long as it may come."""
+    now = run.runtime.now()
+    since = entry.doubted_since or now
+    # What does not outlive who sent it has come, or never will.
+    may_come = run.project.remote and not all_known and now - since <= DOUBT_SECONDS
+    reopens = {effect.row.path for effect in entry.effects}
+    run.ledger.enter_reconciled(entry, changes, doubted_since=since if may_come else None, reopens=reopens)
+
+
+def _forget_if_old(run: ImportRun, entry: JournalEntry) -> None:
+    if run.runtime.now() - (entry.doubted_since or 0) > DOUBT_SECONDS:
+        run.ledger.enter_reconciled(entry, Changes(), doubted_since=None, reopens=())
+
+
+class _Objects:
+    """The rows that the ledger has of the objects of some creations, and where another one can stand."""
+
+    def __init__(self, run: ImportRun, entry: JournalEntry) -> None:
+        paths = sorted({effect.row.path for effect in entry.effects})
+        self._rows = {
+            (row.path, row.number): row
+            for rows in run.ledger.rows_of(paths, as_blob=entry.as_blob).values()
+            for row in rows
+        }
+        self._at: dict[tuple[str, int], KnownRow] = {}
+        self._equal: dict[tuple[str, str | None], list[KnownRow]] = {}
+        self._highest: dict[str, int] = {}
+        for row in self._rows.values():
+            self._highest[row.path] = max(row.number, self._highest.get(row.path, -1))
+            if row.state == RowState.LIVE:
+                self._equal.setdefault((row.path, row.digest), []).append(row)
+                if row.position is not None:
+                    self._at[row.path, row.position] = row
+        self._of_task = {row.task: row for row in self._rows.values()}
+        self._doubled: set[KnownRow] = set()
+
+    def standing_for(self, creation: Creation, tasks: Sequence[int]) -> KnownRow | None:
+        """Return the row that a task of this creation would double: its own, or that which another run made instead."""
+        own = [self._of_task[task] for task in tasks if task in self._of_task]
+        row = creation.row
+        here = self._at.get((row.path, row.position)) if row.position is not None else None
+        equal = self._equal.get((row.path, row.digest), [])
+        candidates = [*own, *([here] if here in equal else []), *equal, here]
+        found = next((known for known in candidates if known and known not in self._doubled), None)
+        if found:
+            self._doubled.add(found)
+        return found
+
+    def enter(self, changes: Changes, creation: Creation, task: int) -> KnownRow:
+        """Note that the task of a creation is there; its row may have gone elsewhere since."""
+        path, position = creation.row.path, creation.row.position
+        before = self._rows.get((path, creation.replaces.number)) if creation.replaces else None
+        if before and before.state == RowState.LIVE:
+            changes.change(before._replace(state=RowState.SUPERSEDED, position=None))
+            if before.position is not None:
+                del self._at[path, before.position]
+        self._highest[path] = number = self._highest.get(path, -1) + 1
+        taken = position is None or (path, position) in self._at
+        row = creation.row._replace(number=number, position=None if taken else position, task=task)
+        if row.position is not None:
+            self._at[path, row.position] = row
+        changes.created.append(row)
+        return row

@@ -1,0 +1,105 @@
+"""Rehearsal: a project to which a dry run does nothing, and which tells what would have become of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import count
+from typing import Literal
+
+from labelsync_provider.projects.protocol import (
+    Json,
+    Progress,
+    Project,
+    Rejected,
+    StoredTask,
+    Task,
+    TaskLook,
+    TaskState,
+    TaskUpdate,
+)
+
+FIRST_ID = 2**62
+"""No project has as many tasks: ids from here on are those of tasks that would be created."""
+
+
+class Rehearsal:
+    """A project as it is, but for the changes, which are only foretold; see `Project`.
+
+    What only the project itself can refuse is not foretold.
+    """
+
+    remote = False
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.uri, self.id, self.title = project.uri, project.id, project.title
+        self.label_config, self.data_keys = project.label_config, project.data_keys
+        self._ids = count(FIRST_ID)
+        self._deleted: set[int] = set()
+
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+        """Do nothing: nothing is written."""
+
+    def check(self, task: Task) -> str | None:
+        """Return why the project would reject a task."""
+        return self._project.check(task)
+
+    def adapt(self, task: Task) -> int:
+        """Make a task one that the project takes as it is."""
+        return self._project.adapt(task)
+
+    def last_task_id(self) -> int:
+        """Return an id that all tasks imported later exceed."""
+        return self._project.last_task_id()
+
+    def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        """Return an id for each task, or why it would be rejected."""
+        reasons = [self.check(task) for task in tasks]
+        return [Rejected(reason) if reason else next(self._ids) for reason in reasons]
+
+    def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
+        """Yield the tasks above an id."""
+        return self._project.tasks_after(task_id, with_data=with_data)
+
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        """Look at tasks, but for those that would have been deleted."""
+        there = {task: uri for task, uri in uris.items() if task not in self._deleted}
+        return self._project.look(there) if there else {}
+
+    def update_tasks(
+        self, updates: Mapping[int, TaskUpdate]
+    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+        """Yield what would become of each update."""
+        looks = self.look({task: update.uri for task, update in updates.items()})
+        for task, update in updates.items():
+            yield task, _outcome(update, looks.get(task))
+
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
+        """Return the tasks that would be there no longer."""
+        looks = self.look(uris)
+        kept = {task for task, look in looks.items() if look.worked_on and not (untouched and look.as_imported)}
+        self._deleted |= uris.keys() - kept
+        return set(uris) - kept
+
+    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
+        """Yield the state of the tasks."""
+        return self._project.changes(since)
+
+    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
+        """Yield the tasks that have an annotation."""
+        return self._project.annotated_tasks(task_ids)
+
+    def progress(self) -> Progress:
+        """Return the counts of tasks and annotations."""
+        return self._project.progress()
+
+
+def _outcome(update: TaskUpdate, look: TaskLook | None) -> Literal["updated", "in_part", "worked_on", "gone"]:
+    note = update.meta.get("labelsync")
+    if look is None:
+        return "gone"
+    begun = isinstance(note, dict) and look.effect and look.effect == note.get("effect")
+    if not look.worked_on or begun:
+        return "updated"
+    if update.data is not None:
+        return "worked_on"
+    return "in_part" if update.annotations else "updated"

@@ -1,0 +1,107 @@
+"""The importer: objects of a source become tasks of a project, each exactly once.
+
+One way, as a stream: list -> filter -> compare -> what the ledger knows -> read -> parse -> match -> plan -> apply ->
+account. The stages are generators that pull from each other, so that only a bounded window of objects and rows is held.
+"""
+
+import logging
+
+from sqlalchemy import Engine
+
+from labelsync_provider.projects.protocol import Project
+from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.sync.adoption import adopt
+from labelsync_provider.sync.importing.applying import Applier
+from labelsync_provider.sync.importing.checks import check_source, data_key_of, judge_listing, judge_quarantine
+from labelsync_provider.sync.importing.deleting import Deletions
+from labelsync_provider.sync.importing.listing import Filter, objects_to_look_at
+from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.planning import blob_plans, task_file_plans
+from labelsync_provider.sync.importing.reading import contents
+from labelsync_provider.sync.importing.reconciling import reconcile
+from labelsync_provider.sync.importing.rehearsal import Rehearsal
+from labelsync_provider.sync.importing.restoring import forget_deleted
+from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.lease import Lease, Owner
+from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.report import ImportReport
+from labelsync_provider.sync.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+def import_storage(
+    source: Storage,
+    project: Project,
+    engine: Engine,
+    options: ImportOptions,
+    owner: Owner | str,
+    runtime: Runtime | None = None,
+) -> ImportReport:
+    """Import what is new in a source, and report the rest.
+
+    :param engine: the database of the ledger.
+    :param owner: who runs this.
+    :param runtime: clocks, sleep and threads, if not the machine's own.
+    :raises Invalid: `data_key` is needed and not given; or the source cannot be told from another one.
+    :raises EmptyListing: the source lists nothing where the ledger knows objects.
+    :raises StoragesOverlap: the project's annotations are exported to where the source is.
+    :raises TooManyMissing: more tasks would be deleted than allowed; none was.
+    :raises TooManyQuarantined: with the good objects imported.
+    :raises LeaseHeld: another run still imported into this project when the time to wait was over.
+    :raises LeaseLost: another run has taken over.
+    """
+    runtime = runtime or Runtime()
+    data_key = data_key_of(project, options)
+    blobs = options.use_blob_urls
+    if options.dry_run:
+        # A rehearsal: the same run, on a copy of the ledger, with a project to which nothing is done.
+        ledger = ImportLedger.copy_of(engine, project.uri, source.location, as_blobs=blobs)
+        return _import(ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime))
+    with Lease(
+        engine,
+        f"import into {project.uri}",
+        owner,
+        options.lease_seconds,
+        wait_seconds=options.wait_for_lease,
+        runtime=runtime,
+    ) as lease:
+        project.fence(lease.token, lease.check)
+        ledger = ImportLedger(engine, project.uri, source.location, lease.confirm, as_blobs=blobs)
+        return _import(ImportRun(source, project, ledger, options, data_key, runtime))
+
+
+def _import(run: ImportRun) -> ImportReport:
+    started, options, report = run.runtime.monotonic(), run.options, run.report
+    check_source(run)
+    reconcile(run)
+    _adopt(run)
+    if options.restore_deleted:
+        forget_deleted(run)
+
+    progress, passes, deletions = Progress(log, "listed"), Filter(options.regex_filter), Deletions(run)
+    objects = objects_to_look_at(run, passes, deletions, progress)
+    plans = blob_plans(run, objects) if options.use_blob_urls else task_file_plans(run, contents(run, objects))
+    Applier(run, deletions, progress).apply(plans)
+
+    report.seconds = run.runtime.monotonic() - started
+    judge_listing(run, passes)
+    judge_quarantine(run)
+    deletions.carry_out()
+    report.seconds = run.runtime.monotonic() - started
+    if options.dry_run:
+        report.created_ids = []
+    log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", run.source.uri, report)
+    return report
+
+
+def _adopt(run: ImportRun) -> None:
+    """Learn from the project's tasks what was imported, if the ledger cannot tell or is asked to look again."""
+    options = run.options
+    if options.adopt or not run.ledger.storages("source"):
+        by_data = options.adopt and options.use_blob_urls
+        run.report.adopted = adopt(run.project, run.source, run.ledger, as_blobs=options.use_blob_urls, by_data=by_data)
+        if run.report.adopted:
+            place = run.source.location.container
+            log.info("%d tasks from %s were known to the project only.", run.report.adopted, place)

@@ -1,0 +1,126 @@
+"""Sending: a batch of tasks comes into the project so that each arrives once, whatever becomes of the answers.
+
+What an answer does not tell is found out by reading back the tasks above the highest id from before: each tells by its
+`effect` which creation it is. Nothing is sent twice to find out.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future  # noqa: TC003 - in a type at run time
+from dataclasses import dataclass, field
+from itertools import count
+
+from labelsync_provider.errors import RequestFailed, Unavailable
+from labelsync_provider.projects.protocol import Project, Rejected
+from labelsync_provider.sync.importing.planning import Create
+from labelsync_provider.sync.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+LOOKS_AFTER_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""Waits before each look for a batch whose answer did not come: the project may still be at work on it."""
+FAILED_SECONDS = 1.0
+"""Wait before a batch is sent again whole: a database may be busy."""
+HALVINGS = 10
+"""Requests after which it is the server that fails, and not one of the tasks, if none of them brought a task in."""
+
+Outcome = int | Rejected
+
+
+@dataclass
+class Sent:
+    """A batch that is on the way."""
+
+    batch: list[Create]
+    number: int
+    """Of its announcement."""
+    after_task: int
+    answer: "Future[list[Outcome]]"
+    doubted: bool = False
+    """Whether a request for it was given up that may arrive yet."""
+
+
+def outcomes_of(sent: Sent, project: Project, runtime: Runtime) -> list[Outcome]:
+    """Wait for a batch; return what became of each task, in its order. What did not arrive is sent again.
+
+    :raises Unavailable: it is the server: no part of the batch could be brought in.
+    """
+    try:
+        return sent.answer.result()
+    except Unavailable as error:
+        return _Recovery(sent, project, runtime).run(error)
+
+
+@dataclass
+class _Recovery:
+    """Brings in what did not arrive: whole once more, then in halves, until it is known which task is at fault."""
+
+    sent: Sent
+    project: Project
+    runtime: Runtime
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """By effect."""
+
+    def run(self, error: Unavailable) -> list[Outcome]:
+        batch = self.sent.batch
+        parts = [self._not_arrived(batch, error)]
+        some_arrived, failed, alone = bool(self.outcomes), 0, list[Create]()
+        self.runtime.sleep(FAILED_SECONDS)
+        for turn in count():
+            if not parts:
+                break
+            part = parts.pop()
+            if not part:
+                continue
+            try:
+                sent = self.project.import_tasks([create.task for create in part])
+                self.outcomes |= {create.effect: outcome for create, outcome in zip(part, sent, strict=True)}
+                some_arrived = True
+                continue
+            except Unavailable as again:
+                error = again
+            rest = self._not_arrived(part, error)
+            some_arrived |= len(rest) < len(part)
+            failed += 1
+            if not some_arrived and failed > HALVINGS:
+                raise error
+            if len(rest) > 1:
+                half = len(rest) // 2
+                halves = [rest[:half], rest[half:]]
+                # By turns the first and the second: one bad task is not on every way down.
+                parts.extend(halves if turn % 2 else reversed(halves))
+            else:
+                alone.extend(rest)
+        if alone and not some_arrived and not all(create.was_refused for create in alone):
+            raise error
+        for create in alone:
+            self.outcomes[create.effect] = Rejected(str(error), lasting=False)
+        return [self.outcomes[create.effect] for create in batch]
+
+    def _not_arrived(self, part: Sequence[Create], error: Unavailable) -> list[Create]:
+        """Look which tasks of a part have arrived; return the others."""
+        ended = isinstance(error, RequestFailed)
+        wanted = {create.effect for create in part}
+        found: dict[str, list[int]] = {}
+        for seconds in LOOKS_AFTER_SECONDS[:1] if ended else LOOKS_AFTER_SECONDS:
+            self.runtime.sleep(seconds)
+            found = arrived(self.project, wanted, self.sent.after_task)
+            if len(found) == len(wanted):
+                break
+        log.warning("%s Read back: %d of %d tasks have arrived.", error, len(found), len(part))
+        self.outcomes |= {effect: ids[0] for effect, ids in found.items()}
+        rest = [create for create in part if create.effect not in found]
+        self.sent.doubted |= bool(rest) and not ended
+        return rest
+
+
+def arrived(project: Project, effects: Iterable[str], after_task: int) -> dict[str, list[int]]:
+    """Return, of those of the creations that are in the project, the ids of their tasks, lowest first."""
+    wanted, found = set(effects), dict[str, list[int]]()
+    for page in project.tasks_after(after_task) if wanted else ():
+        for task in page:
+            note = task.meta.get("labelsync")
+            effect = note.get("effect") if isinstance(note, dict) else None
+            if isinstance(effect, str) and effect in wanted:
+                found.setdefault(effect, []).append(task.id)
+    return found

@@ -1,0 +1,125 @@
+"""What the steps of an import share: what it is given, what it has found, and objects on their way."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from itertools import count
+
+import msgspec
+from msgspec import Struct
+
+from labelsync_provider import __version__
+from labelsync_provider.errors import Denied
+from labelsync_provider.projects.protocol import Project
+from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.records import KnownObject, KnownRow, QuarantinedRow
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
+from labelsync_provider.sync.runtime import Runtime
+
+
+def _effects() -> Iterator[str]:
+    """Yield names of effects that no other run has."""
+    run = secrets.token_hex(6)
+    return (f"{run}.{n}" for n in count())
+
+
+@dataclass
+class ImportRun:
+    """One run: what it is given, and the report."""
+
+    source: Storage
+    project: Project
+    ledger: ImportLedger
+    options: ImportOptions
+    data_key: str
+    """Where a blob's URI goes in the task's data; empty for task files."""
+    runtime: Runtime
+    report: ImportReport = field(default_factory=ImportReport)
+    effects: Iterator[str] = field(default_factory=_effects)
+    denied: Denied | None = None
+    """The first refusal to let an object be read."""
+    some_read: bool = False
+
+    @cached_property
+    def judged_by(self) -> str:
+        """What decides whether an object or a row is bad; it is worth another try when this has changed."""
+        options, project = self.options, self.project
+        deciding = (self.data_key, options.use_blob_urls, options.row_key, options.on_changed)
+        text = msgspec.json.encode([__version__, project.label_config, deciding])
+        return blake2b(text, digest_size=8).hexdigest()
+
+    def key(self, path: str) -> str:
+        """Return the key of an object in the source."""
+        return self.source.location.key(path)
+
+    def uri(self, path: str) -> str:
+        """Return the URI of an object in the source."""
+        return self.source.object_uri(self.key(path))
+
+    def quarantined(self, row: QuarantinedRow) -> Failure | None:
+        """Count what is in quarantine; return it as the report shows it, if it is one of the first."""
+        self.report.quarantined += 1
+        if len(self.report.quarantine) == FAILURES_SHOWN:
+            return None
+        failure = Failure(self.key(row.path), row.position, row.reason)
+        self.report.quarantine.append(failure)
+        return failure
+
+
+class KnownRows:
+    """The rows that the ledger has of some objects, asked for together when the first one is needed."""
+
+    def __init__(self, ledger: ImportLedger, paths: list[str]) -> None:
+        self._ledger, self._paths = ledger, paths
+        self._rows: dict[str, list[KnownRow]] | None = None
+
+    def take(self, path: str) -> list[KnownRow]:
+        """Return the rows of one of the objects; they are not kept."""
+        if self._rows is None:
+            self._rows = self._ledger.rows_of(self._paths)
+        return self._rows.pop(path)
+
+
+class SourceObject(Struct, gc=False):
+    """An object on its way into the project, with what has become of its rows."""
+
+    path: str
+    info: ObjectInfo
+    uri: str
+    url: str
+    """What goes into the data of a blob's task: the URI, or a signed URL."""
+    known: KnownObject | None
+    known_rows: "KnownRows | None"
+    """None if the ledger has no rows of it."""
+    rows: int = 0
+    """Good rows that a task stands for."""
+    bad: list[QuarantinedRow] = []
+    on_the_way: int = 0
+    """Rows of which it is not known yet what becomes of them."""
+    read_to_end: bool = False
+    complete: bool = True
+    """False when something was only reported, or may pass: then the next run looks again."""
+
+    def set_aside(self, position: int | None, reason: str, *, lasting: bool) -> QuarantinedRow:
+        """Put the object (no position), or a row of it, in quarantine.
+
+        :param lasting: whether it stays as bad as it is until something changes.
+        """
+        row = QuarantinedRow(self.path, len(self.bad), position, reason)
+        self.bad.append(row)
+        self.complete &= lasting
+        return row
+
+    def opened(self) -> KnownObject:
+        """Return what is known of the object until it is dealt with: the next run looks at it, if this one does not."""
+        known = self.known or KnownObject(self.path, None, False, 0, 0, None)
+        return known._replace(complete=False)
+
+    def closed(self, judged_by: str) -> KnownObject:
+        """Return what is known of the object once it is dealt with."""
+        bad = len(self.bad)
+        return KnownObject(self.path, self.info.version, self.complete, self.rows, bad, judged_by if bad else None)

@@ -1,0 +1,90 @@
+"""Statements that enter what an import did, within the transaction of whoever calls."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, exists, func, insert, select, update
+
+from labelsync_provider.database import chunks, upsert_rows
+from labelsync_provider.sync.ledger.records import Changes, JournalEntry, KnownObject, KnownRow
+from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT
+from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, SCOPE
+
+
+def these(table: Table, scope: int, as_blob: bool, paths: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Return the conditions for what is known of some objects."""
+    return [table.c.scope == scope, table.c.as_blob == as_blob, table.c.path.in_(paths)]
+
+
+def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Changes) -> None:
+    """Enter what became of rows, objects and quarantine."""
+    _drop(connection, scope, as_blob, changes.dropped)
+    if changed := list(changes.changed.values()):
+        # Rows change places with each other: all leave theirs before one takes a new one.
+        numbered = update(ROW).where(*_numbered(scope, as_blob)).values(position=None, task=None)
+        connection.execute(numbered, [{"its_path": row.path, "its_number": row.number} for row in changed])
+    upsert_rows(connection, ROW, [(scope, as_blob, *row) for row in changed])
+    upsert_rows(connection, ROW, [(scope, as_blob, *row) for row in changes.created])
+    for some in chunks(changes.cleared, IN_A_STATEMENT):
+        connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
+    upsert_rows(connection, OBJECT, [(scope, as_blob, *known) for known in changes.objects.values()])
+    upsert_rows(connection, QUARANTINE, [(scope, as_blob, *entry) for entry in changes.quarantine])
+
+
+def _drop(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
+    # A task is that of one row, whichever kind of object that is of.
+    for some in chunks([row.task for row in rows if row.task is not None], IN_A_STATEMENT):
+        connection.execute(delete(ROW).where(ROW.c.scope == scope, ROW.c.task.in_(some)))
+    if without_task := [{"its_path": row.path, "its_number": row.number} for row in rows if row.task is None]:
+        connection.execute(delete(ROW).where(*_numbered(scope, as_blob)), without_task)
+
+
+def _numbered(scope: int, as_blob: bool) -> list[ColumnElement[bool]]:
+    this = [ROW.c.path == bindparam("its_path"), ROW.c.number == bindparam("its_number")]
+    return [ROW.c.scope == scope, ROW.c.as_blob == as_blob, *this]
+
+
+def highest_task(connection: Connection, project: str) -> int:
+    """Return the highest id of a task of the project, from whatever container."""
+    scopes = select(SCOPE.c.id).where(SCOPE.c.project == project)
+    return connection.scalar(select(func.max(ROW.c.task)).where(ROW.c.scope.in_(scopes))) or 0
+
+
+def mark_ids_reused(connection: Connection, project: str, task_ids: Sequence[int]) -> None:
+    """Enter that the tasks which had these ids are gone: on SQLite, Label Studio gives their ids again."""
+    scopes = select(SCOPE.c.id).where(SCOPE.c.project == project)
+    for some in chunks(task_ids, IN_A_STATEMENT):
+        connection.execute(update(ROW).where(ROW.c.scope.in_(scopes), ROW.c.task.in_(some)).values(task=None))
+
+
+def announce(connection: Connection, scope: int, as_blob: bool, entry: JournalEntry) -> int:
+    """Enter effects that are about to be requested; return the number of the announcement."""
+    values = {
+        "scope": scope,
+        "as_blob": as_blob,
+        "kind": entry.kind,
+        "effects": msgspec.json.encode(entry.effects).decode(),
+        "after_task": entry.after_task,
+    }
+    return connection.scalar(insert(JOURNAL).values(values).returning(JOURNAL.c.id)) or 0
+
+
+def reopen(connection: Connection, scope: int, as_blob: bool, paths: Iterable[str]) -> None:
+    """Have objects looked at again by the next comparison, and known where they were not."""
+    for some in chunks(sorted(set(paths)), IN_A_STATEMENT):
+        at = these(OBJECT, scope, as_blob, some)
+        connection.execute(update(OBJECT).where(*at).values(complete=False))
+        known = set(connection.scalars(select(OBJECT.c.path).where(*at)))
+        unknown = [KnownObject(path, None, False, 0, 0, None) for path in some if path not in known]
+        upsert_rows(connection, OBJECT, [(scope, as_blob, *obj) for obj in unknown])
+
+
+def forget(connection: Connection, scope: int, as_blob: bool, paths: Iterable[str]) -> None:
+    """Forget what is known of objects that are gone, but for the rows whose task is left."""
+    of_object = [ROW.c[name] == OBJECT.c[name] for name in ("scope", "as_blob", "path")]
+    for some in chunks(paths, IN_A_STATEMENT):
+        at = these(OBJECT, scope, as_blob, some)
+        connection.execute(delete(OBJECT).where(*at, ~exists().where(*of_object)))
+        connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
+        look_again = {"complete": False, "quarantined": 0, "judged_by": None}
+        connection.execute(update(OBJECT).where(*at).values(look_again))

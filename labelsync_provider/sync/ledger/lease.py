@@ -1,0 +1,161 @@
+"""Leases: one run at a time writes to a range of the ledger.
+
+A lease expires, so that a killed run does not lock others out, and carries a fencing number that grows with
+every owner, so that a run that was paused past its lease cannot write when it wakes up. Safety rests on
+the number; the clocks only decide how soon a lease is taken over.
+"""
+
+import logging
+import threading
+from types import TracebackType
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy.exc import OperationalError
+
+from labelsync_provider.database import UPSERTS, writing
+from labelsync_provider.database.schema import ensure_schema
+from labelsync_provider.errors import LeaseHeld, LeaseLost
+from labelsync_provider.sync.ledger.tables import LEASE
+from labelsync_provider.sync.runtime import Runtime
+
+LEASE_SECONDS = 60.0
+POLL_SECONDS = 1.0
+"""How long a run waits before it looks again whether a lease is free."""
+
+log = logging.getLogger(__name__)
+
+
+class Owner(NamedTuple):
+    """Who a lease belongs to."""
+
+    name: str
+    """In words that tell a person where to look."""
+    task_instance: str | None = None
+    """The Airflow task instance, without the number of its try: a later try takes over from an earlier one at once."""
+
+
+class Lease:
+    """The right to write to a resource for the length of a `with` block, renewed while it runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        resource: str,
+        owner: Owner | str,
+        seconds: float = LEASE_SECONDS,
+        *,
+        wait_seconds: float = 0,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """Prepare a lease.
+
+        :param resource: what is written to, in words that a person understands.
+        :param seconds: how long it outlives an owner that was killed.
+        :param wait_seconds: how long to wait for the owner before.
+        """
+        self._engine, self._resource, self._seconds = engine, resource, seconds
+        self._owner = Owner(owner) if isinstance(owner, str) else owner
+        self._wait_seconds, self._runtime = wait_seconds, runtime or Runtime()
+        self._released = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="labelsync-lease", daemon=True)
+        self._renewed_at = 0.0
+        self.token = 0
+        """The fencing number."""
+        self._extended = update(LEASE).where(LEASE.c.resource == resource, LEASE.c.token == bindparam("mine"))
+        self._extended = self._extended.values(expires_at=bindparam("until"))
+        ensure_schema(engine)
+
+    def __enter__(self) -> "Lease":
+        """Get the lease.
+
+        :raises LeaseHeld: somebody else still had it when the time to wait was over.
+        """
+        began = self._runtime.monotonic()
+        told = False
+        while (held := self._acquire()) is not None:
+            waited = self._runtime.monotonic() - began
+            if waited >= self._wait_seconds:
+                raise held
+            if not told:
+                log.info("Waiting up to %.0f s. %s", self._wait_seconds, held)
+                told = True
+            self._runtime.sleep(min(POLL_SECONDS, self._wait_seconds - waited))
+        if self._runtime.renews_leases:
+            self._renewal.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._released.set()
+        if self._runtime.renews_leases:
+            self._renewal.join()
+        with writing(self._engine) as connection:
+            connection.execute(self._extended, {"mine": self.token, "until": 0.0})
+
+    def confirm(self, connection: Connection) -> None:
+        """Make the transaction of `connection` fail unless the lease is still this run's, and extend it.
+
+        :raises LeaseLost: another run has taken over.
+        """
+        now = self._runtime.now()
+        if not connection.execute(self._extended, {"mine": self.token, "until": now + self._seconds}).rowcount:
+            raise self._lost()
+        self._renewed_at = now
+
+    def check(self) -> None:
+        """Make sure, right before a request that changes something, that the lease is still this run's.
+
+        :raises LeaseLost: another run has taken over.
+        """
+        if self._runtime.now() - self._renewed_at > self._seconds / 4:
+            with writing(self._engine) as connection:
+                self.confirm(connection)
+            return
+        with self._engine.connect() as connection:
+            if connection.scalar(select(LEASE.c.token).where(LEASE.c.resource == self._resource)) != self.token:
+                raise self._lost()
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(
+            f"{self._resource}: another run has taken over since {self._owner.name} got its lease, probably because "
+            f"this process was paused for more than {self._seconds:.0f} s. Nothing more was written; run it again."
+        )
+
+    def _acquire(self) -> LeaseHeld | None:
+        """Take the lease if it is free; if not, return the error that says who has it."""
+        with writing(self._engine) as connection:
+            free = UPSERTS[connection.dialect.name](LEASE)
+            free = free.values(resource=self._resource, owner="", token=0, expires_at=0.0).on_conflict_do_nothing()
+            connection.execute(free)
+            this = select(LEASE).where(LEASE.c.resource == self._resource)
+            current = connection.execute(this.with_for_update()).one()
+            now = self._runtime.now()
+            earlier_try = self._owner.task_instance is not None and current.task_instance == self._owner.task_instance
+            if current.expires_at > now and not earlier_try:
+                return LeaseHeld(
+                    f"{self._resource}: {current.owner} is at it now. Wait for it to end; if it was killed, its "
+                    f"lease expires in {current.expires_at - now:.0f} s."
+                )
+            if current.expires_at:
+                log.warning("%s: taking over the lease that %s left behind.", self._resource, current.owner)
+            self.token, self._renewed_at = current.token + 1, now
+            taken = {
+                "owner": self._owner.name,
+                "task_instance": self._owner.task_instance,
+                "token": self.token,
+                "expires_at": now + self._seconds,
+            }
+            connection.execute(update(LEASE).where(LEASE.c.resource == self._resource).values(taken))
+            return None
+
+    def _renew(self) -> None:
+        while not self._released.wait(self._seconds / 4):
+            try:
+                with writing(self._engine) as connection:
+                    self.confirm(connection)
+            except LeaseLost:
+                return  # the next write of the run itself finds out, and fails it
+            except OperationalError as error:
+                log.warning("%s: could not renew the lease, will try again: %s", self._resource, error.orig)

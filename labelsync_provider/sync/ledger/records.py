@@ -1,0 +1,164 @@
+"""What the ledger holds, as values."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from labelsync_provider.projects.protocol import TaskUpdate
+
+
+class KnownObject(NamedTuple):
+    """An object of a source, as it was when a run looked at it last."""
+
+    path: str
+    version: str | None
+    """None if no run has compared it yet: its tasks are known from a run that was killed, or from the project."""
+    complete: bool
+    """Whether all that is in this version has been dealt with; if not, the next run looks at it again."""
+    rows: int
+    """Rows that a live task stands for."""
+    quarantined: int
+    judged_by: str | None
+    """What decided that a part of it is bad: label config, options, package. None if nothing is."""
+
+
+class RowState(StrEnum):
+    """What a row of the ledger is to its object."""
+
+    LIVE = "live"
+    """No other task stands for this row."""
+    SUPERSEDED = "superseded"
+    """A newer task stands for this row; the old one was left in the project."""
+
+
+class KnownRow(NamedTuple):
+    """A row of an object, and the task that stands for it. A blob is one row."""
+
+    path: str
+    number: int
+    """Tells the rows of an object apart; it has no other meaning."""
+    state: RowState
+    position: int | None
+    """Where the row stands in the object, counted from 0; None if it is in the object no more."""
+    task: int | None
+    """None if the task is gone: a person has deleted it."""
+    digest: str | None
+    """Of the content that the task has; None if that is not known, and taken to be what is listed."""
+    key: str | None
+    """The value of `row_key` in this row, if that option was given."""
+
+
+class QuarantinedRow(NamedTuple):
+    """What could not be imported, and why."""
+
+    path: str
+    number: int
+    position: int | None
+    """None for the object as a whole."""
+    reason: str
+
+
+# --- the journal ---
+
+
+class Creation(Struct, frozen=True, array_like=True, gc=False):
+    """A task that is about to be created."""
+
+    effect: str
+    uri: str
+    row: KnownRow
+    replaces: KnownRow | None
+
+
+class Change(Struct, frozen=True, array_like=True, gc=False):
+    """A task that is about to be updated."""
+
+    effect: str
+    row: KnownRow
+    """As it will be known once the task is updated."""
+    update: TaskUpdate
+
+
+class Deletion(Struct, frozen=True, array_like=True, gc=False):
+    """A task that is about to be deleted."""
+
+    uri: str
+    row: KnownRow
+
+
+Effects = list[Creation] | list[Change] | list[Deletion]
+
+
+class JournalEntry(NamedTuple):
+    """Effects of one kind on a project that were, or are about to be, requested together."""
+
+    kind: Literal["create", "update", "delete"]
+    effects: Effects
+    after_task: int
+    """Tasks that these effects create have higher ids."""
+    id: int = 0
+    """0 until it is announced."""
+    as_blob: bool = False
+    doubted_since: float | None = None
+    """Since when (seconds since the epoch) nobody waits for its outcome, though it may arrive yet."""
+
+
+@dataclass
+class Changes:
+    """What is to be entered in one transaction."""
+
+    objects: dict[str, KnownObject] = field(default_factory=dict)
+    """By path."""
+    cleared: list[str] = field(default_factory=list)
+    """Paths of the objects whose quarantine is over, but for what is entered anew."""
+    quarantine: list[QuarantinedRow] = field(default_factory=list)
+    created: list[KnownRow] = field(default_factory=list)
+    """Rows that are new to the ledger."""
+    changed: dict[tuple[str, int], KnownRow] = field(default_factory=dict)
+    """By path and number, rows that the ledger has, as they are now."""
+    dropped: list[KnownRow] = field(default_factory=list)
+
+    def change(self, row: KnownRow) -> None:
+        """Note what a row that the ledger has is now."""
+        self.changed[row.path, row.number] = row
+
+    def __bool__(self) -> bool:
+        return any((self.objects, self.cleared, self.quarantine, self.created, self.changed, self.dropped))
+
+
+# --- export ---
+
+
+class KnownExport(NamedTuple):
+    """An object that was written to a target, or was about to be."""
+
+    path: str
+    version: str
+    """Empty until it is known to be written."""
+    digest: str
+    task: int
+    intended: str = ""
+    """The digest of what was about to be written, until it is known to be."""
+    state: str = ""
+    """The state of the task when it was read last; empty if it is to be read again."""
+
+
+GONE = "gone"
+"""The state of an object whose annotation is there no longer."""
+
+
+class Watermark(NamedTuple):
+    """How far a project has been exported; seconds since the epoch by this side's clock, but for the first."""
+
+    settings: str
+    """With which options: others export the same task to another object."""
+    changed_at: str
+    """The latest change seen, by the project's clock, in ISO 8601."""
+    first_seen: float
+    """When that was seen first."""
+    read: float
+    """When the changes were read last."""
+    read_whole: float
+    """When the whole project was."""

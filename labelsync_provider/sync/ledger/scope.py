@@ -1,0 +1,115 @@
+"""What the ledgers of imports and of exports share: one project, one location, one writer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from logging import getLogger
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from labelsync_provider.database import upsert_rows, writing
+from labelsync_provider.database.schema import check_schema, ensure_schema
+from labelsync_provider.storages.location import Location
+from labelsync_provider.sync.ledger.tables import SCOPE, STORAGE
+
+PAGE = 10_000
+"""Rows that a query returns at most."""
+IN_A_STATEMENT = 500
+"""Values in the parameters of one statement."""
+
+Confirm = Callable[[Connection], None]
+
+log = getLogger(__name__)
+
+
+class Scope:
+    """The part of the ledger that is about one project and one location."""
+
+    def __init__(self, engine: Engine, project: str, location: Location, confirm: Confirm) -> None:
+        """Open it.
+
+        :param project: the project's `uri`.
+        :param location: what is known elsewhere in the container is not looked at.
+        :param confirm: called in every transaction that writes, and raises to undo it.
+        """
+        self._engine, self._confirm = engine, confirm
+        self._project, self.location = project, location
+        ensure_schema(engine)
+        self._scope = self._scope_id()
+
+    def storages(self, role: str) -> list[Location]:
+        """Return where the sources, or the targets, of the project are in this container."""
+        used = select(STORAGE.c.endpoint, STORAGE.c.start).where(STORAGE.c.scope == self._scope, STORAGE.c.role == role)
+        with self._engine.connect() as connection:
+            found = connection.execute(used).all()
+        return [Location(self.location.container, endpoint, root=start) for endpoint, start in found]
+
+    def enter_storage(self, role: str) -> None:
+        """Note that this location is a source or a target of the project; what had its name has moved here."""
+        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == role)
+        moved = [used.start for used in self.storages(role) if used.is_elsewhere(self.location)]
+        start, endpoint = self.location.start, self.location.endpoint
+        with self._write() as connection:
+            connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, start])))
+            connection.execute(insert(STORAGE).values(scope=self._scope, role=role, start=start, endpoint=endpoint))
+
+    def take_over(self, engine: Engine, tables: Sequence[Table]) -> None:
+        """Enter what another database knows of the same project and location.
+
+        :raises SchemaOutdated: it was made by another version of this package.
+        """
+        if not check_schema(engine):
+            return
+        this = (SCOPE.c.project == self._project, SCOPE.c.container == self.location.container)
+        with engine.connect() as theirs, self._write() as ours:
+            scope = theirs.scalar(select(SCOPE.c.id).where(*this))
+            for table in tables:
+                within = self._within(table) if "path" in table.c else []
+                rows = select(table).where(table.c.scope == scope, *within)
+                at = list(table.c.keys()).index("scope")
+                for page in theirs.execution_options(yield_per=PAGE).execute(rows).partitions():
+                    upsert_rows(ours, table, [(*row[:at], self._scope, *row[at + 1 :]) for row in page])
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with writing(self._engine) as connection:
+            self._confirm(connection)
+            yield connection
+
+    def _scope_id(self) -> int:
+        known = select(SCOPE.c.id).where(SCOPE.c.project == self._project, SCOPE.c.container == self.location.container)
+        with self._engine.connect() as connection:
+            found: int | None = connection.scalar(known)
+        if found is not None:
+            return found
+        try:
+            with self._write() as connection:
+                connection.execute(insert(SCOPE).values(project=self._project, container=self.location.container))
+        except IntegrityError:
+            log.debug("An import and an export of %s began at once; the scope is there.", self._project)
+        return self._scope_id()
+
+    def _within(self, table: Table) -> list[ColumnElement[bool]]:
+        end = self.location.end
+        return [table.c.path >= self.location.start, *([table.c.path < end] if end is not None else [])]
+
+    def _between(self, known: Select[Any], table: Table, after: str, last: str | None) -> Iterator[Sequence[Row[Any]]]:
+        """Yield what is known of the paths above `after` and up to `last` (None: to the end), by path."""
+        # One bound on each side: with two, SQLite takes the first, and walks to the second row by row.
+        if last is not None:
+            known = known.where(table.c.path <= last)
+        elif self.location.end is not None:
+            known = known.where(table.c.path < self.location.end)
+        known = known.order_by(table.c.path).limit(PAGE)
+        first = known.where(table.c.path >= self.location.start) if after < self.location.start else None
+        following = known.where(table.c.path > bindparam("after"))
+        while page := self._page(following if first is None else first, {} if first is not None else {"after": after}):
+            yield page
+            if len(page) < PAGE:
+                return
+            first, after = None, page[-1].path
+
+    def _page(self, known: Select[Any], position: dict[str, Any]) -> Sequence[Row[Any]]:
+        with self._engine.connect() as connection:
+            return connection.execute(known, position).all()
