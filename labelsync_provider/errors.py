@@ -7,6 +7,8 @@ LabelsyncError
 ├── Unusable             a storage as a whole: no such bucket, credentials refused, wrong region, clock, certificate
 ├── AlreadyThere         an object stands where a new one was to be created
 ├── Unavailable          the other side did not answer as it should: retry may help
+│   └── RequestFailed    the other side says that it failed, and is not at work on the request any more
+├── SchemaOutdated       the database's schema is older, or newer, than this version of the package
 ├── LeaseHeld            another run is writing there now: retry may help
 ├── LeaseLost            another run has taken over from this one: retry may help
 ├── EmptyListing         nothing is listed where the ledger knows objects: retry may help
@@ -50,6 +52,14 @@ class Unavailable(LabelsyncError):
     """The other side did not answer as it should."""
 
     retry_may_help = True
+
+
+class RequestFailed(Unavailable):
+    """The other side says that it failed over the request, and is not at work on it any more."""
+
+
+class SchemaOutdated(LabelsyncError):
+    """The schema of the database is older, or newer, than this version of the package can use."""
 
 
 class LeaseHeld(LabelsyncError):

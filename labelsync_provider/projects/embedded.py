@@ -1,11 +1,10 @@
 """Projects without a server: tables in the `[labelsync] database`, with Label Studio's field names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -33,13 +32,39 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from labelsync_provider.database import chunks, create_tables, insert_rows, writing
+from labelsync_provider.database import chunks, insert_rows, writing
+from labelsync_provider.database.schema import check_schema, ensure_schema
 from labelsync_provider.errors import LeaseLost, NotFound, invalid
+from labelsync_provider.projects.embedded_rows import (
+    encoded,
+    exported_label,
+    exported_task,
+    label_row,
+    prediction_content,
+)
 from labelsync_provider.projects.label_config import data_keys, missing_key
-from labelsync_provider.projects.protocol import Json, Progress, Rejected, StoredTask, Task, TaskState
+from labelsync_provider.projects.protocol import (
+    Json,
+    Progress,
+    Rejected,
+    StoredTask,
+    Task,
+    TaskLook,
+    TaskState,
+    TaskUpdate,
+)
+from labelsync_provider.projects.task_content import (
+    UpdateOutcome,
+    effect_of,
+    planned,
+    prediction_changes,
+    tasks_made_from,
+)
 
 PAGE = 1000
 IDS_IN_A_STATEMENT = 500
+UPDATES_IN_A_TRANSACTION = 100
+"""Number of tasks whose data is in memory at once."""
 
 METADATA = MetaData()
 
@@ -69,6 +94,7 @@ TASK = Table(
     Column("inner_id", Integer, nullable=False),
     Column("data", JSON, nullable=False),
     Column("meta", JSON, nullable=False),
+    Column("allow_skip", Boolean),
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     Index("labelsync_task_of_project", "project", "id"),
@@ -114,27 +140,26 @@ CONFIRMED = (
     .returning(PROJECT.c.tasks_ever)
 )
 
-JSON_COLUMNS = {"data", "meta", "result", "completed_by", "other"}
-
-# What Label Studio writes of an annotation that says nothing of these.
-ANNOTATION_DEFAULTS: Json = {
-    "draft_created_at": None,
-    "last_action": None,
-    "bulk_created": False,
-    "updated_by": None,
-    "parent_prediction": None,
-    "parent_annotation": None,
-    "last_created_by": None,
-    "unique_id": None,
-}
+ANNOTATED = exists().where(ANNOTATION.c.task == TASK.c.id)
 
 
 class EmbeddedStore:
     """The embedded projects of one database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+        """Open the store.
+
+        :param read_only: leave the schema of the database as it is. Where there are no tables yet, no project is found,
+            and none can be created.
+        :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
+        :raises Unavailable: the schema cannot be brought to the newest now.
+        """
         self._engine = engine
-        create_tables(engine, METADATA)
+        self._has_tables = True
+        if read_only:
+            self._has_tables = check_schema(engine)
+        else:
+            ensure_schema(engine)
 
     def create_project(self, title: str, label_config: str, description: str = "") -> "EmbeddedProject":
         """Return the project of that title; create it if there is none.
@@ -164,11 +189,7 @@ class EmbeddedStore:
         conditions = [PROJECT.c.id == int(text)] if text.isdecimal() and len(text) < 10 else []
         if isinstance(id_or_title, str):
             conditions.append(PROJECT.c.title == text)
-        with self._engine.connect() as connection:
-            found = [
-                row for wanted in conditions for row in connection.execute(select(PROJECT).where(wanted)).mappings()
-            ]
-            titles = connection.scalars(select(PROJECT.c.title).order_by(PROJECT.c.id).limit(10)).all()
+        found, titles = self._look_for(conditions) if self._has_tables else ([], [])
         projects = {row["id"]: row for row in found}
         if not projects:
             known = ", ".join(map(repr, titles)) or "none yet"
@@ -181,6 +202,15 @@ class EmbeddedStore:
             raise invalid("project", id_or_title, "it is the id of one project and the title of another", remedy)
         (row,) = projects.values()
         return EmbeddedProject(self._engine, row)
+
+    def _look_for(self, conditions: Sequence[ColumnElement[bool]]) -> tuple[list[RowMapping], Sequence[str]]:
+        """Return the projects that meet one of the conditions, and the titles of some that there are."""
+        with self._engine.connect() as connection:
+            found = [
+                row for wanted in conditions for row in connection.execute(select(PROJECT).where(wanted)).mappings()
+            ]
+            titles = connection.scalars(select(PROJECT.c.title).order_by(PROJECT.c.id).limit(10)).all()
+        return found, titles
 
     def _one(self, condition: ColumnElement[bool]) -> "EmbeddedProject":
         with self._engine.connect() as connection:
@@ -205,8 +235,11 @@ class EmbeddedProject:
         """The keys that the label config takes from a task's `data`, in its order."""
         return data_keys(self.label_config)
 
-    def fence(self, token: int) -> None:
-        """Write with this fencing number from now on; see `Project.fence`."""
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+        """Write with this fencing number from now on; see `Project.fence`.
+
+        :param confirm: not used: each transaction that writes confirms the number itself.
+        """
         self._token = token
         with writing(self._engine) as connection:
             self._confirm(connection)
@@ -234,13 +267,13 @@ class EmbeddedProject:
             first = _allocate(connection, TASK, len(accepted))
             now = _now()
             rows = [
-                (first + n, self.id, inner + n, _encode(task.data), _encode(task.meta), now, now)
+                (first + n, self.id, inner + n, encoded(task.data), encoded(task.meta), task.allow_skip, now, now)
                 for n, task in enumerate(accepted)
             ]
             insert_rows(connection, TASK, rows)
-            for n, task in enumerate(accepted):
-                if task.annotations or task.predictions:
-                    _add_labels(connection, first + n, task, now)
+            for table, labels in ((ANNOTATION, "annotations"), (PREDICTION, "predictions")):
+                given = [(first + n, label) for n, task in enumerate(accepted) for label in getattr(task, labels)]
+                _add_labels(connection, table, given, now)
         ids = iter(range(first, first + len(accepted)))
         return [Rejected(reason) if reason else next(ids) for reason in reasons]
 
@@ -250,61 +283,94 @@ class EmbeddedProject:
         for page in self._by_id(select(*columns).where(TASK.c.project == self.id), after=task_id):
             yield [StoredTask(row["id"], row["meta"], row.get("data", {})) for row in page]
 
-    def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
-        """Tell, for each of the tasks that exists, whether it has an annotation."""
-        found: dict[int, bool] = {}
-        has_annotation = exists().where(ANNOTATION.c.task == TASK.c.id)
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        """Look at tasks; see `Project.look`. Of an annotation nobody can tell whether it came with its task."""
+        looks: dict[int, TaskLook] = {}
         with self._engine.connect() as connection:
-            for some in chunks(task_ids, IDS_IN_A_STATEMENT):
-                tasks = select(TASK.c.id, has_annotation).where(TASK.c.id.in_(some), TASK.c.project == self.id)
-                found.update((task_id, bool(has)) for task_id, has in connection.execute(tasks))
-        return found
+            for some in chunks(uris, IDS_IN_A_STATEMENT):
+                for task_id, row in self._made_from(connection, {task_id: uris[task_id] for task_id in some}).items():
+                    worked_on = bool(row["annotated"])
+                    as_imported = not worked_on and row["created_at"] == row["updated_at"]
+                    looks[task_id] = TaskLook(worked_on, as_imported, effect_of(row["meta"]))
+        return looks
 
-    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"]:
-        """Replace a task's content, predictions included; see `Project.update_task`."""
+    def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
+        """Update tasks, many in one transaction; see `Project.update_tasks`."""
+        for some in chunks(updates, UPDATES_IN_A_TRANSACTION):
+            with writing(self._engine) as connection:
+                self._confirm(connection)
+                self._hold(connection, some)
+                outcomes = self._update(connection, {task_id: updates[task_id] for task_id in some})
+            yield from outcomes.items()
+
+    def _update(self, connection: Connection, updates: Mapping[int, TaskUpdate]) -> dict[int, UpdateOutcome]:
+        outcomes: dict[int, UpdateOutcome] = dict.fromkeys(updates, "gone")
+        there = self._made_from(connection, {task_id: update.uri for task_id, update in updates.items()})
+        merged = _data_of(connection, [task_id for task_id in there if updates[task_id].merge_data])
+        predictions = _of_tasks(connection, PREDICTION, [task_id for task_id in there if updates[task_id].predictions])
+        new_meta: list[Json] = []
+        new_data: list[Json] = []
+        new_annotations: list[tuple[int, Json]] = []
+        new_predictions: list[tuple[int, Json]] = []
+        removed: list[int] = []
+        for task_id, row in there.items():
+            wanted = updates[task_id]
+            change = planned(wanted, merged.get(task_id, {}), row["meta"], worked_on=bool(row["annotated"]))
+            outcomes[task_id] = change.outcome if change else "worked_on"
+            # What was begun is done: it was one transaction.
+            if change is None or change.begun:
+                continue
+            new_meta.append({"task": task_id, "new_meta": change.meta})
+            if change.data is not None:
+                new_data.append({"task": task_id, "new_data": change.data})
+            if change.adds_annotations:
+                new_annotations += [(task_id, annotation) for annotation in wanted.annotations]
+            labels = [exported_label(prediction, self.id) for prediction in predictions.get(task_id, [])]
+            gone, added = prediction_changes(labels, wanted.predictions, prediction_content)
+            removed += [prediction["id"] for prediction in gone]
+            new_predictions += [(task_id, prediction) for prediction in added]
         now = _now()
-        with writing(self._engine) as connection:
-            self._confirm(connection)
-            changed = connection.execute(
-                update(TASK)
-                .where(TASK.c.id == task_id, self._untouched())
-                .values(data=task.data, meta=task.meta, updated_at=now)
-            )
-            if not changed.rowcount:
-                there = connection.scalar(select(exists().where(TASK.c.id == task_id, TASK.c.project == self.id)))
-                return "annotated" if there else "gone"
-            connection.execute(delete(PREDICTION).where(PREDICTION.c.task == task_id))
-            _add_labels(connection, task_id, task, now)
-        return "updated"
+        one = update(TASK).where(TASK.c.id == bindparam("task"))
+        if new_meta:
+            connection.execute(one.values(meta=bindparam("new_meta"), updated_at=now), new_meta)
+        if new_data:
+            connection.execute(one.values(data=bindparam("new_data")), new_data)
+        for some in chunks(removed, IDS_IN_A_STATEMENT):
+            connection.execute(delete(PREDICTION).where(PREDICTION.c.id.in_(some)))
+        _add_labels(connection, PREDICTION, new_predictions, now)
+        _add_labels(connection, ANNOTATION, new_annotations, now)
+        return outcomes
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that have no annotation; return those that are there no longer."""
         left: set[int] = set()
         with writing(self._engine) as connection:
             self._confirm(connection)
-            for some in chunks(list(uris), IDS_IN_A_STATEMENT):
-                doomed = select(TASK.c.id).where(TASK.c.id.in_(some), self._untouched())
-                connection.execute(delete(PREDICTION).where(PREDICTION.c.task.in_(doomed)))
-                connection.execute(delete(TASK).where(TASK.c.id.in_(some), self._untouched()))
-                left.update(connection.scalars(select(TASK.c.id).where(TASK.c.id.in_(some))))
+            for some in chunks(uris, IDS_IN_A_STATEMENT):
+                self._hold(connection, some)
+                there = self._made_from(connection, {task_id: uris[task_id] for task_id in some})
+                free = [task_id for task_id, row in there.items() if not row["annotated"]]
+                connection.execute(delete(PREDICTION).where(PREDICTION.c.task.in_(free)))
+                connection.execute(delete(TASK).where(TASK.c.id.in_(free)))
+                left.update(there.keys() - set(free))
         return set(uris) - left
 
     def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
         """Yield all tasks: whoever changes a table by SQL leaves no trace of when; see `Project.changes`."""
-        annotated = exists().where(ANNOTATION.c.task == TASK.c.id).label("annotated")
-        for page in self._by_id(select(TASK.c.id, annotated).where(TASK.c.project == self.id)):
+        for page in self._by_id(select(TASK.c.id, ANNOTATED.label("annotated")).where(TASK.c.project == self.id)):
             yield [TaskState(row["id"], bool(row["annotated"])) for row in page]
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in Label Studio's JSON export format."""
-        annotated = exists().where(ANNOTATION.c.task == TASK.c.id)
-        tasks = select(TASK).where(TASK.c.project == self.id, annotated)
+        tasks = select(TASK).where(TASK.c.project == self.id, ANNOTATED)
         for some in [None] if task_ids is None else chunks(sorted(task_ids), IDS_IN_A_STATEMENT):
             for page in self._by_id(tasks if some is None else tasks.where(TASK.c.id.in_(some))):
                 ids = [row["id"] for row in page]
-                annotations, predictions = self._of_tasks(ANNOTATION, ids), self._of_tasks(PREDICTION, ids)
+                with self._engine.connect() as connection:
+                    annotations = _of_tasks(connection, ANNOTATION, ids)
+                    predictions = _of_tasks(connection, PREDICTION, ids)
                 yield [
-                    _exported_task(row, annotations.get(row["id"], []), predictions.get(row["id"], [])) for row in page
+                    exported_task(row, annotations.get(row["id"], []), predictions.get(row["id"], [])) for row in page
                 ]
 
     def progress(self) -> Progress:
@@ -334,8 +400,21 @@ class EmbeddedProject:
             )
         return int(tasks_ever) - new_tasks + 1
 
-    def _untouched(self) -> Any:
-        return (TASK.c.project == self.id) & ~exists().where(ANNOTATION.c.task == TASK.c.id)
+    def _hold(self, connection: Connection, task_ids: Sequence[int]) -> None:
+        """Keep others from annotating tasks until the transaction ends."""
+        # SQLite has one writer anyway. PostgreSQL locks a task's row for whoever annotates it.
+        tasks = select(TASK.c.id).where(TASK.c.id.in_(task_ids), TASK.c.project == self.id)
+        if connection.dialect.name == "postgresql":
+            connection.execute(tasks.with_for_update())
+
+    def _made_from(self, connection: Connection, uris: Mapping[int, str]) -> dict[int, RowMapping]:
+        """Return those tasks that are there and were made from the objects named, without their data."""
+        columns = (TASK.c.id, TASK.c.meta, TASK.c.created_at, TASK.c.updated_at, ANNOTATED.label("annotated"))
+        tasks = select(*columns).where(TASK.c.id.in_(list(uris)), TASK.c.project == self.id)
+        there = {row["id"]: row for row in connection.execute(tasks).mappings()}
+        metas = {task_id: row["meta"] for task_id, row in there.items()}
+        mine = tasks_made_from(uris, metas, lambda task_ids: _data_of(connection, task_ids))
+        return {task_id: row for task_id, row in there.items() if task_id in mine}
 
     def _by_id(self, tasks: Select[Any], after: int = 0) -> Iterator[Sequence[RowMapping]]:
         statement = tasks.where(TASK.c.id > bindparam("after")).order_by(TASK.c.id).limit(PAGE)
@@ -348,14 +427,20 @@ class EmbeddedProject:
             if len(page) < PAGE:
                 return
 
-    def _of_tasks(self, table: Table, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-        found: dict[int, list[RowMapping]] = {}
-        with self._engine.connect() as connection:
-            for some in chunks(task_ids, IDS_IN_A_STATEMENT):
-                rows = connection.execute(select(table).where(table.c.task.in_(some)).order_by(table.c.id))
-                for row in rows.mappings():
-                    found.setdefault(row["task"], []).append(row)
-        return found
+
+def _data_of(connection: Connection, task_ids: Sequence[int]) -> dict[int, Json]:
+    tasks = select(TASK.c.id, TASK.c.data).where(TASK.c.id.in_(task_ids))
+    return {row.id: row.data for row in connection.execute(tasks)} if task_ids else {}
+
+
+def _of_tasks(connection: Connection, table: Table, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
+    """Return the annotations or predictions of tasks, by task, the oldest first."""
+    found: dict[int, list[RowMapping]] = {}
+    for some in chunks(task_ids, IDS_IN_A_STATEMENT):
+        rows = connection.execute(select(table).where(table.c.task.in_(some)).order_by(table.c.id))
+        for row in rows.mappings():
+            found.setdefault(row["task"], []).append(row)
+    return found
 
 
 def _allocate(connection: Connection, table: Table, count: int) -> int:
@@ -367,62 +452,12 @@ def _allocate(connection: Connection, table: Table, count: int) -> int:
     return int(last) - count + 1
 
 
-def _add_labels(connection: Connection, task_id: int, task: Task, now: str) -> None:
-    for table, items in ((ANNOTATION, task.annotations), (PREDICTION, task.predictions)):
-        if items:
-            first = _allocate(connection, table, len(items))
-            rows = [_label_row(table, item, first + n, task_id, now) for n, item in enumerate(items)]
-            insert_rows(connection, table, rows)
-
-
-def _label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) -> tuple[Any, ...]:
-    """Lay an annotation or a prediction out as a row; what has no column is kept under `other`."""
-    columns = table.c.keys()
-    row: Json = dict.fromkeys(columns) | {"created_at": now, "updated_at": now}
-    if table is ANNOTATION:
-        row |= {"was_cancelled": False, "ground_truth": False}
-    fields = set(columns) - {"id", "task", "other"}
-    row |= {name: item[name] for name in fields if item.get(name) is not None}
-    if table is ANNOTATION and "id" in item:
-        row["import_id"] = item["id"]
-    own = fields | {"id", "task", "project"}
-    row |= {"id": row_id, "task": task_id, "other": {name: value for name, value in item.items() if name not in own}}
-    row |= {name: _encode(row[name]) for name in JSON_COLUMNS & row.keys() if row[name] is not None}
-    return tuple(row[name] for name in columns)
-
-
-def _exported_task(row: RowMapping, annotations: Sequence[RowMapping], predictions: Sequence[RowMapping]) -> Json:
-    """Return a task as Label Studio's JSON export has it."""
-    cancelled = sum(annotation["was_cancelled"] for annotation in annotations)
-    return {
-        **row,
-        "annotations": [
-            {**ANNOTATION_DEFAULTS, **_exported_label(annotation, row["project"])} for annotation in annotations
-        ],
-        "predictions": [_exported_label(prediction, row["project"]) for prediction in predictions],
-        "drafts": [],
-        "total_annotations": len(annotations) - cancelled,
-        "cancelled_annotations": cancelled,
-        "total_predictions": len(predictions),
-        "is_labeled": len(annotations) > cancelled,
-        "overlap": 1,
-        "allow_skip": True,
-        "precomputed_agreement": None,
-        "comment_count": 0,
-        "unresolved_comment_count": 0,
-        "comment_authors": [],
-        "last_comment_updated_at": None,
-        "updated_by": [],
-        "file_upload": None,
-    }
-
-
-def _exported_label(row: RowMapping, project: int) -> Json:
-    return {**{name: value for name, value in row.items() if name != "other"}, **row["other"], "project": project}
-
-
-def _encode(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _add_labels(connection: Connection, table: Table, items: Sequence[tuple[int, Json]], now: str) -> None:
+    """Add annotations or predictions, each with the id of its task."""
+    if items:
+        first = _allocate(connection, table, len(items))
+        rows = [label_row(table, item, first + n, task_id, now) for n, (task_id, item) in enumerate(items)]
+        insert_rows(connection, table, rows)
 
 
 def _now() -> str:

@@ -7,36 +7,36 @@ marked so, and taken from the signatures of its SDK.
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
-from uuid import NAMESPACE_URL, uuid5
-
-import msgspec
+from typing import Any
 
 from labelsync_provider.errors import Denied, NotFound, Unavailable, invalid
+from labelsync_provider.projects import label_studio_changes
 from labelsync_provider.projects.label_config import data_keys, missing_key
-from labelsync_provider.projects.label_studio_client import Client, Conflict, Failed, Refused
-from labelsync_provider.projects.protocol import Json, Progress, Rejected, StoredTask, Task, TaskState
+from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
+from labelsync_provider.projects.label_studio_client import Client, Refused
+from labelsync_provider.projects.protocol import (
+    Json,
+    Progress,
+    Rejected,
+    StoredTask,
+    Task,
+    TaskLook,
+    TaskState,
+    TaskUpdate,
+)
+from labelsync_provider.projects.task_content import UpdateOutcome
 
 log = logging.getLogger(__name__)
-
-PAGE = 1000
-IDS_IN_A_URL = 250
-"""Servers in front of Label Studio take request lines of 4 KB."""
 
 REUSED_IDS = 1000
 """On SQLite, Label Studio gives the ids of deleted tasks again, if they were the highest. A task imported later may
 have an id so much lower than the highest one seen before, if somebody deletes so many tasks meanwhile."""
 
 POLL_SECONDS = 1.0
-FAILED_SECONDS = 1.0
-"""So long a batch waits that the server failed to import, before it is sent again: a database may be busy."""
-
-AT_ONCE = timedelta(seconds=1)
-"""An import notes when a task was created, and when it was updated last, within microseconds."""
 
 # `include` names the fields of tasks, annotations and predictions alike.
 FIELDS_EXPORTED = (
@@ -47,19 +47,13 @@ FIELDS_EXPORTED = (
     "last_action,bulk_created,parent_prediction,parent_annotation,last_created_by,"
     "score,model_version"
 )
-IN_FULL = {"fields": "all", "expand": "annotations"}
+IN_FULL: Json = {"fields": "all", "expand": "annotations"}
 """Unless they are expanded, the server makes a serializer for the annotations of each task: four times slower."""
 ANNOTATION_COUNTS = ("total_annotations", "cancelled_annotations")
 FIELDS_OF_A_STATE = ",".join(("id", "updated_at", *ANNOTATION_COUNTS))
 
 # What the task API does not tell, and every task has that nobody set it for.
 NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": []}
-
-PREDICTION_FIELDS = ("result", "score", "model_version")
-"""Of an imported prediction, the server keeps no others."""
-
-ANNOTATION_FIELDS = ("result", "was_cancelled", "ground_truth", "lead_time")
-"""Of an imported annotation, the server keeps no others but its annotator."""
 
 ANNOTATOR_FIELDS = ("id", "first_name", "last_name", "email")
 
@@ -130,6 +124,7 @@ class LabelStudioProject:
 
     def __init__(self, client: Client, project: Json) -> None:
         self._client = client
+        self._api = TaskApi(client, project["id"])
         self.id: int = project["id"]
         self.title: str = project["title"]
         self.label_config: str = project["label_config"]
@@ -142,8 +137,12 @@ class LabelStudioProject:
         """The keys that the label config takes from a task's `data`, in its order."""
         return data_keys(self.label_config)
 
-    def fence(self, token: int) -> None:
-        """Do nothing: a Label Studio server takes what comes, from whichever run; see `remote`."""
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+        """Have `confirm` called right before each request that changes something, each time that it is sent.
+
+        :param token: not used: a Label Studio server takes what comes, from whichever run; see `remote`.
+        """
+        self._api.confirm = confirm
 
     # --- import ---
 
@@ -198,7 +197,7 @@ class LabelStudioProject:
     def last_task_id(self) -> int:
         """Return an id that all tasks imported later exceed."""
         if self._newest is None:
-            self._newest = self._highest_id()
+            self._newest = self._api.highest_id()
         return max(self._newest - REUSED_IDS, 0)
 
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
@@ -208,24 +207,15 @@ class LabelStudioProject:
         outcomes = iter(self._import(accepted) if accepted else ())
         return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
 
-    def _import(self, items: list[Task], *, once_more: bool = True) -> list[int | Rejected]:
+    def _import(self, items: list[Task]) -> list[int | Rejected]:
         path = f"/api/projects/{self.id}/import"
         newest, self._newest = self._newest, None
         try:
-            answer = self._client.post(path, items, return_task_ids="true", commit_to_project="true")
+            answer = self._api.change("POST", path, items, return_task_ids="true", commit_to_project="true")
             ids = self._imported(answer)
         except Refused as refusal:
             self._newest = newest
             return self._import_without(_named(refusal, len(items)), items, str(refusal))
-        except Failed as failure:
-            if newest is None or self._highest_id() != newest:
-                raise
-            # Nothing of the batch is in. It may have come at a bad time; or one task is too much for the server.
-            self._newest = newest
-            if once_more:
-                time.sleep(FAILED_SECONDS)
-                return self._import(items, once_more=False)
-            return self._import_without({}, items, str(failure))
         if not isinstance(ids, list) or len(ids) != len(items):
             raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported: {answer!r:.200}")
         self._newest = max(ids)
@@ -257,23 +247,23 @@ class LabelStudioProject:
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id; see `Project.tasks_after`."""
         fields, last = "id,meta,data" if with_data else "id,meta", 0
-        for page in self._by_id(fields, after=task_id):
-            yield [StoredTask(task["id"], task["meta"] or {}, task.get("data") or {}) for task in page]
+        for page in self._api.by_id(fields, after=task_id):
+            yield [StoredTask(task["id"], _object(task["meta"]), _object(task.get("data"))) for task in page]
             last = page[-1]["id"]
         if last or not task_id:
             self._newest = last
 
-    def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
-        """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""
-        return {task["id"]: _is_worked_on(task) for page in self._with_work(task_ids) for task in page}
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        """Look at tasks; see `Project.look`."""
+        return label_studio_changes.look(self._api, uris)
 
     def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
         """Yield the state of the tasks changed since an instant; see `Project.changes`."""
         changed = []
         if since is not None:
             instant = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            changed = [_filter("updated_at", "greater_or_equal", "Datetime", instant)]
-        for page in self._by_id(FIELDS_OF_A_STATE, *changed):
+            changed = [column_filter("updated_at", "greater_or_equal", "Datetime", instant)]
+        for page in self._api.by_id(FIELDS_OF_A_STATE, *changed):
             yield [
                 TaskState(
                     task["id"],
@@ -290,7 +280,7 @@ class LabelStudioProject:
             for states in self.changes():
                 yield from self.annotated_tasks([state.id for state in states if state.annotated])
             return
-        for page in self._these(task_ids, FIELDS_EXPORTED, **IN_FULL):
+        for page in self._api.by_ids(task_ids, FIELDS_EXPORTED, **IN_FULL):
             authors = self._comment_authors([task["id"] for task in page if task["comment_count"]])
             tasks = [
                 self._exported(task | {"comment_authors": authors.get(task["id"], [])})
@@ -304,12 +294,12 @@ class LabelStudioProject:
         """Return the counts of tasks and annotations."""
         counts = "id,task_number,total_annotations_number,skipped_annotations_number"
         project = self._client.get(f"/api/projects/{self.id}/", include=counts)
-        done, skipped = _filter("total_annotations", "greater", "Number", 0), project["skipped_annotations_number"] or 0
-        annotated = self._count(done)
+        skipped = project["skipped_annotations_number"] or 0
+        annotated = self._api.count(column_filter("total_annotations", "greater", "Number", 0))
         if skipped:
-            annotated += self._count(
-                _filter("total_annotations", "equal", "Number", 0),
-                _filter("cancelled_annotations", "greater", "Number", 0),
+            annotated += self._api.count(
+                column_filter("total_annotations", "equal", "Number", 0),
+                column_filter("cancelled_annotations", "greater", "Number", 0),
             )
         return Progress(
             project["task_number"] or 0, annotated, (project["total_annotations_number"] or 0) + skipped, skipped
@@ -317,128 +307,13 @@ class LabelStudioProject:
 
     # --- change ---
 
-    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"] | Rejected:
-        """Replace a task's content, predictions included; see `Project.update_task`."""
-        (found,) = self._with_work([task_id], "meta", "data", "predictions", fields="all")
-        there = found[0] if found else None
-        if not there or not _was_made_from(there, task.meta.get("labelsync", {}).get("uri")):
-            return "gone"
-        # A run that was killed has begun this very update: what annotations there are may be the task's own.
-        begun = (there["data"], there["meta"]) == (task.data, task.meta)
-        if _is_worked_on(there) and not begun:
-            return "annotated"
-        try:
-            self._client.ask("PATCH", f"/api/tasks/{task_id}/", body={"data": task.data, "meta": task.meta})
-            self._replace_predictions(task_id, there["predictions"], task.predictions)
-            self._annotate(task_id, task)
-        except Refused as refusal:
-            return Rejected(str(refusal))
-        return "updated"
-
-    def _replace_predictions(self, task_id: int, there: Sequence[Json], predictions: Sequence[Json]) -> None:
-        for prediction in there:
-            with suppress(NotFound):
-                self._client.ask("DELETE", f"/api/predictions/{prediction['id']}/")
-        for prediction in predictions:
-            # One by one: the bulk import of predictions drops those that do not fit the label config without a word.
-            given = {name: prediction[name] for name in PREDICTION_FIELDS if prediction.get(name) is not None}
-            self._client.post("/api/predictions/", {"model_version": "undefined", **given, "task": task_id})
-
-    def _annotate(self, task_id: int, task: Task) -> None:
-        for n, annotation in enumerate(task.annotations):
-            body = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
-            annotator = annotation.get("completed_by")
-            if isinstance(annotator, dict) and self._members:
-                annotator = self._members[annotator["email"]]
-            if annotator is not None:
-                body["completed_by"] = annotator
-            # The one thing of which the server takes no second copy is an annotation with an id of the client's.
-            identity = msgspec.json.encode([self.uri, task_id, task.meta, n, body], order="sorted")
-            body["unique_id"] = str(uuid5(NAMESPACE_URL, identity.decode()))
-            with suppress(Conflict):
-                self._client.post(f"/api/tasks/{task_id}/annotations/", body)
+    def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
+        """Update tasks, one by one; see `Project.update_tasks`."""
+        return label_studio_changes.update_tasks(self._api, updates, self.uri, lambda: self._members)
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that nobody has worked on; return those that are there no longer."""
-        gone = set(uris)
-        free, as_imported = [], []
-        for page in self._with_work(list(uris), "created_at", "updated_at", "updated_by", "meta", "data"):
-            for task in page:
-                if _was_made_from(task, uris[task["id"]]):
-                    gone.discard(task["id"])
-                    if not _is_worked_on(task):
-                        free.append(task["id"])
-                    elif untouched and _is_untouched(task):
-                        as_imported.append(task["id"])
-        # The server looks once more: somebody may be annotating.
-        no_draft = _filter("draft_exists", "equal", "Boolean", False)
-        self._delete(free, [no_draft, *(_filter(name, "equal", "Number", 0) for name in ANNOTATION_COUNTS)])
-        self._delete(as_imported, [no_draft, _filter("updated_by", "empty", "List", True)])
-        doomed = free + as_imported
-        return gone | (set(doomed) - self.annotated(doomed).keys())
-
-    def _delete(self, task_ids: list[int], filters: Sequence[Json]) -> None:
-        for start in range(0, len(task_ids), PAGE):
-            selected = {"all": False, "included": task_ids[start : start + PAGE]}
-            body: Json = {"selectedItems": selected, "filters": _all(filters)}
-            params = {"id": "delete_tasks", "project": self.id}
-            self._client.ask("POST", "/api/dm/actions/", params=params, body=body)
-
-    # --- the task API ---
-
-    def _highest_id(self) -> int:
-        page = self._page("id", [], ordering="-tasks:id", size=1)["tasks"]
-        return page[0]["id"] if page else 0
-
-    def _count(self, *filters: Json) -> int:
-        total: int = self._page("id", filters, size=1)["total"]
-        return total
-
-    def _by_id(self, include: str, *filters: Json, after: int = 0) -> Iterator[list[Json]]:
-        while True:
-            page = self._page(include, [_filter("id", "greater", "Number", after), *filters])["tasks"]
-            if page:
-                yield page
-                after = page[-1]["id"]
-            if len(page) < PAGE:
-                return
-
-    def _these(self, task_ids: Sequence[int], include: str, **params: Any) -> Iterator[list[Json]]:
-        ids = sorted(task_ids)
-        for start in range(0, len(ids), IDS_IN_A_URL):
-            selected = {"all": False, "included": ids[start : start + IDS_IN_A_URL]}
-            yield self._page(include, [], selected=selected, **params)["tasks"]
-
-    def _with_work(self, task_ids: Sequence[int], *fields: str, **params: Any) -> Iterator[list[Json]]:
-        """Yield tasks with what tells whether somebody works on them. Who sorts by drafts is told of everybody's."""
-        include = ",".join(("id", *ANNOTATION_COUNTS, "draft_exists", *fields))
-        return self._these(task_ids, include, ordering="tasks:draft_exists", **params)
-
-    def _page(
-        self,
-        include: str,
-        filters: Sequence[Json],
-        *,
-        ordering: str = "tasks:id",
-        size: int = PAGE,
-        selected: Json | None = None,
-        **params: Any,
-    ) -> Json:
-        query: Json = {"ordering": [ordering]}
-        if filters:
-            query["filters"] = _all(filters)
-        if selected:
-            query["selectedItems"] = selected
-        page: Json = self._client.get(
-            "/api/tasks",
-            project=self.id,
-            page_size=size,
-            include=include,
-            resolve_uri="false",
-            query=msgspec.json.encode(query).decode(),
-            **params,
-        )
-        return page
+        return label_studio_changes.delete_tasks(self._api, uris, untouched=untouched)
 
     # --- what is exported ---
 
@@ -456,7 +331,7 @@ class LabelStudioProject:
 
     def _comment_authors(self, task_ids: Sequence[int]) -> dict[int, list[int]]:
         """Ask by itself for what costs the server a query for each task; most have no comment."""
-        pages = self._these(task_ids, "id,comment_authors")
+        pages = self._api.by_ids(task_ids, "id,comment_authors")
         return {task["id"]: task["comment_authors"] for page in pages for task in page}
 
     def _annotator(self, user_id: int | None) -> Json | None:
@@ -478,35 +353,13 @@ class LabelStudioProject:
         return {upload["file"].rpartition("/")[2]: upload["id"] for upload in uploads}
 
 
-def _filter(column: str, operator: str, kind: str, value: Any) -> Json:
-    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
-
-
-def _all(filters: Sequence[Json]) -> Json:
-    return {"conjunction": "and", "items": list(filters)}
+def _object(value: Any) -> Json:
+    """Return a field that the server takes an array or null for, too, if it is an object; else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _is_annotated(task: Json) -> bool:
     return bool(task["total_annotations"] or task["cancelled_annotations"])
-
-
-def _is_worked_on(task: Json) -> bool:
-    return _is_annotated(task) or bool(task["draft_exists"])
-
-
-def _is_untouched(task: Json) -> bool:
-    """Tell whether nothing has happened to a task since it was imported: its annotations came with it.
-
-    Whoever annotates, or changes an annotation, is noted as `updated_by`. Other changes only move `updated_at`.
-    """
-    created, updated = (datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at"))
-    return not task["updated_by"] and not task["draft_exists"] and updated - created < AT_ONCE
-
-
-def _was_made_from(task: Json, uri: str | None) -> bool:
-    """Tell whether a task is the one that was made from an object, and not another one that was given its id."""
-    note = (task["meta"] or {}).get("labelsync")
-    return note.get("uri") == uri if isinstance(note, dict) else uri in task["data"].values()
 
 
 def _named(refusal: Refused, count: int) -> dict[int, str]:

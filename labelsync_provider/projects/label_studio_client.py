@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from ssl import SSLContext
 from typing import Any, Literal
@@ -16,14 +16,17 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
-from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable, invalid
-from labelsync_provider.retrying import RETRY_SECONDS, insist
+from labelsync_provider.errors import Denied, Invalid, NotFound, RequestFailed, Unavailable, Unusable, invalid
+from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
 
 REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """To ask these twice has the effect of asking once. A POST that is repeated imports twice."""
+
+MOMENTARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
+"""The answers of a server that has not read a request, and may take it another time."""
 
 USED_UP = 0.8
 """An access token is renewed when so much of its life is over; it lives for 300 seconds."""
@@ -37,10 +40,6 @@ Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 class NotSent(Unavailable):
     """The request did not get to the server, or was sent back unread: it may be repeated, whatever it asks."""
-
-
-class Failed(Unavailable):
-    """The server itself says that the request failed, so that it is not at work on it any more."""
 
 
 class Refused(Invalid):
@@ -89,6 +88,7 @@ class Client:
             headers={"Accept": "application/json"},
             # With a redirect the token would go along; where to, the answer decides.
             follow_redirects=False,
+            event_hooks={"request": [_confirm]},
         )
 
     def close(self) -> None:
@@ -111,11 +111,13 @@ class Client:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         read_seconds: float | None = None,
+        confirm: Callable[[], None] | None = None,
     ) -> Any:
         """Return the decoded answer; None if it is empty.
 
         A POST is repeated only as long as it certainly did not get through.
 
+        :param confirm: called right before the request is sent, each time that it is; what it raises ends this.
         :raises NotFound: there is no such thing.
         :raises Denied: the token's user may not.
         :raises Refused: the server does not take what was sent; nothing was done.
@@ -125,9 +127,9 @@ class Client:
         passing = Unavailable if method in REPEATABLE else NotSent
 
         def attempt() -> Any:
-            return self._attempt(method, path, params, body, read_seconds or self._read_seconds)
+            return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
 
-        return insist(attempt, nullcontext, self._retry_seconds, passing)
+        return call_with_retries(attempt, nullcontext, self._retry_seconds, passing)
 
     def version(self) -> str:
         """Return the server's version. No token is asked for, so this tells whether it is a Label Studio at all.
@@ -143,7 +145,13 @@ class Client:
         return release
 
     def _attempt(
-        self, method: Method, path: str, params: Mapping[str, Any] | None, body: Any, read_seconds: float
+        self,
+        method: Method,
+        path: str,
+        params: Mapping[str, Any] | None,
+        body: Any,
+        read_seconds: float,
+        confirm: Callable[[], None] | None,
     ) -> Any:
         content = None if body is None else msgspec.json.encode(body)
         what = f"{self.url}: {method} {path}"
@@ -155,6 +163,7 @@ class Client:
                 content=content,
                 headers={"Content-Type": "application/json"} if content else None,
                 timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
+                extensions={"confirm": confirm},
             )
         # Without the cause: it holds the request, and that the token.
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -168,6 +177,12 @@ class Client:
         except httpx.HTTPError as error:
             raise Unavailable(f"{what}: the connection broke: {error}.") from None
         return _understood(response, what)
+
+
+def _confirm(request: httpx.Request) -> None:
+    # Here and not before the whole exchange: to get an access token first may take minutes.
+    if confirm := request.extensions.get("confirm"):
+        confirm()
 
 
 def _checked(url: str) -> str:
@@ -208,13 +223,13 @@ def _understood(response: httpx.Response, what: str) -> Any:
         raise Denied(f"{said}. The user of this token may not do that.")
     if status == httpx.codes.NOT_FOUND:
         raise NotFound(f"{what}: there is no such thing, or the user of this token may not see it.")
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if status in MOMENTARY:
         raise NotSent(f"{said}.")
     if response.is_client_error:
         refusal = Conflict if status == httpx.codes.CONFLICT else Refused
         raise refusal(f"{said}.", value.get("validation_errors") if isinstance(value, dict) else None)
     by_label_studio = isinstance(value, dict) and "status_code" in value
-    raise (Failed if by_label_studio else Unavailable)(f"{said}.")
+    raise (RequestFailed if by_label_studio else Unavailable)(f"{said}.")
 
 
 def _decoded(response: httpx.Response) -> tuple[Any, bool]:
@@ -314,9 +329,9 @@ class _PersonalAccessToken(httpx.Auth):
             yield request
 
     def _asking(self, request: httpx.Request) -> httpx.Request:
-        # Without the extensions of what is to be asked, its time-outs among them, it would be waited for without end.
         url, body = self._url + REFRESH, {"refresh": self._token}
-        return httpx.Request("POST", url, json=body, extensions=request.extensions)
+        # Without the time-outs of what is to be asked, it would be waited for without end.
+        return httpx.Request("POST", url, json=body, extensions={"timeout": request.extensions["timeout"]})
 
     def _taken(self, response: httpx.Response) -> str:
         what = f"{self._url}: POST {REFRESH}"

@@ -1,4 +1,4 @@
-"""Label Studio's own storages of a project: putting them in place, and what must be there for objects to be seen.
+"""Label Studio's own storages of a project: creating and updating them, and what must be there for objects to be seen.
 
 Source of what is said about them: label-studio 1.23.2, its package `io_storages`.
 """
@@ -15,12 +15,13 @@ from labelsync_provider.errors import (
     Denied,
     Invalid,
     NotFound,
+    RequestFailed,
     Unavailable,
     check_flags,
     check_whole_numbers,
     invalid,
 )
-from labelsync_provider.projects.label_studio_client import Client, Failed, NotSent, Refused
+from labelsync_provider.projects.label_studio_client import Client, NotSent, Refused
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ LONGEST_PRESIGN_TTL = 32_767
 LONGEST_TITLE = 256
 
 APPEARING_SECONDS = 30.0
-"""So long it is looked whether a storage appears whose creation was not answered."""
+"""Time for which a storage is looked for whose creation was not answered."""
 LOOK_SECONDS = 1.0
 
 REGISTERED = (
@@ -60,20 +61,20 @@ class LabelStudioStorage:
     """A storage as Label Studio knows it.
 
     :param type: Label Studio's word for the service.
-    :param place: the fields that tell it from others: `bucket` and `prefix`; `container` and `prefix`; `host`, `port`,
-        `db` and `path`; or `path`. A prefix is a folder, whether it ends in `/` or not.
+    :param location: the fields that tell it from others: `bucket` and `prefix`; `container` and `prefix`; `host`,
+        `port`, `db` and `path`; or `path`. A prefix is a folder, whether it ends in `/` or not.
     :param login: the other fields: keys, endpoint, region. What is not named here stays as it is in a storage that is
         there already.
     """
 
     type: StorageType
-    place: Mapping[str, str | int]
+    location: Mapping[str, str | int]
     login: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     @property
     def uri(self) -> str:
         """What a person calls it, host included."""
-        return uri_of(self.type, self.place)
+        return uri_of(self.type, self.location)
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ def uri_of(storage_type: StorageType, fields: Mapping[str, object]) -> str:
     :param fields: as the API has them.
     """
     if storage_type == "redis":
-        host, port, db, path = _place(storage_type, fields)
+        host, port, db, path = _location(storage_type, fields)
         return f"redis://{host}:{port}/{db}/{path}"
     if storage_type == "localfiles":
         return f"file://{fields.get('path') or ''}"
     scheme = next(scheme for scheme, (of_type, _) in SCHEMES.items() if of_type == storage_type)
-    bucket, prefix = _place(storage_type, fields)
+    bucket, prefix = _location(storage_type, fields)
     return f"{scheme}://{bucket}/{prefix}".rstrip("/")
 
 
@@ -130,7 +131,7 @@ def list_storages(client: Client, project_id: int, direction: Direction, storage
 
 
 def find_storage(client: Client, project_id: int, direction: Direction, wanted: LabelStudioStorage) -> Json | None:
-    """Return the oldest storage at a place, if there is one; see `list_storages` for what it does besides."""
+    """Return the oldest storage at a location, if there is one; see `list_storages` for what it does besides."""
     there = list_storages(client, project_id, direction, wanted.type)
     return next((row for row in there if _is_at(row, wanted, direction)), None)
 
@@ -142,7 +143,7 @@ def put_storage(
     wanted: LabelStudioStorage,
     options: StorageOptions | None = None,
 ) -> tuple[int, bool]:
-    """Create a storage, or update the one that is at this place; return its id, and whether it was created.
+    """Create a storage, or update the one that is at this location; return its id, and whether it was created.
 
     An import storage is not synced by this. Of an export storage, Label Studio syncs a new one before it answers, as
     long as its SYNC_ON_TARGET_STORAGE_CREATION is true.
@@ -198,7 +199,7 @@ def visible(client: Client, project_id: int, source: str) -> str | None:
 def register(
     client: Client, project_id: int, wanted: LabelStudioStorage, *, presign: bool = True, presign_ttl: int = 15
 ) -> int | None:
-    """Have annotators see the objects of a storage; return the id of the storage that was put in place for it.
+    """Have annotators see the objects of a storage; return the id of the storage that was created or updated for it.
 
     It cannot be synced, so that nobody imports everything a second time, and is for the whole bucket, as Label Studio
     has it. What a person made, and shows the objects, is left alone; then None is returned.
@@ -212,9 +213,11 @@ def register(
         remedy = "Leave register_storage out, and import task files: use_blob_urls=False."
         raise invalid("register_storage", True, f"Label Studio shows no objects of {wanted.uri}", remedy)
     if wanted.type != "localfiles":
-        wanted = LabelStudioStorage(wanted.type, {**wanted.place, "prefix": ""}, wanted.login)
-    showing = [row for row in list_storages(client, project_id, "import", wanted.type) if _shows(row, wanted)]
-    if showing and not any(row.get("description") == REGISTERED and _is_at(row, wanted, "import") for row in showing):
+        wanted = LabelStudioStorage(wanted.type, {**wanted.location, "prefix": ""}, wanted.login)
+    visible_by = [row for row in list_storages(client, project_id, "import", wanted.type) if _shows(row, wanted)]
+    if visible_by and not any(
+        row.get("description") == REGISTERED and _is_at(row, wanted, "import") for row in visible_by
+    ):
         return None
     options = StorageOptions(
         description=REGISTERED,
@@ -232,9 +235,9 @@ def register(
 
 def _shows(row: Json, wanted: LabelStudioStorage) -> bool:
     if wanted.type == "localfiles":
-        return _is_below(str(wanted.place["path"]), row.get("path"))
+        return _is_below(str(wanted.location["path"]), row.get("path"))
     name = "container" if wanted.type == "azure" else "bucket"
-    return bool(row.get(name) == wanted.place[name])
+    return bool(row.get(name) == wanted.location[name])
 
 
 def _unseen_files(client: Client, project_id: int, directory: str) -> str | None:
@@ -265,10 +268,10 @@ def _is_below(directory: str, path: str | None) -> bool:
     return inside == above or inside.startswith(above.rstrip("/") + "/")
 
 
-# --- putting in place ---
+# --- creating and updating ---
 
 
-def _place(storage_type: StorageType, fields: Mapping[str, object]) -> tuple[str, ...]:
+def _location(storage_type: StorageType, fields: Mapping[str, object]) -> tuple[str, ...]:
     """Return what tells a storage from others, with what Label Studio takes for an empty field."""
 
     def text(name: str, default: str = "") -> str:
@@ -283,7 +286,7 @@ def _place(storage_type: StorageType, fields: Mapping[str, object]) -> tuple[str
 
 
 def _is_at(row: Json, wanted: LabelStudioStorage, direction: Direction) -> bool:
-    there, here = _place(wanted.type, row), _place(wanted.type, wanted.place)
+    there, here = _location(wanted.type, row), _location(wanted.type, wanted.location)
     if wanted.type == "redis" and direction == "export":
         return there[:-1] == here[:-1]  # Label Studio writes beside the path, not below it
     return there == here
@@ -309,20 +312,20 @@ def _check(wanted: LabelStudioStorage, direction: Direction, options: StorageOpt
     except re.error as error:
         remedy = "Correct the regular expression."
         raise invalid("regex_filter", options.regex_filter, f"it cannot be compiled: {error}", remedy) from error
-    unheeded = _unheeded(wanted.type, direction, options)
-    if unheeded:
-        value = getattr(options, unheeded)
+    ignored = _ignored(wanted.type, direction, options)
+    if ignored:
+        value = getattr(options, ignored)
         what = f"Label Studio ignores it for an {direction} storage of type {wanted.type!r}"
-        raise invalid(unheeded, value, what, "Leave it out.")
-    if direction == "export" and wanted.type == "redis" and wanted.place["path"]:
+        raise invalid(ignored, value, what, "Leave it out.")
+    if direction == "export" and wanted.type == "redis" and wanted.location["path"]:
         what = "Label Studio ignores the path: it writes each annotation to the key that is its id"
         raise invalid("storage", wanted.uri, what, "Leave the path out, and use a database that holds nothing else.")
-    if direction == "import" and wanted.type == "redis" and re.search(r"[*?\[\]\\]", str(wanted.place["path"])):
+    if direction == "import" and wanted.type == "redis" and re.search(r"[*?\[\]\\]", str(wanted.location["path"])):
         what = "Label Studio takes the path for a pattern, in which * ? [ ] and \\ mean something else"
         raise invalid("storage", wanted.uri, what, "Use a path without them.")
 
 
-def _unheeded(storage_type: StorageType, direction: Direction, options: StorageOptions) -> str | None:
+def _ignored(storage_type: StorageType, direction: Direction, options: StorageOptions) -> str | None:
     if direction == "import":
         if options.can_delete_objects is not None:
             return "can_delete_objects"
@@ -339,17 +342,17 @@ def _unheeded(storage_type: StorageType, direction: Direction, options: StorageO
 
 def _fields(wanted: LabelStudioStorage, direction: Direction, options: StorageOptions) -> Json:
     """Return the full set of fields: of some types, Label Studio checks a PATCH as if the others were empty."""
-    place = dict(wanted.place)
-    if "prefix" in place:
+    location = dict(wanted.location)
+    if "prefix" in location:
         # With a slash at its end, exports would go to `prefix//`.
-        place["prefix"] = str(place["prefix"]).rstrip("/")
-    fields: Json = {**place, **wanted.login, "synchronizable": options.synchronizable}
+        location["prefix"] = str(location["prefix"]).rstrip("/")
+    fields: Json = {**location, **wanted.login, "synchronizable": options.synchronizable}
     fields |= {name: value for name in ("title", "description") if (value := getattr(options, name)) is not None}
     if direction == "export":
         return {**fields, "can_delete_objects": options.can_delete_objects}
     fields |= {"regex_filter": options.regex_filter, "use_blob_urls": options.use_blob_urls}
     if wanted.type != "redis":
-        by_the_guide = wanted.type == "localfiles" or not place["prefix"]
+        by_the_guide = wanted.type == "localfiles" or not location["prefix"]
         fields["recursive_scan"] = by_the_guide if options.recursive_scan is None else options.recursive_scan
     if wanted.type in BUCKETS:
         fields |= {"presign": options.presign, "presign_ttl": options.presign_ttl}
@@ -361,7 +364,7 @@ def _update(client: Client, direction: Direction, wanted: LabelStudioStorage, st
         client.ask("PATCH", storages_path(direction, wanted.type, storage_id), body=fields)
     except Refused as error:
         raise _not_taken(wanted, error) from error
-    except Failed as error:
+    except RequestFailed as error:
         raise _not_looked_at(wanted, error) from error
 
 
@@ -375,12 +378,12 @@ def _create(client: Client, project_id: int, direction: Direction, wanted: Label
     except NotSent:
         raise
     except Unavailable as error:
-        seconds = 0.0 if isinstance(error, Failed) else APPEARING_SECONDS
+        seconds = 0.0 if isinstance(error, RequestFailed) else APPEARING_SECONDS
         found = _appeared(client, project_id, direction, wanted, seconds)
         if found is not None:
             log.info("Label Studio created the storage for %s, though: %s", wanted.uri, error)
             return found
-        if isinstance(error, Failed):
+        if isinstance(error, RequestFailed):
             raise _not_looked_at(wanted, error) from error
         raise
 
@@ -424,7 +427,7 @@ def _not_taken(wanted: LabelStudioStorage, error: Refused) -> Invalid:
     return invalid("storage", wanted.uri, f"Label Studio does not take it: {error}".rstrip("."), remedy)
 
 
-def _not_looked_at(wanted: LabelStudioStorage, error: Failed) -> Unavailable:
+def _not_looked_at(wanted: LabelStudioStorage, error: RequestFailed) -> Unavailable:
     return Unavailable(
         f"Label Studio cannot look at {wanted.uri}: {error} Of an endpoint that is not a known cloud's it does not say "
         "why: check that it reaches it from its own machine, that bucket and keys are right, and that a source has at "

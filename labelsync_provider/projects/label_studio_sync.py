@@ -5,9 +5,10 @@ What stands behind each rule, in label-studio 1.23.2:
 - The Community edition syncs inside the request, so that an answer may take hours; without it, the sync goes on. The
   answer is 200 however the sync ended.
 - A storage counts its syncs in `meta.attempts`, and starts each with an empty `meta`. `traceback` outlives a success.
-- On PostgreSQL, a request for a sync while one is running does nothing, and says 200. On SQLite it starts a second one.
-- Whoever lists the storages of a project, be it by opening a page, has a running sync marked `failed` if it has told
-  nothing for 25 seconds, which a large file takes. It goes on, and says `completed` at its end.
+- On PostgreSQL, a request for a sync while one is in progress does nothing, and says 200. On SQLite it starts a second
+  one.
+- Whoever lists the storages of a project, be it by opening a page, has a sync in progress marked `failed` if it has
+  told nothing for 25 seconds, which a large file takes. It goes on, and says `completed` at its end.
 """
 
 import logging
@@ -16,27 +17,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labelsync_provider.errors import Unavailable, invalid
-from labelsync_provider.projects.label_studio_client import Client, Failed, NotSent
+from labelsync_provider.errors import RequestFailed, Unavailable, invalid
+from labelsync_provider.projects.label_studio_client import Client, NotSent
 from labelsync_provider.projects.label_studio_storages import Direction, StorageType, storages_path
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)
 
-RUNNING = ("queued", "in_progress")
+IN_PROGRESS = ("queued", "in_progress")
 ENDED = ("completed", "completed_with_errors", "failed")
 
 GIVEN_UP = "last ping time is too old"
 """What the traceback says of a sync that was marked as failed by somebody who listed the storages."""
 
 SIGN_SECONDS = 300.0
-"""So long a sync that was marked so is given to show life, before it is believed dead."""
+"""Time in which a sync that was marked so must show life; then it is believed dead."""
 
 BEGIN_SECONDS = 60.0
-"""So long a sync that was asked for, without an answer, is given to begin."""
+"""Time in which a sync must begin whose request was not answered."""
 
 TRACEBACK_END = 2000
-"""So many characters of a traceback are shown; what went wrong stands at its end."""
+"""Length of the part of a traceback that is shown, in characters; what went wrong stands at its end."""
 
 
 class SyncFailed(Unavailable):
@@ -85,7 +86,7 @@ class Started:
     """A sync to be waited for.
 
     :param attempt: the number of it.
-    :param joined: it was running already, when a sync was asked for.
+    :param joined: it was in progress already, when a sync was asked for.
     """
 
     attempt: int
@@ -104,9 +105,9 @@ def read_state(client: Client, storage: Storage) -> SyncState:
 
 
 def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: float | None = None) -> Started:
-    """Start a sync, unless one is running; return which sync is to be waited for, and how it stands.
+    """Start a sync, unless one is in progress; return which sync is to be waited for, and how it stands.
 
-    :param read_seconds: so long an answer is waited for, which comes when the sync is over; by default the client's.
+    :param read_seconds: time to wait for an answer, which comes when the sync is over; by default the client's.
     :raises Invalid: the storage is another project's, or cannot be synced.
     :raises NotFound: there is no such storage.
     :raises Unavailable: Label Studio cannot look at the storage, or cannot be reached.
@@ -119,7 +120,7 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
         remedy = "Set synchronizable=True with LabelStudioStorageOperator, or import with ImportStorageSyncOperator."
         raise invalid("storage", storage.id, f"the {storage} is not synchronizable", remedy)
     before = _state(row)
-    if before.status in RUNNING or _may_be_alive(before):
+    if before.status in IN_PROGRESS or _may_be_alive(before):
         log.warning("The %s is being synced already, for the %d. time: waiting for that.", storage, before.attempt)
         return Started(before.attempt, True, before)
     attempt = before.attempt + 1
@@ -127,10 +128,10 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
         row = client.post(_path(storage) + "/sync", read_seconds=read_seconds)
     except NotSent:
         raise
-    except Failed as error:
+    except RequestFailed as error:
         row = client.get(_path(storage))
         if _state(row).attempt < attempt:
-            raise Failed(
+            raise RequestFailed(
                 f"Label Studio did not start to sync the {storage}, which it looks at first: {error} Check that it "
                 "reaches it from its own machine, and that there is at least one object below the prefix of a source."
             ) from error
@@ -141,7 +142,7 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
     if state.status in ENDED and state.attempt < attempt:
         raise SyncFailed(f"Label Studio answered, but has not synced the {storage}: its status is {state.status!r}.")
     # Community answers when a sync is over; but Enterprise, which has jobs, when one is queued.
-    is_anothers = state.status in RUNNING and not row.get("last_sync_job")
+    is_anothers = state.status in IN_PROGRESS and not row.get("last_sync_job")
     if is_anothers:
         log.warning("The %s was being synced already when a sync was asked for: waiting for that.", storage)
     return Started(attempt, is_anothers, state)

@@ -3,7 +3,7 @@
 Field names are Label Studio's, from its import and export formats.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -20,12 +20,45 @@ class Task(Struct, gc=False, omit_defaults=True):
     meta: Json = {}
     annotations: Sequence[Json] = ()
     predictions: Sequence[Json] = ()
+    allow_skip: bool | None = None
+    """Whether an annotator may skip it; None leaves that to the project."""
 
 
 class Rejected(Struct, gc=False):
     """A task that the project did not take."""
 
     reason: str
+    lasting: bool = True
+    """Whether it is the task's fault. False: the project failed over it, and may take it another time."""
+
+
+class TaskUpdate(Struct, gc=False):
+    """What is to become of a task that was imported earlier."""
+
+    uri: str
+    """Of the object that it was made from. A task made from another one is not the one meant."""
+    meta: Json
+    """Keys of `meta` to be set, the source reference under `labelsync` among them; others stay as they are."""
+    data: Json | None = None
+    """The new data. None leaves the data as it is, and then only predictions and `meta` are changed, and annotations
+    are added where there are none: that is also done to a task that somebody works on."""
+    merge_data: bool = False
+    """Whether `data` holds only the keys to be set."""
+    predictions: Sequence[Json] = ()
+    """They replace those of the same `model_version`; other models' stay."""
+    annotations: Sequence[Json] = ()
+    """Added if nobody works on the task; never to one that has an annotation or a draft."""
+
+
+class TaskLook(NamedTuple):
+    """What a look at a task shows."""
+
+    worked_on: bool
+    """It has an annotation, whoever made it, or a draft of one."""
+    as_imported: bool
+    """Nothing has happened to it since it was imported: what annotations it has came with it."""
+    effect: str
+    """The `effect` in its source reference: which import or update wrote it last; empty if it tells of none."""
 
 
 class StoredTask(NamedTuple):
@@ -69,6 +102,8 @@ class Project(Protocol):
 
     title: str
 
+    label_config: str
+
     remote: bool
     """Whether a request outlives who sent it: given up, it may still be carried out, and `fence` keeps nothing out.
     Then, too, something else can be done while an answer is waited for."""
@@ -77,12 +112,14 @@ class Project(Protocol):
     def data_keys(self) -> Sequence[str]:
         """The keys that the label config takes from a task's `data`, in its order."""
 
-    def fence(self, token: int) -> None:
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Write with this fencing number from now on.
 
         Where the store can, it refuses a writer whose number is smaller than one it has seen: a run that
-        was paused, lost its lease and woke up again.
+        was paused, lost its lease and woke up again. A `remote` one cannot.
 
+        :param confirm: what a `remote` project calls right before each request that changes something; it raises
+            LeaseLost if another run has taken over.
         :raises LeaseLost: a larger number has been seen; so does every write below.
         """
 
@@ -101,22 +138,34 @@ class Project(Protocol):
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Add tasks; return their ids, or why they were rejected, in the order of `tasks`.
 
-        :raises Unavailable: it is not certain whether they were added. `tasks_after` tells; sending them
+        :raises RequestFailed: the project says that it failed, and is not at work on it any more. Some of the tasks
+            may have been added; `tasks_after` tells.
+        :raises Unavailable: it is not certain whether they were added, or will be. `tasks_after` tells; sending them
             again would not.
         """
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id, in pages of bounded length, by ascending id."""
 
-    def annotated(self, task_ids: Sequence[int]) -> dict[int, bool]:
-        """Tell, for each of the tasks that exists, whether it has an annotation, or a draft of one."""
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        """Look at tasks, in few requests; return those that are there and were made from the object named.
 
-    def update_task(self, task_id: int, task: Task) -> Literal["updated", "annotated", "gone"] | Rejected:
-        """Replace a task's content, unless it has an annotation, a draft of one, or is gone: then leave it alone.
+        The annotations and drafts themselves are looked at: a server's counters are not the truth.
 
-        To do it again, after it was broken off, completes it.
+        :param uris: by task id, the URI of the object that it was made from: that of its source reference or, where it
+            has none, a value of its data.
+        """
 
-        :param task: with the source reference in its `meta`: a task made from another object is not the one meant.
+    def update_tasks(
+        self, updates: Mapping[int, TaskUpdate]
+    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+        """Update tasks by id; yield of each, as soon as it is known, what became of it.
+
+        `worked_on`: it has an annotation or a draft, and was left alone. `in_part`: all but the annotations was
+        written, for that reason. `gone`: it is not there, or was made from another object. To do an update again (the
+        `effect` in the task's source reference is that in the update's) completes it, whoever works on the task now.
+
+        :raises Unavailable: it is not certain whether the one not yet yielded was done.
         """
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:

@@ -16,7 +16,16 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.projects.embedded import ANNOTATION, EmbeddedStore
 from labelsync_provider.projects.label_studio import LabelStudioServer
 from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.protocol import Json, Progress, Project, Rejected, Task, TaskState
+from labelsync_provider.projects.protocol import (
+    Json,
+    Progress,
+    Project,
+    Rejected,
+    Task,
+    TaskLook,
+    TaskState,
+    TaskUpdate,
+)
 
 pytest_plugins = ["servers.label_studio", "servers.postgres"]
 
@@ -34,6 +43,8 @@ class Store:
     create_project: Create
     annotate: Callable[[int], object]
     """Annotate a task as a person would: past the project."""
+    may_skip: Callable[[Project, int], object]
+    """Return what an export tells of a task's `allow_skip`."""
     annotator: Json
     """Somebody whose annotations the store takes."""
 
@@ -48,18 +59,29 @@ def embedded_in(url: str) -> Iterator[Store]:
         with writing(engine) as connection:
             connection.execute(insert(ANNOTATION).values(was_cancelled=False, ground_truth=False, **row))
 
+    def may_skip(project: Project, task_id: int) -> object:
+        ((found,),) = project.annotated_tasks([task_id])
+        return found["allow_skip"]
+
     ann = {"id": 7, "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee"}
-    yield Store(EmbeddedStore(engine).create_project, annotate, ann)
+    yield Store(EmbeddedStore(engine).create_project, annotate, may_skip, ann)
     engine.dispose()
 
 
 @contextmanager
 def label_studio_at(server: Server) -> Iterator[Store]:
     client = Client(server.url, server.token)
+
+    def may_skip(project: Project, task_id: int) -> object:
+        # The task API does not tell.
+        exported = client.get(f"/api/projects/{project.id}/export", exportType="JSON")
+        return next(found["allow_skip"] for found in exported if found["id"] == task_id)
+
     (user,) = [user for user in client.get("/api/users/") if user["email"] == server.email]
     yield Store(
         LabelStudioServer(client).create_project,
         lambda task_id: client.post(f"/api/tasks/{task_id}/annotations/", {"result": RESULT}),
+        may_skip,
         {name: user[name] for name in ("id", "email", "first_name", "last_name")},
     )
     client.close()
@@ -107,8 +129,25 @@ def task(n: object = 1, *, meta: Json | None = None, **fields) -> Task:
     return Task({"image": f"{n}.jpg"}, {"labelsync": {"uri": uri(n)}} | (meta or {}), **fields)
 
 
-def annotated(n: object = 1, **fields) -> Task:
-    return task(n, annotations=[{"result": RESULT, **fields}])
+def annotated(n: object = 1, *, predictions=(), allow_skip: bool | None = None, **fields) -> Task:
+    return task(n, annotations=[{"result": RESULT, **fields}], predictions=predictions, allow_skip=allow_skip)
+
+
+def noted(n: object = 1, **reference) -> Task:
+    """A task made from object `n` with more in its source reference."""
+    return task(n, meta={"labelsync": {"uri": uri(n)} | reference})
+
+
+def change(n: object = 1, *, effect: str | None = None, meta: Json | None = None, **fields) -> TaskUpdate:
+    """An update of a task made from object `n`, by an effect of its own."""
+    reference = {"uri": uri(n), "effect": effect or secrets.token_hex(4)}
+    return TaskUpdate(uri(n), {"labelsync": reference} | (meta or {}), **fields)
+
+
+def update_one(project: Project, task_id: int, update: TaskUpdate) -> str | Rejected:
+    ((told, outcome),) = project.update_tasks({task_id: update})
+    assert told == task_id
+    return outcome
 
 
 def all_of(pages) -> list:
@@ -133,6 +172,7 @@ class TestImportTasks:
     def test_rejects_a_task_without_a_data_key_and_takes_the_others(self, project: Project) -> None:
         first, rejected, second = project.import_tasks([task(1), Task({"text": "x"}), task(2)])
         assert isinstance(rejected, Rejected)
+        assert rejected.lasting
         assert '"image" key is expected' in rejected.reason
         assert ids_in(project) == [first, second]
 
@@ -149,6 +189,13 @@ class TestImportTasks:
         project.import_tasks([Task(data, {"source": "scan 1"}, [{"result": []}])])
         found = the_only(project)
         assert (found["data"], found["meta"]) == (data, {"source": "scan 1"})
+
+    @pytest.mark.parametrize(("given", "told"), [(None, True), (True, True), (False, False)])
+    def test_keeps_whether_an_annotator_may_skip_the_task(
+        self, store: Store, project: Project, given: bool | None, told: bool
+    ) -> None:
+        (task_id,) = project.import_tasks([annotated(allow_skip=given)])
+        assert store.may_skip(project, task_id) is told
 
     def test_check_tells_beforehand_what_would_be_rejected(self, project: Project) -> None:
         assert project.check(task()) is None
@@ -201,68 +248,276 @@ class TestReconciling:
         assert max(map(len, pages)) <= 1000
 
 
-class TestUpdateTask:
-    def test_replaces_data_and_meta_under_the_same_id(self, project: Project) -> None:
-        (task_id,) = project.import_tasks([task(1, meta={"v": 1, "old": True})])
-        new = Task({"image": "new.jpg", "n": 2}, {"v": 2, "labelsync": {"uri": uri(1), "version": "2"}})
-        assert project.update_task(task_id, new) == "updated"
-        assert all_of(project.tasks_after(0, with_data=True)) == [(task_id, new.meta, new.data)]
+class TestLook:
+    def test_tells_of_tasks_that_are_there_whether_they_are_worked_on(
+        self, create_project: Create, project: Project
+    ) -> None:
+        (foreign,) = create_project("Cars").import_tasks([task(5)])
+        given = [task(1), annotated(2), annotated(3, was_cancelled=True), task(4)]
+        free, labeled, skipped, deleted = project.import_tasks(given)
+        project.delete_tasks({deleted: uri(4)})
+        looks = project.look({free: uri(1), labeled: uri(2), skipped: uri(3), deleted: uri(4), foreign: uri(5)})
+        assert {task_id: seen.worked_on for task_id, seen in looks.items()} == {
+            free: False,
+            labeled: True,
+            skipped: True,
+        }
 
-    def test_replaces_predictions(self, store: Store, project: Project) -> None:
-        (task_id,) = project.import_tasks(
-            [task(predictions=[{"result": RESULT, "score": 0.1}, {"result": RESULT, "score": 0.2}])]
-        )
-        new = [{"result": [], "score": 0.9}, {"result": RESULT, "score": 0.8, "model_version": "v2"}]
-        assert project.update_task(task_id, task(predictions=new)) == "updated"
+    def test_sees_what_a_person_did_since(self, store: Store, project: Project) -> None:
+        (task_id,) = project.import_tasks([task()])
+        assert project.look({task_id: uri(1)}) == {task_id: TaskLook(worked_on=False, as_imported=True, effect="")}
         store.annotate(task_id)
-        found = sorted(the_only(project)["predictions"], key=lambda prediction: -prediction["score"])
-        assert [(item["result"], item["score"]) for item in found] == [([], 0.9), (RESULT, 0.8)]
-        assert found[1]["model_version"] == "v2"
+        assert project.look({task_id: uri(1)}) == {task_id: TaskLook(worked_on=True, as_imported=False, effect="")}
 
-    def test_takes_the_predictions_away_if_there_are_none_any_more(self, store: Store, project: Project) -> None:
-        (task_id,) = project.import_tasks([task(predictions=[{"result": RESULT}])])
-        project.update_task(task_id, task())
+    def test_tells_which_import_or_update_wrote_a_task_last(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([noted(effect="a.1")])
+        assert project.look({task_id: uri(1)})[task_id].effect == "a.1"
+        update_one(project, task_id, change(effect="b.7"))
+        assert project.look({task_id: uri(1)})[task_id].effect == "b.7"
+
+    @pytest.mark.parametrize("effect", [7, None, ["a"], {}], ids=repr)
+    def test_takes_only_a_text_for_an_effect(self, project: Project, effect: object) -> None:
+        (task_id,) = project.import_tasks([noted(effect=effect)])
+        assert project.look({task_id: uri(1)})[task_id].effect == ""
+
+    def test_leaves_out_a_task_that_was_made_from_another_object(self, project: Project) -> None:
+        one, other = project.import_tasks([task(1), task(2)])
+        assert project.look({one: uri(2), other: uri(2)}).keys() == {other}
+
+    def test_knows_a_task_without_a_source_reference_by_its_data(self, project: Project) -> None:
+        metas = [{}, {"labelsync": ["theirs"]}, {"labelsync": uri(9)}, {"labelsync": {"theirs": 1}}]
+        ids = project.import_tasks([Task({"image": uri(n), "more": [uri(9)]}, meta) for n, meta in enumerate(metas)])
+        assert project.look({task_id: uri(n) for n, task_id in enumerate(ids)}).keys() == set(ids)
+        assert project.look({task_id: uri(9) for task_id in ids}) == {}
+
+    def test_knows_a_task_with_a_source_reference_by_nothing_else(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([Task({"image": uri(1)}, {"labelsync": {"uri": uri(2)}})])
+        assert project.look({task_id: uri(1)}) == {}
+
+    def test_takes_more_tasks_than_fit_in_one_request(self, project: Project) -> None:
+        ids = project.import_tasks([annotated(n) if n % 3 == 0 else task(n) for n in range(1100)])
+        looks = project.look({task_id: uri(n) for n, task_id in enumerate(ids)})
+        assert [looks[task_id].worked_on for task_id in ids] == [n % 3 == 0 for n in range(1100)]
+
+    def test_at_nothing_sees_nothing(self, project: Project) -> None:
+        project.import_tasks([task()])
+        assert project.look({}) == {}
+
+
+class TestUpdateTasks:
+    def test_replaces_data_and_sets_keys_of_meta_under_the_same_id(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([task(1, meta={"v": 1, "kept": [1, None]})])
+        new = change(data={"image": "new.jpg", "n": 2}, meta={"v": 2})
+        assert update_one(project, task_id, new) == "updated"
+        ((_, meta, data),) = all_of(project.tasks_after(0, with_data=True))
+        assert (data, meta) == (new.data, {"v": 2, "kept": [1, None], "labelsync": new.meta["labelsync"]})
+
+    def test_sets_keys_of_data_and_leaves_the_others_if_told_so(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([Task({"image": "1.jpg", "patient": "P0"}, task().meta)])
+        assert update_one(project, task_id, change(data={"image": "2.jpg"}, merge_data=True)) == "updated"
+        assert all_of(project.tasks_after(0, with_data=True))[0].data == {"image": "2.jpg", "patient": "P0"}
+
+    def test_leaves_the_data_as_it_is_without_data(self, project: Project) -> None:
+        data = {"image": "1.jpg", "odd": [1.5, None, {"a": "ä"}]}
+        (task_id,) = project.import_tasks([Task(data, task().meta)])
+        assert update_one(project, task_id, change(meta={"v": 2})) == "updated"
+        ((_, meta, after),) = all_of(project.tasks_after(0, with_data=True))
+        assert (after, meta["v"]) == (data, 2)
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [(1, True), (0, False), (True, 1), ("1", 1), (None, 0), ([], {})], ids=repr
+    )
+    def test_tells_values_apart_that_python_takes_for_equal(
+        self, project: Project, before: object, after: object
+    ) -> None:
+        (task_id,) = project.import_tasks([Task({"image": "", "n": before}, task().meta)])
+        update_one(project, task_id, change(data={"image": "", "n": after}))
+        ((_, _, data),) = all_of(project.tasks_after(0, with_data=True))
+        assert repr(data["n"]) == repr(after)
+
+    def test_yields_the_outcomes_one_by_one_in_the_order_of_the_updates(self, project: Project) -> None:
+        first, labeled, deleted, last = project.import_tasks([task(1), annotated(2), task(3), task(4)])
+        project.delete_tasks({deleted: uri(3)})
+        new = {n: change(n, data={"image": f"new {n}.jpg"}) for n in (1, 2, 3, 4)}
+        outcomes = project.update_tasks({last: new[4], deleted: new[3], first: new[1], labeled: new[2]})
+        assert next(outcomes) == (last, "updated")
+        assert list(outcomes) == [(deleted, "gone"), (first, "updated"), (labeled, "worked_on")]
+        images = [found.data["image"] for found in all_of(project.tasks_after(0, with_data=True))]
+        assert images == ["new 1.jpg", "2.jpg", "new 4.jpg"]
+
+    def test_of_more_tasks_than_are_looked_at_together(self, project: Project) -> None:
+        ids = project.import_tasks([task(n) for n in range(60)])
+        new = {task_id: change(n, data={"image": f"new {n}"}) for n, task_id in enumerate(ids)}
+        assert list(project.update_tasks(new)) == [(task_id, "updated") for task_id in ids]
+        found = all_of(project.tasks_after(0, with_data=True))
+        assert [stored.data["image"] for stored in found] == [f"new {n}" for n in range(60)]
+
+    def test_of_nothing_is_nothing(self, project: Project) -> None:
+        assert list(project.update_tasks({})) == []
+
+    @pytest.mark.parametrize("merge", [False, True])
+    def test_with_data_leaves_a_task_alone_that_came_annotated(self, project: Project, merge: bool) -> None:
+        (task_id,) = project.import_tasks([annotated(1)])
+        before = all_of(project.annotated_tasks())
+        new = change(data={"image": "new.jpg"}, merge_data=merge, meta={"v": 2}, predictions=[{"result": []}])
+        assert update_one(project, task_id, new) == "worked_on"
+        assert all_of(project.annotated_tasks()) == before
+
+    def test_with_data_leaves_a_task_alone_that_was_annotated_meanwhile(self, store: Store, project: Project) -> None:
+        (task_id,) = project.import_tasks([task()])
         store.annotate(task_id)
-        assert the_only(project)["predictions"] == []
+        assert update_one(project, task_id, change(data={"image": "new.jpg"})) == "worked_on"
+        assert the_only(project)["data"] == task().data
 
-    def test_adds_the_annotations_of_the_new_content(self, store: Store, project: Project) -> None:
+    def test_with_data_leaves_a_task_alone_whose_only_annotation_is_cancelled(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([annotated(was_cancelled=True)])
+        assert update_one(project, task_id, change(data={"image": "new.jpg"})) == "worked_on"
+
+    def test_without_data_changes_meta_and_predictions_of_an_annotated_task(self, project: Project) -> None:
+        before = annotated(predictions=[{"result": [], "model_version": "m"}])
+        (task_id,) = project.import_tasks([before])
+        annotations = the_only(project)["annotations"]
+        new = change(meta={"v": 2}, predictions=[{"result": RESULT, "model_version": "m"}])
+        assert update_one(project, task_id, new) == "updated"
+        found = the_only(project)
+        assert (found["data"], found["meta"]["v"]) == (before.data, 2)
+        assert [prediction["result"] for prediction in found["predictions"]] == [RESULT]
+        assert [annotation["result"] for annotation in found["annotations"]] == [
+            annotation["result"] for annotation in annotations
+        ]
+
+    def test_without_data_holds_annotations_back_from_a_task_that_somebody_works_on(
+        self, store: Store, project: Project
+    ) -> None:
+        (task_id,) = project.import_tasks([task()])
+        store.annotate(task_id)
+        new = change(effect="b.1", meta={"v": 2}, annotations=[{"result": []}])
+        # Once more, as after a run that was killed before it could enter the outcome.
+        for _ in range(2):
+            assert update_one(project, task_id, new) == "in_part"
+            found = the_only(project)
+            assert (found["meta"]["v"], [annotation["result"] for annotation in found["annotations"]]) == (2, [RESULT])
+
+    def test_does_not_hold_back_what_a_later_update_brings(self, store: Store, project: Project) -> None:
+        (task_id,) = project.import_tasks([task()])
+        store.annotate(task_id)
+        update_one(project, task_id, change(effect="b.1", annotations=[{"result": []}]))
+        later = change(effect="c.1", meta={"v": 3})
+        assert update_one(project, task_id, later) == "updated"
+        assert the_only(project)["meta"]["labelsync"] == later.meta["labelsync"]
+
+    @pytest.mark.parametrize("data", [None, {"image": "new.jpg"}], ids=["without data", "with data"])
+    def test_adds_annotations_where_nobody_works_on_the_task(
+        self, store: Store, project: Project, data: Json | None
+    ) -> None:
         (task_id,) = project.import_tasks([task()])
         given = {"result": RESULT, "was_cancelled": True, "ground_truth": True, "lead_time": 1.5}
         new = task(annotations=[given | {"completed_by": store.annotator}])
         project.adapt(new)
-        assert project.update_task(task_id, new) == "updated"
+        assert update_one(project, task_id, change(data=data, annotations=new.annotations)) == "updated"
         (found,) = the_only(project)["annotations"]
         assert {name: found[name] for name in given} == given
         assert found["completed_by"]["email"] == store.annotator["email"]
 
-    def test_leaves_an_annotated_task_alone(self, project: Project) -> None:
-        (task_id,) = project.import_tasks([annotated(1)])
-        before = all_of(project.annotated_tasks())
-        assert project.update_task(task_id, task(1, meta={"v": 2}, predictions=[{"result": []}])) == "annotated"
-        assert all_of(project.annotated_tasks()) == before
-
-    def test_leaves_a_task_alone_that_was_annotated_meanwhile(self, store: Store, project: Project) -> None:
-        (task_id,) = project.import_tasks([task()])
+    def test_does_again_what_has_been_done_though_somebody_annotates_meanwhile(
+        self, store: Store, project: Project
+    ) -> None:
+        (task_id,) = project.import_tasks([task(predictions=[{"result": []}])])
+        new = change(
+            effect="b.1",
+            data={"image": "new.jpg"},
+            annotations=[{"result": []}, {"result": []}],
+            predictions=[{"result": RESULT}],
+        )
+        assert update_one(project, task_id, new) == "updated"
         store.annotate(task_id)
-        assert project.update_task(task_id, task(meta={"v": 2})) == "annotated"
-        assert "v" not in the_only(project)["meta"]
+        assert update_one(project, task_id, new) == "updated"
+        found = the_only(project)
+        assert [annotation["result"] for annotation in found["annotations"]] == [[], [], RESULT]
+        assert [prediction["result"] for prediction in found["predictions"]] == [RESULT]
 
-    def test_leaves_a_task_alone_whose_only_annotation_is_cancelled(self, project: Project) -> None:
-        (task_id,) = project.import_tasks([annotated(was_cancelled=True)])
-        assert project.update_task(task_id, task(meta={"v": 2})) == "annotated"
+    def test_is_not_taken_for_another_that_has_the_same_content(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([task()])
+        first = change(effect="b.1", data={"image": "new.jpg"}, annotations=[{"result": []}])
+        assert update_one(project, task_id, first) == "updated"
+        second = change(effect="c.1", data={"image": "new.jpg"}, annotations=[{"result": []}])
+        assert update_one(project, task_id, second) == "worked_on"
+        assert len(the_only(project)["annotations"]) == 1
 
     def test_says_that_a_task_is_gone(self, project: Project) -> None:
         (task_id,) = project.import_tasks([task()])
         project.delete_tasks({task_id: uri(1)})
-        assert project.update_task(task_id, task()) == "gone"
+        assert update_one(project, task_id, change()) == "gone"
         assert all_of(project.tasks_after(0)) == []
+
+    def test_takes_a_task_that_was_made_from_another_object_for_gone(self, project: Project) -> None:
+        one, other = project.import_tasks([task(1), Task({"image": uri(2)})])
+        for task_id in (one, other):
+            assert update_one(project, task_id, change(3, data={"image": "new.jpg"})) == "gone"
+        assert [found.data["image"] for found in all_of(project.tasks_after(0, with_data=True))] == ["1.jpg", uri(2)]
+
+    def test_gives_a_task_without_a_source_reference_one(self, project: Project) -> None:
+        (task_id,) = project.import_tasks([Task({"image": uri(1)}, {"labelsync": "theirs", "kept": 1})])
+        new = change(effect="b.1")
+        assert update_one(project, task_id, new) == "updated"
+        assert all_of(project.tasks_after(0))[0].meta == {**new.meta, "kept": 1}
 
     def test_does_not_reach_into_another_project(self, create_project: Create, project: Project) -> None:
         other = create_project("Cars")
         (task_id,) = other.import_tasks([task()])
         before = all_of(other.tasks_after(0, with_data=True))
-        assert project.update_task(task_id, task(meta={"v": 2})) == "gone"
+        assert update_one(project, task_id, change(meta={"v": 2})) == "gone"
         assert all_of(other.tasks_after(0, with_data=True)) == before
+
+
+class TestPredictionsOfAnUpdate:
+    """They replace those of the same model, and leave those alone that say the same."""
+
+    @staticmethod
+    def predictions(store: Store, project: Project, task_id: int) -> list[Json]:
+        """Those that the task has; only an annotated task is exported."""
+        if not all_of(project.annotated_tasks([task_id])):
+            store.annotate(task_id)
+        return the_only(project)["predictions"]
+
+    def test_replace_those_of_the_same_model_version_only(self, store: Store, project: Project) -> None:
+        before = [{"result": [], "score": 0.1, "model_version": version} for version in ("a", "b", "b")]
+        (task_id,) = project.import_tasks([task(predictions=[*before, {"result": []}])])
+        assert update_one(project, task_id, change(predictions=[{"result": RESULT, "model_version": "b"}])) == "updated"
+        found = self.predictions(store, project, task_id)
+        assert [(item["model_version"], item["result"]) for item in found[:1] + found[2:]] == [
+            ("a", []),
+            ("b", RESULT),
+        ]
+        assert found[1]["result"] == []
+        assert found[1]["model_version"] not in ("a", "b")
+
+    def test_without_a_model_version_replace_those_without_one(self, store: Store, project: Project) -> None:
+        before = [{"result": []}, {"result": [], "model_version": "a"}]
+        (task_id,) = project.import_tasks([task(predictions=before)])
+        update_one(project, task_id, change(predictions=[{"result": RESULT, "score": 0.5}]))
+        found = sorted(self.predictions(store, project, task_id), key=lambda item: len(item["result"]))
+        assert [(item["result"], item["score"]) for item in found] == [([], None), (RESULT, 0.5)]
+        assert found[0]["model_version"] == "a"
+
+    def test_that_are_none_remove_none(self, store: Store, project: Project) -> None:
+        (task_id,) = project.import_tasks([task(predictions=[{"result": RESULT}])])
+        update_one(project, task_id, change(data={"image": "new.jpg"}))
+        assert len(self.predictions(store, project, task_id)) == 1
+
+    def test_that_are_there_already_stay(self, store: Store, project: Project) -> None:
+        given = [
+            {"result": RESULT, "score": 1, "model_version": "a"},
+            {"result": RESULT, "score": 1, "model_version": "a"},
+            {"result": [], "score": 0.25, "model_version": "a"},
+        ]
+        (task_id,) = project.import_tasks([task(predictions=given)])
+        before = self.predictions(store, project, task_id)
+        new = [given[2], given[0], {"result": [], "score": 0.5, "model_version": "a"}]
+        update_one(project, task_id, change(predictions=new))
+        after = self.predictions(store, project, task_id)
+        assert [prediction for prediction in before if prediction in after] == [before[0], before[2]]
+        assert [prediction["score"] for prediction in after] == [1, 0.25, 0.5]
 
 
 class TestDeleteTasks:
@@ -281,6 +536,11 @@ class TestDeleteTasks:
         (task_id,) = project.import_tasks([annotated(was_cancelled=True)])
         assert project.delete_tasks({task_id: uri(1)}) == set()
         assert ids_in(project) == [task_id]
+
+    def test_leaves_a_task_alone_that_was_made_from_another_object(self, project: Project) -> None:
+        one, other = project.import_tasks([task(1), task(2)])
+        assert project.delete_tasks({one: uri(2), other: uri(2)}) == {one, other}
+        assert ids_in(project) == [one]
 
     def test_counts_what_was_gone_already_as_gone(self, project: Project) -> None:
         (task_id,) = project.import_tasks([task()])
@@ -303,16 +563,6 @@ class TestDeleteTasks:
         (task_id,) = other.import_tasks([task()])
         project.delete_tasks({task_id: uri(1)})
         assert other.progress().tasks == 1
-
-
-def test_annotated_tells_of_tasks_that_are_there(create_project: Create, project: Project) -> None:
-    (foreign,) = create_project("Cars").import_tasks([task()])
-    free, labeled, skipped, deleted = project.import_tasks(
-        [task(1), annotated(2), annotated(3, was_cancelled=True), task(4)]
-    )
-    project.delete_tasks({deleted: uri(4)})
-    told = project.annotated([free, labeled, skipped, deleted, foreign])
-    assert told == {free: False, labeled: True, skipped: True}
 
 
 class TestChanges:
@@ -441,10 +691,10 @@ class TestProgress:
         assert project.progress() == Progress(0, 0, 0)
 
 
-def test_fencing_lets_the_holder_of_the_lease_write(project: Project) -> None:
-    project.fence(1)
+def test_fencing_lets_the_owner_of_the_lease_write(project: Project) -> None:
+    project.fence(1, lambda: None)
     (task_id,) = project.import_tasks([task()])
-    assert project.update_task(task_id, task(meta={"v": 2})) == "updated"
+    assert update_one(project, task_id, change(meta={"v": 2})) == "updated"
     assert project.delete_tasks({task_id: uri(1)}) == {task_id}
 
 

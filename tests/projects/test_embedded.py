@@ -1,17 +1,18 @@
-"""What only the embedded store does: projects by exact title, values of any size, ids used once, fencing."""
+"""What only the embedded store does: projects by title, values of any size, ids used once, fencing, few statements."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from sqlalchemy import Engine, event, insert, inspect, text
 
-from labelsync_provider.database import open_database
-from labelsync_provider.errors import Invalid, LeaseLost, NotFound
-from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
-from labelsync_provider.projects.protocol import Json, Task
+from labelsync_provider.database import open_database, writing
+from labelsync_provider.errors import Invalid, LeaseLost, NotFound, SchemaOutdated
+from labelsync_provider.projects.embedded import ANNOTATION, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
 
 pytest_plugins = ["servers.postgres"]
 
@@ -24,10 +25,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[EmbeddedStore]:
+def engine(url: str) -> Iterator[Engine]:
     engine = open_database(url)
-    yield EmbeddedStore(engine)
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> EmbeddedStore:
+    return EmbeddedStore(engine)
 
 
 @pytest.fixture
@@ -40,8 +46,13 @@ def task(n: object = 1, *, meta: Json | None = None, **fields) -> Task:
     return Task({"image": f"{n}.jpg"}, {"labelsync": {"uri": uri(n)}} | (meta or {}), **fields)
 
 
-def annotated(n: object = 1, **fields) -> Task:
-    return task(n, annotations=[{"result": [], **fields}])
+def annotated(n: object = 1, *, predictions=(), **fields) -> Task:
+    return task(n, annotations=[{"result": [], **fields}], predictions=predictions)
+
+
+def change(n: object = 1, *, effect: str = "b.1", **fields) -> TaskUpdate:
+    """An update of a task made from object `n`."""
+    return TaskUpdate(uri(n), {"labelsync": {"uri": uri(n), "effect": effect}}, **fields)
 
 
 def uri(n: object) -> str:
@@ -195,6 +206,18 @@ class TestAnnotations:
         assert the_only(project)["is_labeled"] is False
 
 
+@pytest.mark.parametrize("given", [{"result": [], "cluster": 3, "other": 1}, {"result": [{}], "model_version": 3}])
+def test_predictions_that_say_the_same_as_before_stay(project: EmbeddedProject, given: Json) -> None:
+    (task_id,) = project.import_tasks([annotated(predictions=[{**given, "score": 1}])])
+    before = the_only(project)["predictions"]
+    assert list(project.update_tasks({task_id: change(predictions=[{**given, "score": 1.0}])})) == [
+        (task_id, "updated")
+    ]
+    assert the_only(project)["predictions"] == before
+    list(project.update_tasks({task_id: change(effect="b.2", predictions=[{**given, "score": 0.5}])}))
+    assert [prediction["score"] for prediction in the_only(project)["predictions"]] == [0.5]
+
+
 def test_predictions_keep_fields_that_nobody_here_knows(project: EmbeddedProject) -> None:
     given = {"result": [], "cluster": 3, "other": 1}
     project.import_tasks([task(annotations=[{"result": []}], predictions=[given, {"result": []}])])
@@ -203,31 +226,115 @@ def test_predictions_keep_fields_that_nobody_here_knows(project: EmbeddedProject
     assert (bare["score"], bare["model_version"]) == (None, None)
 
 
+class TestReadOnly:
+    def test_finds_projects(self, engine: Engine, store: EmbeddedStore, url: str) -> None:
+        created = store.create_project("Pets", "<View/>")
+        other = open_database(url)
+        assert EmbeddedStore(other, read_only=True).project("Pets").id == created.id
+        other.dispose()
+
+    def test_finds_none_in_an_empty_database_and_leaves_it_empty(self, engine: Engine) -> None:
+        with pytest.raises(NotFound, match=r"project='Pets'.*none yet"):
+            EmbeddedStore(engine, read_only=True).project("Pets")
+        assert inspect(engine).get_table_names() == []
+
+    def test_refuses_another_schema(self, engine: Engine, store: EmbeddedStore, url: str) -> None:
+        with writing(engine) as connection:
+            connection.execute(text("UPDATE labelsync_alembic_version SET version_num = 'newer'"))
+        other = open_database(url)
+        for read_only in (True, False):
+            with pytest.raises(SchemaOutdated):
+                EmbeddedStore(other, read_only=read_only)
+        other.dispose()
+
+
+class TestStatements:
+    """A page of tasks costs a few statements, not some for each task."""
+
+    @pytest.fixture
+    def statements(self, engine: Engine) -> list[str]:
+        executed: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *args: executed.append(args[2]))
+        return executed
+
+    def test_of_a_look_are_one_for_500_tasks(self, project: EmbeddedProject, statements: list[str]) -> None:
+        ids = project.import_tasks([task(n) for n in range(1000)])
+        statements.clear()
+        assert len(project.look({task_id: uri(n) for n, task_id in enumerate(ids)})) == 1000
+        assert len([statement for statement in statements if statement.startswith("SELECT")]) == 2
+
+    def test_of_updates_do_not_grow_with_the_tasks(self, project: EmbeddedProject, statements: list[str]) -> None:
+        predictions = [{"result": [], "model_version": "m"}]
+        ids = project.import_tasks([task(n, predictions=predictions) for n in range(110)])
+
+        def count(some: list[int]) -> int:
+            statements.clear()
+            new = [{"result": [{}], "model_version": "m"}]
+            updates = {n: change(ids.index(n), data={}, predictions=new, annotations=[{"result": []}]) for n in some}
+            assert [outcome for _, outcome in project.update_tasks(updates)] == ["updated"] * len(some)
+            return len(statements)
+
+        count(ids[105:])  # the first annotation of all needs one statement more
+        assert count(ids[:100]) == count(ids[100:105])
+
+
+class TestUpdates:
+    def test_that_were_yielded_are_committed(self, project: EmbeddedProject) -> None:
+        ids = project.import_tasks([task(n) for n in range(150)])
+        outcomes = project.update_tasks({task_id: change(n, data={"n": n}) for n, task_id in enumerate(ids)})
+        done = {next(outcomes)[0] for _ in range(70)}
+        outcomes.close()
+        changed = {found.id for found in all_of(project.tasks_after(0, with_data=True)) if "n" in found.data}
+        assert done <= changed == set(ids[:100])
+
+    def test_wait_for_somebody_who_is_annotating_and_leave_the_task_alone(
+        self, project: EmbeddedProject, engine: Engine
+    ) -> None:
+        (task_id,) = project.import_tasks([task()])
+        outcomes: list[object] = []
+        thread = threading.Thread(
+            target=lambda: outcomes.extend(project.update_tasks({task_id: change(data={"image": "new.jpg"})}))
+        )
+        stamps = {"created_at": "2021-07-06T06:06:25.927570Z", "updated_at": "2021-07-06T06:06:25.927570Z"}
+        with writing(engine) as connection:
+            row = {"id": 10**9, "task": task_id, "result": [], "other": {}, **stamps}
+            connection.execute(insert(ANNOTATION).values(was_cancelled=False, ground_truth=False, **row))
+            thread.start()
+            thread.join(0.5)
+            assert outcomes == []
+        thread.join()
+        assert outcomes == [(task_id, "worked_on")]
+
+
+def fence(project: EmbeddedProject, token: int, confirm: Callable[[], None] = lambda: None) -> None:
+    project.fence(token, confirm)
+
+
 class TestFencing:
     WRITES: ClassVar = {
         "import_tasks": lambda project, task_id: project.import_tasks([task(9)]),
-        "update_task": lambda project, task_id: project.update_task(task_id, task(1, meta={"v": 2})),
+        "update_tasks": lambda project, task_id: list(project.update_tasks({task_id: change()})),
         "delete_tasks": lambda project, task_id: project.delete_tasks({task_id: uri(1)}),
-        "fence": lambda project, task_id: project.fence(1),
+        "fence": lambda project, task_id: fence(project, 1),
     }
 
     @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
     def test_refuses_a_writer_whose_number_was_overtaken(self, store: EmbeddedStore, write) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
-        paused.fence(1)
+        fence(paused, 1)
         (task_id,) = paused.import_tasks([task()])
-        successor.fence(2)
+        fence(successor, 2)
         with pytest.raises(LeaseLost, match="another run has taken over"):
             write(paused, task_id)
         assert all_of(successor.tasks_after(0)) == [(task_id, task().meta, {})]
 
     def test_lets_the_successor_write(self, store: EmbeddedStore) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
-        paused.fence(1)
-        successor.fence(2)
+        fence(paused, 1)
+        fence(successor, 2)
         assert len(successor.import_tasks([task()])) == 1
 
     def test_holds_for_one_project_only(self, store: EmbeddedStore, project: EmbeddedProject) -> None:
-        store.create_project("Cars", "<View/>").fence(5)
-        project.fence(1)
+        fence(store.create_project("Cars", "<View/>"), 5)
+        fence(project, 1)
         assert len(project.import_tasks([task()])) == 1

@@ -1,24 +1,28 @@
-"""What only Label Studio does: batches it turns down, annotators it knows, clocks, ids given twice, target storages."""
+"""What only Label Studio does: batches it turns down, annotators it knows, counters that are wrong, requests that are
+lost, ids given twice, target storages.
+"""
 
 import itertools
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import msgspec
 import pytest
 from servers.label_studio import LABEL_CONFIG
 from servers.label_studio import LabelStudioServer as Server
 
-from labelsync_provider.errors import Invalid, LabelsyncError, NotFound, Unavailable
+from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
 from labelsync_provider.projects import label_studio
 from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
-from labelsync_provider.projects.label_studio_client import Client, Failed
-from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, Task
+from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, Task, TaskUpdate
 from labelsync_provider.sync.annotation_files import annotation_files, key_renderer
 
 pytest_plugins = ["servers.label_studio"]
@@ -50,6 +54,20 @@ def ann(client: Client) -> Json:
     return add_user(client, name, first_name="Ann", last_name="Lee")
 
 
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
+    """The requests that went over the wire, in their order."""
+    sent: list[httpx.Request] = []
+    handle = httpx.HTTPTransport.handle_request
+
+    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return handle(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+    return sent
+
+
 @contextmanager
 def opened(server: Server, **options: Any) -> Iterator[Client]:
     client = Client(server.url, server.token, **options)
@@ -77,6 +95,43 @@ def annotated(n: object = 1, **fields: Any) -> Task:
 
 def uri(n: object) -> str:
     return f"s3://bucket/{n}.txt"
+
+
+def change(n: object = 1, *, meta: Json | None = None, **fields: Any) -> TaskUpdate:
+    """An update of a task made from object `n`, by an effect of its own."""
+    reference = {"uri": uri(n), "effect": secrets.token_hex(4)}
+    return TaskUpdate(uri(n), {"labelsync": reference} | (meta or {}), **fields)
+
+
+def update_one(project: LabelStudioProject, task_id: int, update: TaskUpdate) -> str | Rejected:
+    ((told, outcome),) = project.update_tasks({task_id: update})
+    assert told == task_id
+    return outcome
+
+
+def project_at(url: str) -> LabelStudioProject:
+    """A project of a server that is none, and need not be asked twice."""
+    client = Client(url, "legacy-token", retry_seconds=0)
+    return LabelStudioProject(client, {"id": 3, "title": "Pets", "label_config": "<View/>"})
+
+
+def looked_at(n: int) -> Json:
+    """What a server tells of task `n`, made from object `n`, on which nobody works."""
+    return {"id": n, "data": {"text": f"{n}"}, "meta": task(n).meta, "annotations_ids": "", "draft_exists": False}
+
+
+def refusing(http_server: Any, status: int, body: bytes) -> tuple[LabelStudioProject, list[Any]]:
+    """A project whose server gives this answer to an import with a task named "bad"; and the log of imports."""
+    log, ids = [], itertools.count(1)
+
+    def answer(asked: Any) -> tuple[int, bytes]:
+        log.append(asked)
+        items = json.loads(asked.body)
+        if any(item["data"]["text"] == "bad" for item in items):
+            return status, body
+        return 201, json.dumps({"task_ids": [next(ids) for _ in items]}).encode()
+
+    return project_at(http_server(answer)), log
 
 
 def all_of(pages: Any) -> list[Any]:
@@ -126,15 +181,17 @@ class TestImportTasks:
         (outcome,) = project.import_tasks([Task({"text": {"n": 7}})])
         assert "data['text']={'n': 7} is of type 'dict'" in outcome.reason
 
-    def test_finds_the_one_task_that_is_too_much_for_the_server(self, label_studio_postgres: Server) -> None:
-        """PostgreSQL keeps no NUL: the answer is 500 for the whole batch."""
+    def test_that_the_server_fails_over_is_sent_once(
+        self, label_studio_postgres: Server, requests: "list[httpx.Request]"
+    ) -> None:
+        """PostgreSQL keeps no NUL: the answer is 500 for the whole batch. Whoever calls may halve it."""
         with opened(label_studio_postgres) as client:
             project = LabelStudioServer(client).create_project(new_title(), LABEL_CONFIG)
-            project.last_task_id()
-            outcomes = project.import_tasks([task(n) if n != 5 else Task({"text": "a\0b"}) for n in range(8)])
-            assert [isinstance(outcome, Rejected) for outcome in outcomes] == [n == 5 for n in range(8)]
-            assert "\\u0000 cannot be converted to text" in outcomes[5].reason
-            assert texts(project) == ["0", "1", "2", "3", "4", "6", "7"]
+            requests.clear()
+            with pytest.raises(RequestFailed, match="u0000 cannot be converted to text"):
+                project.import_tasks([task(n) if n != 5 else Task({"text": "a\0b"}) for n in range(8)])
+            assert [request.method for request in requests] == ["POST"]
+            assert texts(project) == []
 
     def test_takes_the_character_nul_where_the_database_does(self, label_studio: Server) -> None:
         with opened(label_studio) as client:
@@ -142,22 +199,34 @@ class TestImportTasks:
             project.import_tasks([Task({"text": "a\0b"})])
             assert texts(project) == ["a\0b"]
 
-    def test_sends_nothing_again_if_the_server_fails_when_tasks_are_in(self, project: LabelStudioProject) -> None:
+    def test_that_the_server_fails_over_when_tasks_are_in_is_sent_once(self, project: LabelStudioProject) -> None:
         """It commits the tasks, and then fails over a prediction."""
-        project.last_task_id()
         bad = [{"result": ["x"]}]
-        with pytest.raises(Failed, match="500"):
+        with pytest.raises(RequestFailed, match="500"):
             project._import([task(1), task(2, predictions=bad)])
         assert texts(project) == ["1", "2"]
 
-    def test_sends_nothing_again_if_somebody_else_imports_at_the_same_time(self, label_studio_postgres: Server) -> None:
-        with opened(label_studio_postgres) as client:
-            project = LabelStudioServer(client).create_project(new_title(), LABEL_CONFIG)
-            project.last_task_id()
-            LabelStudioServer(client).project(project.id).import_tasks([task(0)])
-            with pytest.raises(Failed, match="500"):
-                project.import_tasks([task(1), Task({"text": "a\0b"})])
-            assert texts(project) == ["0"]
+    def test_finds_the_task_that_is_refused_without_a_name(self, http_server) -> None:
+        """A server in front may refuse a large request, and cannot say for which task."""
+        project, log = refusing(http_server, 413, b"<title>413 Request Entity Too Large</title>")
+        outcomes = project.import_tasks([task("bad" if n == 5 else n) for n in range(8)])
+        assert [isinstance(outcome, Rejected) for outcome in outcomes] == [n == 5 for n in range(8)]
+        assert outcomes[5].lasting
+        assert "413 Request Entity Too Large" in outcomes[5].reason
+        assert sorted(len(json.loads(asked.body)) for asked in log) == [1, 1, 2, 2, 4, 4, 8]
+
+    def test_is_not_halved_if_the_server_fails(self, http_server) -> None:
+        project, log = refusing(http_server, 500, b'{"status_code": 500, "detail": "database or disk is full"}')
+        with pytest.raises(RequestFailed, match="database or disk is full"):
+            project.import_tasks([task(1), task("bad")])
+        assert len(log) == 1
+
+    def test_is_uncertain_if_the_server_behind_a_gateway_fails(self, http_server) -> None:
+        project, log = refusing(http_server, 502, b"<title>502 Bad Gateway</title>")
+        with pytest.raises(Unavailable, match="502 Bad Gateway") as raised:
+            project.import_tasks([task(1), task("bad")])
+        assert not isinstance(raised.value, RequestFailed)
+        assert len(log) == 1
 
     @pytest.mark.parametrize("kind", ["annotations", "predictions"])
     @pytest.mark.parametrize("result", [["x"], [None], [{}, 1], "good", {"choices": ["good"]}])
@@ -176,9 +245,9 @@ class TestImportTasks:
         """Why it is rejected before: sent as it is, all predictions are lost, and the server counts them as there."""
         good, bad = [{"result": RESULT}], [{"result": ["x"]}]
         items = [task(1, predictions=good), task(2, predictions=bad), task(3)]
-        with pytest.raises(Failed):
+        with pytest.raises(RequestFailed):
             client.post(f"/api/projects/{project.id}/import", items)
-        found = all_of(project._by_id("id,total_predictions"))
+        found = all_of(project._api.by_id("id,total_predictions"))
         assert [each["total_predictions"] for each in found] == [1, 1, 0]
         assert [client.get("/api/predictions/", task=each["id"]) for each in found] == [[], [], []]
 
@@ -465,7 +534,7 @@ class TestTargetStorage:
     def test_of_a_task_that_was_changed(
         self, client: Client, project: LabelStudioProject, task_id: int, compare
     ) -> None:
-        project.update_task(task_id, task(1, meta={"v": 2}))
+        assert update_one(project, task_id, change(meta={"v": 2})) == "updated"
         annotate(client, task_id)
         (written,) = compare()
         assert written["task"]["meta"]["v"] == 2
@@ -494,7 +563,7 @@ class TestIdsGivenTwice:
 
     def test_a_task_made_from_another_object_is_not_updated(self, project: LabelStudioProject) -> None:
         (task_id,) = project.import_tasks([task(1)])
-        assert project.update_task(task_id, task(2)) == "gone"
+        assert update_one(project, task_id, change(2, data={"text": "2"})) == "gone"
         assert texts(project) == ["1"]
 
     def test_a_task_made_from_another_object_is_not_deleted(self, project: LabelStudioProject) -> None:
@@ -512,14 +581,6 @@ class TestIdsGivenTwice:
         (task_id,) = project.import_tasks([Task({"text": uri(1)}, {"labelsync": {"uri": uri(2)}})])
         assert project.delete_tasks({task_id: uri(1)}) == {task_id}
         assert texts(project) == [uri(1)]
-
-    def test_a_task_of_another_project_is_not_updated(
-        self, server: LabelStudioServer, project: LabelStudioProject
-    ) -> None:
-        other = server.create_project(new_title(), LABEL_CONFIG)
-        (task_id,) = other.import_tasks([task(1)])
-        assert project.update_task(task_id, task(1, meta={"v": 2})) == "gone"
-        assert stored(other)[0].meta == task(1).meta
 
 
 class TestWorkOfPeople:
@@ -547,11 +608,62 @@ class TestWorkOfPeople:
     def test_of_a_task_that_came_without_is_kept(self, client: Client, project: LabelStudioProject, work: str) -> None:
         (task_id,) = project.import_tasks([task()])
         begin(client, task_id, work)
-        assert project.annotated([task_id]) == {task_id: True}
+        assert project.look({task_id: uri(1)})[task_id].worked_on
         for untouched in (False, True):
             assert project.delete_tasks({task_id: uri(1)}, untouched=untouched) == set()
-        assert project.update_task(task_id, task(1, meta={"v": 2})) == "annotated"
+        assert update_one(project, task_id, change(data={"text": "new"})) == "worked_on"
         assert [found.meta for found in stored(project)] == [task().meta]
+
+    def test_of_which_only_a_draft_by_somebody_else_is_seen_is_kept(
+        self, any_label_studio: Server, project: LabelStudioProject
+    ) -> None:
+        (task_id,) = project.import_tasks([task()])
+        with colleague(any_label_studio) as browser:
+            browser.post(f"/api/tasks/{task_id}/drafts", json={"result": RESULT}).raise_for_status()
+        look = project.look({task_id: uri(1)})[task_id]
+        assert (look.worked_on, look.as_imported) == (True, False)
+        assert update_one(project, task_id, change(data={"text": "new"})) == "worked_on"
+        assert project.delete_tasks({task_id: uri(1)}, untouched=True) == set()
+        assert texts(project) == ["1"]
+
+    @pytest.mark.parametrize("work", ["annotation", "cancelled annotation"])
+    def test_of_which_the_counters_say_nothing_is_kept(
+        self, client: Client, project: LabelStudioProject, work: str
+    ) -> None:
+        """As after an annotation that the server kept though it answered 500."""
+        (task_id,) = project.import_tasks([task()])
+        begin(client, task_id, work)
+        none = {"total_annotations": 0, "cancelled_annotations": 0}
+        client.ask("PATCH", f"/api/tasks/{task_id}/", body={**none, "is_labeled": False})
+        assert none.items() <= client.get(f"/api/tasks/{task_id}/").items()
+        assert project.look({task_id: uri(1)})[task_id].worked_on
+        assert update_one(project, task_id, change(data={"text": "new"})) == "worked_on"
+        assert update_one(project, task_id, change(annotations=[{"result": []}])) == "in_part"
+        assert project.delete_tasks({task_id: uri(1)}) == set()
+        assert texts(project) == ["1"]
+
+    def test_that_began_after_the_look_is_kept_by_the_server(
+        self, client: Client, project: LabelStudioProject, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tasks = dict(zip(project.import_tasks([task(n) for n in range(4)]), map(uri, range(4)), strict=True))
+        ids, ask = list(tasks), client.ask
+
+        def ask_late(method: str, path: str, **options: Any) -> Any:
+            if path == "/api/dm/actions/":
+                for task_id, work in zip(ids, ("annotation", "cancelled annotation", "draft"), strict=False):
+                    begin(client, task_id, work)
+                none = {"total_annotations": 0, "cancelled_annotations": 0}
+                ask("PATCH", f"/api/tasks/{ids[0]}/", body=none)
+            return ask(method, path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "ask", ask_late)
+            assert project.delete_tasks(tasks) == {ids[3]}
+
+    def test_of_which_the_counters_say_too_much_is_none(self, client: Client, project: LabelStudioProject) -> None:
+        (task_id,) = project.import_tasks([task()])
+        client.ask("PATCH", f"/api/tasks/{task_id}/", body={"total_annotations": 1})
+        assert project.delete_tasks({task_id: uri(1)}) == {task_id}
 
 
 def begin(client: Client, task_id: int, work: str) -> None:
@@ -564,14 +676,27 @@ def begin(client: Client, task_id: int, work: str) -> None:
         annotate(client, task_id, was_cancelled=work == "cancelled annotation")
 
 
+@contextmanager
+def colleague(server: Server) -> Iterator[httpx.Client]:
+    """Yield a browser in which another user is logged in."""
+    with server.client() as admin:
+        invitation = admin.get("/api/invite").raise_for_status().json()["invite_url"]
+    with httpx.Client(base_url=server.url, headers={"Referer": server.url}, trust_env=False, timeout=60) as browser:
+        browser.get(invitation).raise_for_status()
+        form = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(8)}
+        assert browser.post(invitation, data=form | {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}).is_redirect
+        browser.headers["X-CSRFToken"] = browser.cookies["csrftoken"]
+        yield browser
+
+
 class TestUpdateThatBrokeOff:
     """The answer to one of its requests did not come, or the run was killed: done again, it is completed."""
 
-    @pytest.fixture
-    def changed(self) -> Task:
+    @pytest.fixture(params=[None, {"text": "new"}], ids=["without data", "with data"])
+    def changed(self, request: pytest.FixtureRequest) -> TaskUpdate:
         other = [{**RESULT[0], "value": {"choices": ["bad"]}}]
-        return task(
-            1,
+        return change(
+            data=request.param,
             meta={"v": 2},
             annotations=[{"result": RESULT}, {"result": other}, {"result": RESULT}],
             predictions=[{"result": RESULT, "model_version": "one"}, {"result": other, "model_version": "two"}],
@@ -579,46 +704,65 @@ class TestUpdateThatBrokeOff:
 
     @pytest.fixture
     def task_id(self, project: LabelStudioProject) -> int:
-        (task_id,) = project.import_tasks([task(predictions=[{"result": RESULT}])])
+        (task_id,) = project.import_tasks([task(predictions=[{"result": [], "model_version": "one"}])])
         return task_id
 
-    @pytest.mark.parametrize("last", range(6))
+    @pytest.mark.parametrize("last", range(7))
     def test_is_completed(
-        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task, last: int
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: TaskUpdate, last: int
     ) -> None:
         with broken_off(client, after=last):
-            project.update_task(task_id, changed)
+            update_one(project, task_id, changed)
         for _ in range(2):
-            assert project.update_task(task_id, changed) == "updated"
+            assert update_one(project, task_id, changed) == "updated"
         self.assert_whole(project, task_id, annotations=3)
 
     def test_is_completed_though_somebody_annotates_meanwhile(
-        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: TaskUpdate
     ) -> None:
-        with broken_off(client, after=4):
-            project.update_task(task_id, changed)
+        with broken_off(client, after=0):
+            update_one(project, task_id, changed)
         annotate(client, task_id)
-        assert project.update_task(task_id, changed) == "updated"
+        assert update_one(project, task_id, changed) == "updated"
         self.assert_whole(project, task_id, annotations=4)
 
+    def test_is_completed_without_the_annotations_that_it_held_back(
+        self, client: Client, project: LabelStudioProject, task_id: int
+    ) -> None:
+        annotate(client, task_id)
+        update = change(annotations=[{"result": []}], predictions=[{"result": RESULT, "model_version": "one"}])
+        with broken_off(client, after=0):
+            update_one(project, task_id, update)
+        assert update_one(project, task_id, update) == "in_part"
+        ((found,),) = project.annotated_tasks()
+        assert [annotation["result"] for annotation in found["annotations"]] == [RESULT]
+        assert [prediction["result"] for prediction in found["predictions"]] == [RESULT]
+
     def test_is_not_taken_for_one_that_another_content_follows(
-        self, client: Client, project: LabelStudioProject, task_id: int, changed: Task
+        self, client: Client, project: LabelStudioProject, task_id: int, changed: TaskUpdate
     ) -> None:
         with broken_off(client, after=4):
-            project.update_task(task_id, changed)
-        assert project.update_task(task_id, task(1, meta={"v": 3})) == "annotated"
+            update_one(project, task_id, changed)
+        assert update_one(project, task_id, change(data={"text": "newer"})) == "worked_on"
 
     def test_with_an_annotation_that_the_server_does_not_take_is_rejected_with_its_words(
         self, project: LabelStudioProject, task_id: int
     ) -> None:
-        outcome = project.update_task(task_id, task(annotations=[{"result": RESULT, "completed_by": NOBODY}]))
+        (other,) = project.import_tasks([task(2)])
+        bad = change(annotations=[{"result": RESULT, "completed_by": NOBODY}])
+        (_, outcome), second = project.update_tasks({task_id: bad, other: change(2)})
         assert isinstance(outcome, Rejected)
         assert f'Invalid pk "{NOBODY}"' in outcome.reason
+        assert second == (other, "updated")
 
     def assert_whole(self, project: LabelStudioProject, task_id: int, *, annotations: int) -> None:
         ((found,),) = project.annotated_tasks([task_id])
         assert found["meta"]["v"] == 2
         assert [prediction["model_version"] for prediction in found["predictions"]] == ["one", "two"]
+        assert [prediction["result"][0]["value"]["choices"] for prediction in found["predictions"]] == [
+            ["good"],
+            ["bad"],
+        ]
         assert len(found["annotations"]) == annotations
 
 
@@ -637,6 +781,113 @@ def broken_off(client: Client, *, after: int) -> Iterator[None]:
         patch.setattr(client, "ask", asking)
         with pytest.raises(Unavailable):
             yield
+
+
+class TestUpdateDuringWhich:
+    def test_the_task_is_deleted_says_that_it_is_gone(
+        self, client: Client, project: LabelStudioProject, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ids = project.import_tasks([task(1), task(2)])
+        outcomes = project.update_tasks({ids[0]: change(1), ids[1]: change(2)})
+        assert next(outcomes) == (ids[0], "updated")
+        client.ask("DELETE", f"/api/tasks/{ids[1]}/")
+        assert next(outcomes) == (ids[1], "gone")
+
+    def test_the_server_fails_ends_it(self, http_server) -> None:
+        def answer(asked: Any) -> tuple[int, bytes]:
+            if asked.method == "GET":
+                return 200, json.dumps({"tasks": [looked_at(7)]}).encode()
+            return 500, b'{"status_code": 500, "detail": "no space left"}'
+
+        project = project_at(http_server(answer))
+        with pytest.raises(RequestFailed, match="no space left"):
+            list(project.update_tasks({7: change(7)}))
+
+
+class TestRequests:
+    """How many requests it takes, and before which of them the lease is confirmed."""
+
+    def test_of_1000_updates_are_20_looks_and_one_each(self, http_server, requests: "list[httpx.Request]") -> None:
+        def answer(asked: Any) -> tuple[int, bytes]:
+            if asked.method == "PATCH":
+                return 200, b"{}"
+            (query,) = parse_qs(urlsplit(asked.path).query)["query"]
+            return 200, json.dumps(
+                {"tasks": [looked_at(n) for n in json.loads(query)["selectedItems"]["included"]]}
+            ).encode()
+
+        project, confirmed = project_at(http_server(answer)), []
+        project.fence(1, lambda: confirmed.append(len(requests)))
+        updates = {n: change(n, data={"text": f"new {n}"}) for n in range(1, 1001)}
+        assert list(project.update_tasks(updates)) == [(n, "updated") for n in updates]
+        assert Counter(request.method for request in requests) == {"GET": 20, "PATCH": 1000}
+        assert max(len(request.url.raw_path) for request in requests) < 4000
+        assert [requests[n].method for n in confirmed] == ["PATCH"] * 1000
+
+    def test_of_1000_looks_are_four_of_less_than_4_kb(self, http_server, requests: "list[httpx.Request]") -> None:
+        project = project_at(http_server(lambda _: (200, b'{"tasks": []}')))
+        assert project.look({10**8 + n: uri(n) for n in range(1000)}) == {}
+        assert [request.method for request in requests] == ["GET"] * 4
+        assert max(len(request.url.raw_path) for request in requests) < 4000
+
+    def test_of_an_update_are_none_for_what_is_there_already(
+        self, project: LabelStudioProject, requests: "list[httpx.Request]"
+    ) -> None:
+        kept, old = [{"result": RESULT, "score": score, "model_version": "m"} for score in (0.5, 0.7)]
+        (task_id,) = project.import_tasks([task(predictions=[kept, old])])
+        update = change(data={"text": "new"}, predictions=[kept, {**old, "score": 0.9}])
+        requests.clear()
+        assert update_one(project, task_id, update) == "updated"
+        assert [request.method for request in requests] == ["GET", "PATCH", "DELETE", "POST"]
+        requests.clear()
+        assert update_one(project, task_id, update) == "updated"
+        assert [request.method for request in requests] == ["GET"]
+
+    def test_that_change_something_are_confirmed_right_before(
+        self, project: LabelStudioProject, requests: "list[httpx.Request]"
+    ) -> None:
+        confirmed: list[int] = []
+        project.fence(1, lambda: confirmed.append(len(requests)))
+        requests.clear()
+        (task_id, _, other) = project.import_tasks([task(1), Task({"text": {}}), task(2)])
+        (one,) = project.import_tasks([task(3, predictions=[{"result": []}])])
+        project.last_task_id()
+        all_of(project.tasks_after(0))
+        new = change(3, predictions=[{"result": RESULT}], annotations=[{"result": RESULT}])
+        assert update_one(project, one, new) == "updated"
+        assert project.delete_tasks({task_id: uri(1), other: uri(2), one: uri(3)}) == {task_id, other}
+        changing = [n for n, request in enumerate(requests) if request.method != "GET"]
+        assert confirmed == changing
+        assert [(requests[n].method, requests[n].url.path.split("/")[-2]) for n in changing] == [
+            ("POST", str(project.id)),
+            ("POST", str(project.id)),
+            ("POST", str(project.id)),
+            ("PATCH", str(one)),
+            ("DELETE", requests[changing[4]].url.path.split("/")[-2]),
+            ("POST", "predictions"),
+            ("POST", "annotations"),
+            ("POST", "actions"),
+        ]
+
+    def test_of_a_run_that_has_lost_its_lease_are_not_sent(
+        self, project: LabelStudioProject, requests: "list[httpx.Request]"
+    ) -> None:
+        (task_id,) = project.import_tasks([task()])
+
+        def lost() -> None:
+            raise LeaseLost("another run has taken over")
+
+        project.fence(1, lost)
+        requests.clear()
+        for write in (
+            lambda: project.import_tasks([task(2)]),
+            lambda: list(project.update_tasks({task_id: change()})),
+            lambda: project.delete_tasks({task_id: uri(1)}),
+        ):
+            with pytest.raises(LeaseLost):
+                write()
+        assert {request.method for request in requests} == {"GET"}
+        assert stored(project) == [StoredTask(task_id, task().meta, task().data)]
 
 
 class TestCreateProject:

@@ -23,8 +23,17 @@ from servers.process import HOST
 from servers.redis import write_certificate
 from servers.thread import serving
 
-from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
-from labelsync_provider.projects.label_studio_client import Client, Failed, NotSent, Refused
+from labelsync_provider.errors import (
+    Denied,
+    Invalid,
+    LabelsyncError,
+    LeaseLost,
+    NotFound,
+    RequestFailed,
+    Unavailable,
+    Unusable,
+)
+from labelsync_provider.projects.label_studio_client import Client, NotSent, Refused
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -419,14 +428,14 @@ class TestPost:
             pytest.raises(Unavailable, match=f"{status}, a page titled 'Sorry'") as raised,
         ):
             client.post("/api/projects/", {})
-        assert not isinstance(raised.value, NotSent | Failed)
+        assert not isinstance(raised.value, NotSent | RequestFailed)
         assert len(log) == 1
 
     def test_that_failed_by_label_studios_own_words_is_not_repeated(self, http_server) -> None:
         log = Log((500, b'{"id": "x", "status_code": 500, "detail": "database is locked"}'))
         with (
             opened(http_server(log), retry_seconds=60) as client,
-            pytest.raises(Failed, match="500, database is locked"),
+            pytest.raises(RequestFailed, match="500, database is locked"),
         ):
             client.post("/api/projects/", {})
         assert len(log) == 1
@@ -478,8 +487,9 @@ class TestPost:
             server.server_close()
         assert got == ["/api/projects/"]
 
-    def test_that_was_sent_back_unread_is_repeated(self, http_server) -> None:
-        log = Log((429, b'{"detail": "Request was throttled."}'), FINE)
+    @pytest.mark.parametrize("status", [408, 425, 429])
+    def test_that_was_sent_back_unread_is_repeated(self, http_server, status: int) -> None:
+        log = Log((status, b'{"detail": "Not now."}'), FINE)
         with opened(http_server(log), retry_seconds=30) as client:
             assert client.post("/api/projects/", {}) == {}
         assert len(log) == 2
@@ -510,6 +520,36 @@ class TestRepeatable:
         ):
             client.get(WHOAMI)
         assert len(requests) >= 2
+
+
+class TestConfirm:
+    """What is called right before a request is sent, each time that it is."""
+
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+    def test_is_called_before_each_repetition(self, http_server, method: str) -> None:
+        log, seen = Log((502, b""), (500, b'{"status_code": 500}'), (429, b""), FINE), []
+        with opened(http_server(log), retry_seconds=30) as client:
+            client.ask(method, "/api/tasks/1/", confirm=lambda: seen.append(len(log)))
+        assert seen == [0, 1, 2, 3]
+
+    def test_is_called_after_the_access_token_has_come(self, http_server) -> None:
+        server, seen = PersonalTokens(refuses=lambda access: access == server.given[0]), []
+        with opened(http_server(server), PERSONAL) as client:
+            client.ask("POST", "/api/projects/", body={}, confirm=lambda: seen.append([a.path for a in server]))
+        assert seen == [[REFRESH], [REFRESH, "/api/projects/", REFRESH]]
+
+    def test_that_raises_keeps_the_request_from_being_sent(self, http_server) -> None:
+        log = Log()
+
+        def confirm() -> None:
+            raise LeaseLost("another run has taken over")
+
+        with opened(http_server(log), retry_seconds=30) as client:
+            for method in ("POST", "PATCH"):
+                with pytest.raises(LeaseLost, match="another run"):
+                    client.ask(method, "/api/tasks/1/", confirm=confirm)
+            client.get(WHOAMI)
+        assert [asked.method for asked in log] == ["GET"]
 
 
 class TestAnswer:

@@ -1,4 +1,4 @@
-"""Label Studio's own storages: put in place once, whatever happens; and what must be there for objects to be seen."""
+"""Label Studio's own storages: created once, whatever happens; and what must be there for objects to be seen."""
 
 import json
 import secrets
@@ -73,8 +73,8 @@ def s3(server: S3Server, bucket: str, prefix: str = "", endpoint: str | None = N
 
 
 def redis(server: RedisServer, db: int = 1, path: str = "") -> LabelStudioStorage:
-    place = {"host": server.host, "port": str(server.port), "db": db, "path": path}
-    return LabelStudioStorage("redis", place, {"password": None})
+    location = {"host": server.host, "port": str(server.port), "db": db, "path": path}
+    return LabelStudioStorage("redis", location, {"password": None})
 
 
 def annotated(server: LabelStudioServer, project: int) -> None:
@@ -122,7 +122,7 @@ class TestPutting:
         state = read_state(client, Storage("import", "localfiles", storage))
         assert (state.status, state.attempt) == ("initialized", 0)
 
-    def test_other_directions_places_and_projects_are_others(self, label_studio: LabelStudioServer) -> None:
+    def test_other_directions_locations_and_projects_are_others(self, label_studio: LabelStudioServer) -> None:
         client, project = client_of(label_studio), label_studio.create_project()
         wanted = local(directory(label_studio))
         ids = {
@@ -263,8 +263,8 @@ BUCKET = LabelStudioStorage("gcs", {"bucket": "b", "prefix": ""})
         (BUCKET, "export", {"use_blob_urls": True}, "use_blob_urls=True: Label Studio ignores it"),
         (NOWHERE, "import", {"regex_filter": "a"}, "regex_filter='a': Label Studio ignores it"),
         (NOWHERE, "import", {"recursive_scan": True}, "recursive_scan=True: Label Studio ignores it"),
-        (replace(NOWHERE, place={**NOWHERE.place, "path": "a*"}), "import", {}, "takes the path for a pattern"),
-        (replace(NOWHERE, place={**NOWHERE.place, "path": "a/"}), "export", {}, "ignores the path"),
+        (replace(NOWHERE, location={**NOWHERE.location, "path": "a*"}), "import", {}, "takes the path for a pattern"),
+        (replace(NOWHERE, location={**NOWHERE.location, "path": "a/"}), "export", {}, "ignores the path"),
     ],
 )
 def test_refuses_what_makes_no_sense(

@@ -1,0 +1,183 @@
+"""Looking at tasks of a Label Studio project, updating them and deleting them.
+
+Source of what is said about its API: label-studio 1.23.2.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from labelsync_provider.errors import NotFound
+from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
+from labelsync_provider.projects.label_studio_client import Conflict, Refused
+from labelsync_provider.projects.protocol import Json, Rejected, TaskLook, TaskUpdate
+from labelsync_provider.projects.task_content import (
+    UpdateOutcome,
+    canonical,
+    effect_of,
+    number,
+    planned,
+    prediction_changes,
+    tasks_made_from,
+)
+
+UPDATED_AFTER_ONE_LOOK = 50
+"""Number of tasks that are looked at together before they are updated. What somebody does to a task between the look
+and its update is not seen, so that they are few."""
+
+AT_ONCE = timedelta(seconds=1)
+"""An import notes when a task was created, and when it was updated last, within microseconds."""
+
+PREDICTION_FIELDS = ("result", "score", "model_version")
+"""Of an imported prediction, the server keeps no others."""
+NO_MODEL_VERSION = "undefined"
+"""What the server calls the model version of an imported prediction that has none."""
+
+ANNOTATION_FIELDS = ("result", "was_cancelled", "ground_truth", "lead_time")
+"""Of an imported annotation, the server keeps no others but its annotator."""
+
+Members = Mapping[Any, int] | None
+"""The ids of those whom an annotation may be by, by e-mail address; None if the server does not tell."""
+
+
+def look(api: TaskApi, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    """Look at tasks; see `Project.look`."""
+    looks: dict[int, TaskLook] = {}
+    for page in api.with_work(list(uris), "meta", "created_at", "updated_at", "updated_by"):
+        there = {task["id"]: task for task in page}
+        for task_id in _made_from(api, uris, there):
+            task = there[task_id]
+            looks[task_id] = TaskLook(is_worked_on(task), _is_as_imported(task), effect_of(task["meta"]))
+    return looks
+
+
+def is_worked_on(task: Json) -> bool:
+    """Tell whether a task has an annotation, or a draft of one; it comes from `TaskApi.with_work`."""
+    return bool(task["annotations_ids"] or task["draft_exists"])
+
+
+def _is_as_imported(task: Json) -> bool:
+    """Tell whether nothing has happened to a task since it was imported: its annotations came with it.
+
+    Whoever annotates, or changes an annotation, is noted as `updated_by`. Other changes only move `updated_at`.
+    """
+    created, updated = (datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at"))
+    return not task["updated_by"] and not task["draft_exists"] and updated - created < AT_ONCE
+
+
+def _made_from(api: TaskApi, uris: Mapping[int, str], there: Mapping[int, Json]) -> set[int]:
+    return tasks_made_from(uris, {task_id: task["meta"] for task_id, task in there.items()}, partial(_data_of, api))
+
+
+def _data_of(api: TaskApi, task_ids: Sequence[int]) -> dict[int, Json]:
+    return {task["id"]: task["data"] for page in api.by_ids(task_ids, "id,data") for task in page}
+
+
+# --- update ---
+
+
+def update_tasks(
+    api: TaskApi, updates: Mapping[int, TaskUpdate], project_uri: str, members: Callable[[], Members]
+) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
+    """Update tasks; see `Project.update_tasks`.
+
+    :param members: returns who may have made an annotation.
+    """
+    ids = list(updates)
+    for start in range(0, len(ids), UPDATED_AFTER_ONE_LOOK):
+        some = {task_id: updates[task_id] for task_id in ids[start : start + UPDATED_AFTER_ONE_LOOK]}
+        there = _content(api, some)
+        mine = _made_from(api, {task_id: update.uri for task_id, update in some.items()}, there)
+        for task_id, update in some.items():
+            if task_id in mine:
+                yield task_id, _update(api, there[task_id], update, project_uri, members)
+            else:
+                yield task_id, "gone"
+
+
+def _content(api: TaskApi, updates: Mapping[int, TaskUpdate]) -> dict[int, Json]:
+    """Return of each task that is there what its update may change."""
+    fields, params = ["meta"], {}
+    if any(update.data is not None for update in updates.values()):
+        fields.append("data")
+    if any(update.predictions for update in updates.values()):
+        # `include` names the fields of tasks and predictions alike.
+        fields += ["predictions", *PREDICTION_FIELDS]
+        params = {"fields": "all"}
+    return {task["id"]: task for page in api.with_work(list(updates), *fields, **params) for task in page}
+
+
+def _update(
+    api: TaskApi, task: Json, update: TaskUpdate, project_uri: str, members: Callable[[], Members]
+) -> UpdateOutcome | Rejected:
+    change = planned(update, task.get("data", {}), task["meta"], worked_on=is_worked_on(task))
+    if change is None:
+        return "worked_on"
+    wanted = {"data": change.data, "meta": change.meta}
+    body = {
+        name: value for name, value in wanted.items() if value is not None and canonical(value) != canonical(task[name])
+    }
+    try:
+        if body:
+            api.change("PATCH", f"/api/tasks/{task['id']}/", body)
+        if update.predictions:
+            _replace_predictions(api, task, update.predictions)
+        if change.adds_annotations:
+            _annotate(api, task["id"], update, project_uri, members)
+    except NotFound:
+        return "gone"
+    except Refused as refusal:
+        return Rejected(str(refusal))
+    return change.outcome
+
+
+def _replace_predictions(api: TaskApi, task: Json, predictions: Sequence[Json]) -> None:
+    removed, added = prediction_changes(task["predictions"], predictions, _prediction_content)
+    for prediction in removed:
+        with suppress(NotFound):
+            api.change("DELETE", f"/api/predictions/{prediction['id']}/")
+    for prediction in added:
+        # One by one: the bulk import of predictions drops those that do not fit the label config without a word.
+        given = {name: prediction[name] for name in PREDICTION_FIELDS if prediction.get(name) is not None}
+        api.change("POST", "/api/predictions/", {"model_version": NO_MODEL_VERSION, **given, "task": task["id"]})
+
+
+def _prediction_content(prediction: Json) -> tuple[str, bytes]:
+    content = [prediction["result"], number(prediction.get("score"))]
+    return str(prediction.get("model_version") or NO_MODEL_VERSION), canonical(content)
+
+
+def _annotate(api: TaskApi, task_id: int, update: TaskUpdate, project_uri: str, members: Callable[[], Members]) -> None:
+    for n, annotation in enumerate(update.annotations):
+        body = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
+        annotator = annotation.get("completed_by")
+        if isinstance(annotator, dict) and (known := members()):
+            annotator = known[annotator["email"]]
+        if annotator is not None:
+            body["completed_by"] = annotator
+        # The one thing of which the server takes no second copy is an annotation with an id of the client's.
+        identity = canonical([project_uri, task_id, effect_of(update.meta) or update.meta, n])
+        body["unique_id"] = str(uuid5(NAMESPACE_URL, identity.decode()))
+        with suppress(Conflict):
+            api.change("POST", f"/api/tasks/{task_id}/annotations/", body)
+
+
+# --- delete ---
+
+
+def delete_tasks(api: TaskApi, uris: Mapping[int, str], *, untouched: bool) -> set[int]:
+    """Delete tasks that nobody has worked on; see `Project.delete_tasks`."""
+    looks = look(api, uris)
+    free = [task_id for task_id, seen in looks.items() if not seen.worked_on]
+    as_imported = [task_id for task_id, seen in looks.items() if seen.worked_on and seen.as_imported and untouched]
+    # The server looks once more: somebody may be annotating.
+    no_draft = column_filter("draft_exists", "equal", "Boolean", False)
+    no_annotation = column_filter("annotations_ids", "empty", "Number", True)
+    nobodys = column_filter("updated_by", "empty", "List", True)
+    api.change_tasks("delete_tasks", free, no_draft, no_annotation)
+    api.change_tasks("delete_tasks", as_imported, no_draft, nobodys)
+    asked = {task_id: uris[task_id] for task_id in (*free, *as_imported)}
+    return (set(uris) - looks.keys()) | (asked.keys() - look(api, asked).keys())

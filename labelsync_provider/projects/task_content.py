@@ -1,0 +1,108 @@
+"""What a task was made from, and what an update makes of it: the same in every store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from labelsync_provider.projects.protocol import Json, TaskUpdate
+
+HELD_BACK = "annotations_held_back"
+"""Noted in a task's source reference when an update came without its annotations, because somebody worked on the task.
+Were that update begun anew, they would otherwise be taken for annotations that it did not come to add."""
+
+UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
+
+
+class Change(NamedTuple):
+    """What an update makes of a task."""
+
+    outcome: UpdateOutcome
+    data: Json | None
+    """None: it stays as it is."""
+    meta: Json
+    adds_annotations: bool
+    begun: bool
+    """The task has this update's `effect` already."""
+
+
+def effect_of(meta: Any) -> str:
+    """Return the `effect` in a task's source reference; empty if it tells of none."""
+    return _text(meta, "effect") or ""
+
+
+def tasks_made_from(
+    uris: Mapping[int, str], metas: Mapping[int, Any], data_of: Callable[[Sequence[int]], Mapping[int, Json]]
+) -> set[int]:
+    """Return those of some tasks that were made from the objects named.
+
+    :param uris: by task id, the URI of the object.
+    :param metas: by task id, the `meta` of the tasks that are there.
+    :param data_of: returns the data of tasks; called for those without a source reference, which are known by it.
+    """
+    noted = {task_id: _text(meta, "uri") for task_id, meta in metas.items()}
+    unnoted = [task_id for task_id, uri in noted.items() if uri is None]
+    data = data_of(unnoted) if unnoted else {}
+    return {
+        task_id
+        for task_id, uri in noted.items()
+        if uri == uris[task_id] or (uri is None and uris[task_id] in data.get(task_id, {}).values())
+    }
+
+
+def planned(update: TaskUpdate, data: Json, meta: Any, *, worked_on: bool) -> Change | None:
+    """Return what an update makes of a task with this data and `meta`; None if the task is to be left alone.
+
+    :param data: needed only if the update merges its data.
+    :param worked_on: whether it has an annotation or a draft.
+    """
+    before: Json = meta if isinstance(meta, dict) else {}
+    begun = effect_of(before) == effect_of(update.meta) != ""
+    if worked_on and update.data is not None and not begun:
+        return None
+    new_meta = before | update.meta
+    held_back = bool(update.annotations) and (HELD_BACK in before["labelsync"] if begun else worked_on)
+    if held_back and isinstance(reference := update.meta.get("labelsync"), dict):
+        new_meta["labelsync"] = reference | {HELD_BACK: True}
+    new_data = data | update.data if update.data is not None and update.merge_data else update.data
+    adds_annotations = bool(update.annotations) and not held_back
+    return Change("in_part" if held_back else "updated", new_data, new_meta, adds_annotations, begun)
+
+
+def prediction_changes(
+    there: Sequence[Json], given: Sequence[Json], content: Callable[[Json], tuple[str | None, bytes]]
+) -> tuple[list[Json], list[Json]]:
+    """Return the predictions to be removed and those to be added; an equal one stays, and so do those of other models.
+
+    :param content: returns the model version of a prediction, and what else counts of it.
+    """
+    versions = {content(prediction)[0] for prediction in given}
+    removed = [prediction for prediction in there if content(prediction)[0] in versions]
+    added = []
+    for prediction in given:
+        equal = next((n for n, other in enumerate(removed) if content(other) == content(prediction)), None)
+        if equal is None:
+            added.append(prediction)
+        else:
+            del removed[equal]
+    return removed, added
+
+
+def canonical(value: Any) -> bytes:
+    """Return the same for equal JSON values only: to Python, 1 and true are equal."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def number(value: Any) -> Any:
+    """Return what a store makes of a number that is given as a text or an integer; anything else as it is."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _text(meta: Any, name: str) -> str | None:
+    """Return a text from a source reference; what others put at its place in `meta` is none."""
+    reference = meta.get("labelsync") if isinstance(meta, dict) else None
+    value = reference.get(name) if isinstance(reference, dict) else None
+    return value if isinstance(value, str) else None
