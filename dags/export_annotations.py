@@ -19,7 +19,8 @@ with DAG(
     params={
         "project": Param(
             "My project",
-            type="string",
+            # Of two types in `type`, the form makes a field for JSON.
+            anyOf=[{"type": "string"}, {"type": "integer"}],
             title="Project",
             description="The project's id, or its exact title.",
         ),
@@ -29,7 +30,7 @@ with DAG(
             title="Target",
             description="The storage URI: file:///directory, s3://bucket/prefix, gs://bucket/prefix, "
             "azure-blob://container/prefix or redis://database/path. It may hold nothing but this export.",
-            pattern=r"^[a-z-]+://",
+            pattern=r"^[a-z][a-z0-9-]*://.+",
         ),
         "include_cancelled": Param(
             True,

@@ -23,11 +23,12 @@ with DAG(
             title="Source",
             description="The storage URI: file:///directory, s3://bucket/prefix, gs://bucket/prefix, "
             "azure-blob://container/prefix or redis://database/path.",
-            pattern=r"^[a-z-]+://",
+            pattern=r"^[a-z][a-z0-9-]*://.+",
         ),
         "project": Param(
             "My project",
-            type="string",
+            # Of two types in `type`, the form makes a field for JSON.
+            anyOf=[{"type": "string"}, {"type": "integer"}],
             title="Project",
             description="The project's id, or its exact title.",
         ),
@@ -55,6 +56,14 @@ with DAG(
             type=["null", "string"],
             title="Data key",
             description="Where an object's URI goes in the task. Left open, the first data key of the label config.",
+            section=HOW,
+        ),
+        "row_key": Param(
+            None,
+            type=["null", "string"],
+            title="Row key",
+            description="The field that tells rows of a changed task file apart, such as id or data.filename. "
+            "Left open, they are matched by content.",
             section=HOW,
         ),
         "url_mode": Param(
@@ -142,6 +151,14 @@ with DAG(
             minimum=0,
             title="Most objects in quarantine",
             description="If there are more, the run fails, after the good ones are in. Left open, any number.",
+            section=LIMITS,
+        ),
+        "wait_for_lease": Param(
+            3600,
+            type="number",
+            minimum=0,
+            title="Wait for another import",
+            description="How long to wait while another import into the project runs, in seconds.",
             section=LIMITS,
         ),
         "source_conn_id": Param(

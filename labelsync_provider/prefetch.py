@@ -1,4 +1,4 @@
-"""Fetching ahead: the next page is on its way while one is worked on."""
+"""Prefetching: the next page is fetched while the caller works on the last one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def fetched_ahead(pages: Iterator[T]) -> Iterator[T]:
-    """Yield the same pages, with the next one already on its way."""
+def prefetched(pages: Iterator[T]) -> Iterator[T]:
+    """Yield the same pages; one page is fetched before it is asked for."""
     with ThreadPoolExecutor(1, thread_name_prefix="labelsync-fetch") as pool:
-        coming = pool.submit(next, pages, None)
-        while (page := coming.result()) is not None:
-            coming = pool.submit(next, pages, None)
+        following = pool.submit(next, pages, None)
+        while (page := following.result()) is not None:
+            following = pool.submit(next, pages, None)
             yield page

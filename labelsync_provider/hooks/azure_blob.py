@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable, invalid
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, hush, split_uri
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
 
@@ -54,11 +54,11 @@ class AzureBlobStorageHook(BucketStorageHook):
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
         container, prefix = split_uri("storage", uri)
-        hush()
+        keep_secrets_out_of_logs()
         client, login, _ = self._logged_in(container)
-        place = {"container": container, "prefix": prefix.rstrip("/")}
+        location = {"container": container, "prefix": prefix.rstrip("/")}
         if login != f"connection {self.wasb_conn_id!r}":
-            return LabelStudioStorage("azure", place)
+            return LabelStudioStorage("azure", location)
         account, key = client.account_name, getattr(client.credential, "account_key", None)
         host = urlsplit(client.url).hostname
         if not key:
@@ -68,7 +68,7 @@ class AzureBlobStorageHook(BucketStorageHook):
         if host != f"{account}.blob.core.windows.net":
             what = f"{login} leads to {host}, and Label Studio knows only <account>.blob.core.windows.net"
             raise invalid("storage", uri, what, "Name a connection to an account there.")
-        return LabelStudioStorage("azure", place, {"account_name": account, "account_key": key})
+        return LabelStudioStorage("azure", location, {"account_name": account, "account_key": key})
 
     def _logged_in(self, container: str) -> tuple[Any, str, dict[str, Any]]:
         """Return a client, what it logs in with, in words, and the connection's extra."""

@@ -10,7 +10,7 @@ from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, tried
-from labelsync_provider.retrying import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import BucketStorage, Service
 
-TALKATIVE = ("botocore", "boto3", "urllib3", "azure", "google.auth", "google.cloud")
+LOGGERS_WITH_SECRETS = ("botocore", "boto3", "urllib3", "azure", "google.auth", "google.cloud")
 """At level DEBUG these log requests with their headers and URLs: session tokens, SAS tokens, signatures."""
 
 
@@ -75,7 +75,7 @@ class BucketStorageHook(BaseHook):
         bucket, prefix = split_uri(parameter, uri)
         if parameter == "target" and prefix:
             prefix = prefix.rstrip("/") + "/"
-        hush()
+        keep_secrets_out_of_logs()
         service = self.open_bucket(bucket)
         from labelsync_provider.storages.buckets import BucketStorage
 
@@ -94,9 +94,9 @@ def split_uri(parameter: str, uri: str) -> tuple[str, str]:
     return bucket, prefix
 
 
-def hush() -> None:
-    """Keep the SDKs from logging secrets."""
-    for name in TALKATIVE:
+def keep_secrets_out_of_logs() -> None:
+    """Keep the SDKs from logging at level DEBUG, where they log secrets."""
+    for name in LOGGERS_WITH_SECRETS:
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.INFO))
 

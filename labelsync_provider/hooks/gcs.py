@@ -8,7 +8,7 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, hush, split_uri
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
 
@@ -55,7 +55,7 @@ class GCSStorageHook(BucketStorageHook):
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
         bucket, prefix = split_uri("storage", uri)
-        hush()
+        keep_secrets_out_of_logs()
         hook, client, _ = self._logged_in(bucket)
         login: dict[str, str | None] = {"google_project_id": client.project}
         if (key := _key_of(hook)) is not None:

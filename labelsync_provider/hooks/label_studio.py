@@ -2,7 +2,6 @@
 
 import logging
 import ssl
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from airflow.sdk import BaseHook, conf
 from labelsync_provider.errors import LabelsyncError, invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
-from labelsync_provider.retrying import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -52,18 +51,20 @@ class LabelStudioHook(BaseHook):
         super().__init__()
         self.label_studio_conn_id = label_studio_conn_id
 
-    def get_project(self, project: int | str) -> "Project":
+    def get_project(self, project: int | str, read_only: bool = False) -> "Project":
         """Return a project by its id, or by its exact title.
 
+        :param read_only: leave the schema of the embedded store's database as it is.
         :raises NotFound: there is no such project, or no such connection.
         :raises Invalid: the title is ambiguous, or the connection cannot be used.
         :raises Unusable: no Label Studio answers there, or it does not take the token.
+        :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         """
-        return self._store.project(project)
+        return self._open_store(read_only).project(project)
 
     def create_project(self, title: str, label_config: str, description: str = "") -> "Project":
         """Return the project of that title; create it if there is none."""
-        return self._store.create_project(title, label_config, description)
+        return self._open_store().create_project(title, label_config, description)
 
     def get_client(self, retry_seconds: float = RETRY_SECONDS) -> "Client | None":
         """Return a client of the server's API; None for the embedded store, which has none.
@@ -109,7 +110,9 @@ class LabelStudioHook(BaseHook):
         try:
             client = self.get_client(TRIAL_SECONDS)
             if client is None:
-                where = labelsync_database().url.render_as_string()
+                from labelsync_provider.database import without_secrets
+
+                where = without_secrets(labelsync_database().url)
                 return True, f"Projects live in the embedded store, in {where}."
             version = client.version()
             user = client.get("/api/current-user/whoami")
@@ -117,13 +120,12 @@ class LabelStudioHook(BaseHook):
             return False, str(error)
         return True, f"Label Studio {version} at {client.url}; the token is that of {user['email']}."
 
-    @cached_property
-    def _store(self) -> "EmbeddedStore | LabelStudioServer":
+    def _open_store(self, read_only: bool = False) -> "EmbeddedStore | LabelStudioServer":
         client = self.get_client()
         if client is None:
             from labelsync_provider.projects.embedded import EmbeddedStore
 
-            return EmbeddedStore(labelsync_database())
+            return EmbeddedStore(labelsync_database(), read_only=read_only)
         from labelsync_provider.projects.label_studio import LabelStudioServer
 
         return LabelStudioServer(client)

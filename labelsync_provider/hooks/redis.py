@@ -8,7 +8,7 @@ from airflow.sdk.log import mask_secret
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, needing_extra, tried
-from labelsync_provider.retrying import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
@@ -73,8 +73,13 @@ class RedisStorageHook(BaseHook):
             raise invalid("storage", uri, what, SINGLE)
         if password := how.get("password"):
             mask_secret(password)
-        place = {"host": how.get("host") or "localhost", "port": str(how.get("port") or 6379), "db": db, "path": path}
-        return LabelStudioStorage("redis", place, {"password": password})
+        location = {
+            "host": how.get("host") or "localhost",
+            "port": str(how.get("port") or 6379),
+            "db": db,
+            "path": path,
+        }
+        return LabelStudioStorage("redis", location, {"password": password})
 
     def test_connection(self, uri: str = "redis://0/", *, target: bool = False) -> tuple[bool, str]:
         """List, read and, for a target, write and remove a probe."""
@@ -116,7 +121,7 @@ class RedisStorageHook(BaseHook):
         if isinstance(client, RedisCluster):
             return client
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
-        # Its own retries would be a second place where one is decided.
+        # The client's own retries would multiply with those of `call_with_retries`.
         ours = {"db": db, "retry": Retry(NoBackoff(), 0)}
         pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, **ours})
         return Redis(connection_pool=pool)

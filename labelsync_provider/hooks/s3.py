@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, hush, split_uri
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import needing_extra
 from labelsync_provider.storages.faults import explained
@@ -79,7 +79,7 @@ class S3StorageHook(BucketStorageHook):
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
         bucket, prefix = split_uri("storage", uri)
-        hush()
+        keep_secrets_out_of_logs()
         _, client, credentials = self._logged_in(bucket)
         endpoint = client.meta.endpoint_url
         login = {

@@ -90,7 +90,7 @@ def tried(open_storage: Callable[[], Storage], *, target: bool) -> tuple[bool, s
             storage.read(small.key)
             done.append("can be read")
         if target:
-            probe = f"{storage.prefix}{PROBE}{uuid4().hex}"
+            probe = f"{storage.location.prefix}{PROBE}{uuid4().hex}"
             storage.write(probe, b"", create=True)
             storage.delete([probe])
             done.append("can be written, and deleted from")
@@ -103,7 +103,7 @@ def tried(open_storage: Callable[[], Storage], *, target: bool) -> tuple[bool, s
 def _signs(storage: Storage) -> list[str]:
     """Tell whether URLs can be signed; that they cannot makes no storage useless."""
     try:
-        storage.sign([f"{storage.prefix}key"], timedelta(minutes=1))
+        storage.sign([f"{storage.location.prefix}key"], timedelta(minutes=1))
     except Invalid:
         return []  # a storage without signed URLs
     except Denied as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from labelsync_provider.operators.links import ProjectLink, links_to
-from labelsync_provider.operators.running import ending_the_task, holder_of
+from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -85,20 +85,13 @@ class ExportAnnotationsOperator(BaseOperator):
         """Export, and return the report."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
         from labelsync_provider.hooks.storage import storage_hook
-        from labelsync_provider.sync.exporter import ExportOptions, export_annotations
+        from labelsync_provider.operators.parameters import ExportParameters, options_of
+        from labelsync_provider.sync import ExportOptions, export_annotations
 
-        with ending_the_task():
-            options = ExportOptions(
-                layout=self.layout,
-                key_template=self.key_template,
-                include_cancelled=self.include_cancelled,
-                can_delete_objects=self.can_delete_objects,
-                dry_run=self.dry_run,  # type: ignore[arg-type]
-                batch_size=self.batch_size,
-                max_workers=self.max_workers,
-            )
-            target = storage_hook("target", self.target, self.target_conn_id).get_target(self.target)
-            project = LabelStudioHook(self.label_studio_conn_id).get_project(self.project)
-            report = export_annotations(project, target, labelsync_database(), options, holder_of(context))
+        with task_errors():
+            given, options = options_of(self, ExportParameters), options_of(self, ExportOptions)
+            target = storage_hook("target", given.target, given.target_conn_id).get_target(given.target)
+            project = LabelStudioHook(given.label_studio_conn_id).get_project(given.project, read_only=options.dry_run)
+            report = export_annotations(project, target, labelsync_database(), options, owner_of(context))
         self.links = links_to(project)
         return report.as_dict()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from labelsync_provider.operators.links import ImportedTasksLink, ProjectLink, StorageSettingsLink, links_to
-from labelsync_provider.operators.running import ending_the_task, holder_of
+from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +36,8 @@ class ImportStorageSyncOperator(BaseOperator):
     :param recursive_scan: None is the guide's rule: a local directory is walked recursively, a bucket without
         a prefix is scanned whole, with a prefix its sub-folders are not. True and False say it outright.
     :param data_key: where a blob's URI goes in the task's data; by default the first data key of the label config.
+    :param row_key: the field by which rows of a changed task file are matched with those imported earlier, dotted, as
+        written in the row: `id`, `data.filename`. By default they are matched by content, then by their neighbours.
     :param on_changed: what to do with rows whose content has changed: `"report"`, `"update"` their tasks
         unless they have annotations, or `"add"` a new task.
     :param on_missing: what to do with tasks whose object is gone: `"report"`, or `"delete"` those without
@@ -52,6 +54,7 @@ class ImportStorageSyncOperator(BaseOperator):
     :param batch_size: tasks that are imported at once.
     :param min_seconds_between_batches: leaves the project time for others.
     :param max_workers: threads that read.
+    :param wait_for_lease: how long to wait for another import into the same project to end, in seconds.
     """
 
     template_fields: Sequence[str] = (
@@ -67,6 +70,7 @@ class ImportStorageSyncOperator(BaseOperator):
         "presign",
         "recursive_scan",
         "data_key",
+        "row_key",
         "on_changed",
         "on_missing",
         "max_delete",
@@ -77,6 +81,7 @@ class ImportStorageSyncOperator(BaseOperator):
         "batch_size",
         "min_seconds_between_batches",
         "max_workers",
+        "wait_for_lease",
     )
 
     operator_extra_links = (ProjectLink(), ImportedTasksLink(), StorageSettingsLink())
@@ -96,6 +101,7 @@ class ImportStorageSyncOperator(BaseOperator):
         presign: bool = True,
         recursive_scan: bool | None = None,
         data_key: str | None = None,
+        row_key: str | None = None,
         on_changed: Literal["report", "update", "add"] = "report",
         on_missing: Literal["report", "delete"] = "report",
         max_delete: int | None = None,
@@ -106,6 +112,7 @@ class ImportStorageSyncOperator(BaseOperator):
         batch_size: int = 1000,
         min_seconds_between_batches: float = 0,
         max_workers: int = 32,
+        wait_for_lease: float = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -121,6 +128,7 @@ class ImportStorageSyncOperator(BaseOperator):
         self.presign = presign
         self.recursive_scan = recursive_scan
         self.data_key = data_key
+        self.row_key = row_key
         self.on_changed = on_changed
         self.on_missing = on_missing
         self.max_delete = max_delete
@@ -132,50 +140,34 @@ class ImportStorageSyncOperator(BaseOperator):
         self.batch_size = batch_size
         self.min_seconds_between_batches = min_seconds_between_batches
         self.max_workers = max_workers
+        self.wait_for_lease = wait_for_lease
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Import, and return the report."""
-        from labelsync_provider.errors import check_flags
         from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
         from labelsync_provider.hooks.storage import storage_hook
-        from labelsync_provider.operators.showing import register_source, warn_if_unseen
-        from labelsync_provider.sync.importer import ImportOptions, import_storage
+        from labelsync_provider.operators.parameters import ImportParameters, options_of
+        from labelsync_provider.operators.visibility import register_source, warn_if_unseen
+        from labelsync_provider.sync import ImportOptions, import_storage
 
-        with ending_the_task():
-            options = ImportOptions(
-                regex_filter=self.regex_filter,
-                use_blob_urls=self.use_blob_urls,
-                url_mode=self.url_mode,
-                presign_ttl=self.presign_ttl,
-                data_key=self.data_key,
-                on_changed=self.on_changed,
-                on_missing=self.on_missing,
-                max_delete=self.max_delete,
-                max_quarantined=self.max_quarantined,
-                adopt=self.adopt,
-                restore_deleted=self.restore_deleted,
-                dry_run=self.dry_run,  # type: ignore[arg-type]
-                batch_size=self.batch_size,
-                min_seconds_between_batches=self.min_seconds_between_batches,
-                max_workers=self.max_workers,
-            )
-            check_flags(self, "register_storage", "presign")
-            storages = storage_hook("source", self.source, self.source_conn_id)
-            source = storages.get_source(self.source, self.recursive_scan)
-            hook = LabelStudioHook(self.label_studio_conn_id)
-            project = hook.get_project(self.project)
-            if self.register_storage:
+        with task_errors():
+            given, options = options_of(self, ImportParameters), options_of(self, ImportOptions)
+            storages = storage_hook("source", given.source, given.source_conn_id)
+            source = storages.get_source(given.source, given.recursive_scan)
+            hook = LabelStudioHook(given.label_studio_conn_id)
+            project = hook.get_project(given.project, read_only=options.dry_run)
+            if given.register_storage:
                 register_source(
                     hook,
                     project.id,
                     storages,
-                    self.source,
-                    presign=self.presign,
-                    presign_ttl=self.presign_ttl,
+                    given.source,
+                    presign=given.presign,
+                    presign_ttl=options.presign_ttl,
                     dry_run=options.dry_run,
                 )
-            elif self.use_blob_urls and self.url_mode == "storage":
+            elif options.use_blob_urls and options.url_mode == "storage":
                 warn_if_unseen(hook, project.id, source.uri)
-            report = import_storage(source, project, labelsync_database(), options, holder_of(context))
+            report = import_storage(source, project, labelsync_database(), options, owner_of(context))
         self.links = links_to(project, report.created_ids)
         return report.as_dict()

@@ -1,4 +1,4 @@
-"""Label Studio's own storages: put in place, and synced by Label Studio itself."""
+"""Label Studio's own storages: created or updated, and synced by Label Studio itself."""
 
 import time
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, conf
 
-from labelsync_provider.operators.running import ending_the_task
+from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +22,7 @@ POST_SECONDS = 5.0
 class LabelStudioStorageOperator(BaseOperator):
     """Gives a project of a Label Studio server a storage of Label Studio's own, or updates it. Returns its id.
 
-    A storage is known by the project, its type and its place (bucket or container and prefix; host, port, database
+    A storage is known by the project, its type and its location (bucket or container and prefix; host, port, database
     and path; directory), so that however often this runs, there is one. Every parameter is what the storage is to be
     afterwards; but its title, and credentials that the connection does not hold, stay as they are.
 
@@ -106,7 +106,7 @@ class LabelStudioStorageOperator(BaseOperator):
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.projects.label_studio_storages import StorageOptions, put_storage
 
-        with ending_the_task():
+        with task_errors():
             options = StorageOptions(
                 title=self.title,
                 regex_filter=self.regex_filter,
@@ -132,7 +132,7 @@ class LabelStudioSyncOperator(BaseOperator):
 
     The report has `storage_id`, `storage_type`, `direction`, `status`, `attempts` (which of the storage's syncs it
     was), `tasks_created` and `tasks_existed` or `annotations`, `seconds` by Label Studio's clock, and `joined`:
-    whether a sync was running already, which was waited for instead, so that objects which came since may wait for
+    whether a sync was in progress already, which was waited for instead, so that objects which came since may wait for
     the next one.
 
     A sync that fails, or is completed with errors, fails the task with what Label Studio says. But it says that
@@ -198,7 +198,7 @@ class LabelStudioSyncOperator(BaseOperator):
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
         from labelsync_provider.projects.label_studio_sync import Watch, report_of, start_sync
 
-        with ending_the_task():
+        with task_errors():
             self._check()
             deadline = time.time() + self.timeout
             client, project_id = _server(self.label_studio_conn_id, self.project)
@@ -222,7 +222,7 @@ class LabelStudioSyncOperator(BaseOperator):
 
         if "error" in event:
             raise (AirflowException if event["retry_may_help"] else AirflowFailException)(event["error"])
-        with ending_the_task():
+        with task_errors():
             storage, state = Storage(**event["storage"]), SyncState(**event["state"])
             if not event["is_over"]:
                 raise late(storage, state, self.timeout)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from labelsync_provider.operators.links import ProjectLink, links_to
-from labelsync_provider.operators.running import ending_the_task
+from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +48,7 @@ class CreateProjectOperator(BaseOperator):
         """Create or find the project."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook
 
-        with ending_the_task():
+        with task_errors():
             hook = LabelStudioHook(self.label_studio_conn_id)
             project = hook.create_project(self.title, self.label_config, self.description)
         self.links = links_to(project)

@@ -12,6 +12,7 @@ from obstore.store import AzureStore
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
 from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.s3_pages import version_of
 
@@ -52,9 +53,9 @@ class AzureContainer:
         :param login: the Airflow connection, in words.
         :param client_options: what obstore is to know of proxies and certificates.
         """
-        self.place, self.login = f"azure-blob://{container}", login
+        self.login = login
         scheme, host, path, query, _ = urlsplit(client.url)
-        self.origin = f"{scheme}://{host}{path}".rstrip("/")
+        self.location = Location(f"azure-blob://{container}", f"{scheme}://{host}{path}".rstrip("/"))
         self._name, self._service = container, client
         self._client = client.get_container_client(container)
         self._credential: Any = client.credential
@@ -66,7 +67,7 @@ class AzureContainer:
         self.store = AzureStore(
             container,
             account_name=client.account_name,
-            endpoint=self.origin,
+            endpoint=self.location.endpoint,
             skip_signature=anonymous,
             credential_provider=None if anonymous else self._login,
             client_options={**CLIENT_OPTIONS, "allow_http": scheme == "http", **(client_options or {})},
@@ -115,8 +116,8 @@ class AzureContainer:
         """
         if not (self._key or self._has_tokens):
             raise Denied(
-                f"{self.place}: cannot sign: {self.login} has no account key and no identity, and a SAS token signs "
-                "nothing. Give it one of these."
+                f"{self.location.container}: cannot sign: {self.login} has no account key and no identity, and a SAS "
+                "token signs nothing. Give it one of these."
             )
         # Not by obstore, whose signatures of keys that are quoted in a URL Azure does not accept.
         begin, end = datetime.now(UTC) - CLOCKS_DIFFER, datetime.now(UTC) + life
@@ -150,7 +151,7 @@ class AzureContainer:
     def _signed(self, key: str, end: datetime, signing: dict[str, Any]) -> str:
         account, may_read = str(self._service.account_name), BlobSasPermissions(read=True)
         sas = generate_blob_sas(account, self._name, key, permission=may_read, expiry=end, **signing)
-        return f"{self.origin}/{self._name}/{quote(key)}?{sas}"
+        return f"{self.location.endpoint}/{self._name}/{quote(key)}?{sas}"
 
 
 def _code(error: HttpResponseError) -> str:

@@ -8,6 +8,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -18,10 +19,11 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from labelsync_provider.ahead import fetched_ahead
 from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
-from labelsync_provider.retrying import RETRY_SECONDS, insist
+from labelsync_provider.prefetch import prefetched
+from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
 from labelsync_provider.storages.faults import Fault, explained, fault_in
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ CLIENT_OPTIONS: "ClientConfig" = {
     "timeout": timedelta(minutes=15),
 }
 NO_RETRIES: "RetryConfig" = {"max_retries": 0}
-"""obstore's own would be a second place where a retry is decided."""
+"""obstore's own retries would multiply with those of `call_with_retries`."""
 
 PAGE = 1000
 DELETED_AT_ONCE = 1000
@@ -53,8 +55,8 @@ T = TypeVar("T")
 class Service(Protocol):
     """What a bucket's service does in its own way. Its methods raise the service's own `errors`."""
 
-    place: str
-    origin: str
+    location: Location
+    """Where the bucket is, as a whole."""
     login: str
     """The Airflow connection, in words."""
     longest_life: timedelta
@@ -99,7 +101,6 @@ class BucketStorage:
     Keys are full keys. Not recursive: one level of them, that of `photos/` as well for the prefix `photos`.
     """
 
-    base = ""
     holds_files = True
 
     def __init__(
@@ -109,9 +110,10 @@ class BucketStorage:
 
         :param recursive: None is the guide's rule: only without a prefix.
         """
-        self.place, self.origin = service.place, service.origin
-        self.uri = f"{service.place}/{prefix}"
-        self.prefix = prefix
+        self.location = replace(service.location, prefix=prefix)
+        self.uri = f"{self.location.container}/{prefix}"
+        self._bucket_uri = self.location.container + "/"
+        self._prefix = prefix
         self._service = service
         self._recursive = not prefix if recursive is None else recursive
         self._retry_seconds = retry_seconds
@@ -119,47 +121,47 @@ class BucketStorage:
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""
         if self._recursive:
-            yield from fetched_ahead(self._pages(self.prefix, ""))
-        elif not self.prefix or self.prefix.endswith("/"):
-            yield from fetched_ahead(self._pages(self.prefix, "/"))
+            yield from prefetched(self._pages(self._prefix, ""))
+        elif not self._prefix or self._prefix.endswith("/"):
+            yield from prefetched(self._pages(self._prefix, "/"))
         else:
-            beside, below = (self._objects(prefix) for prefix in (self.prefix, self.prefix + "/"))
+            beside, below = (self._objects(prefix) for prefix in (self._prefix, self._prefix + "/"))
             objects = heapq.merge(beside, below)
             while page := list(islice(objects, PAGE)):
                 yield page
 
     def covers(self, key: str) -> bool:
         """Tell whether a key begins with the prefix, and is on a level that is listed."""
-        below = key[len(self.prefix) :]
-        if self.prefix and not self.prefix.endswith("/"):
+        below = key[len(self._prefix) :]
+        if self._prefix and not self._prefix.endswith("/"):
             below = below.removeprefix("/")
-        return key.startswith(self.prefix) and (self._recursive or "/" not in below)
+        return key.startswith(self._prefix) and (self._recursive or "/" not in below)
 
     def object_uri(self, key: str) -> str:
         """Return `s3://bucket/key`: nothing in the key is quoted, as Label Studio takes it.
 
         Rule: guide "Sync data from external storage", the section of the storage, "URIs".
         """
-        return f"{self.place}/{key}"
+        return self._bucket_uri + key
 
     def path_of(self, uri: str) -> str | None:
         """Return the full key in a URI of this bucket."""
-        place, _, key = uri.partition(f"{self.place}/")
-        return None if place or not key else key
+        before, _, key = uri.partition(self._bucket_uri)
+        return None if before or not key else key
 
     def read(self, key: str) -> bytes:
         """Return the content of an object; see `Storage.read`."""
         self._check(key)
-        return self._insist(f"read {key}", lambda: self._content(key))
+        return self._retry(f"read {key}", lambda: self._content(key))
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""
         self._check(key)
         try:
-            return self._insist(f"write {key}", lambda: self._put(key, content, create=create))
+            return self._retry(f"write {key}", lambda: self._put(key, content, create=create))
         except AlreadyThere:
             # Maybe by an earlier attempt of this very call, whose answer was lost.
-            standing, version = self._insist(f"read {key}", lambda: self._standing(key))
+            standing, version = self._retry(f"read {key}", lambda: self._standing(key))
             if standing != content:
                 raise
             return version
@@ -172,7 +174,7 @@ class BucketStorage:
         for start in range(0, len(plain), DELETED_AT_ONCE):
             some = plain[start : start + DELETED_AT_ONCE]
             try:
-                self._insist("delete objects", partial(obstore.delete, self._service.store, some))
+                self._retry("delete objects", partial(obstore.delete, self._service.store, some))
             except NotFound:
                 self._delete_each(some)
         self._delete_each([key for key in keys if INEXPRESSIBLE(key)])
@@ -180,21 +182,21 @@ class BucketStorage:
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Return signed URLs; see `Storage.sign`."""
         if not timedelta(0) < life <= self._service.longest_life:
-            minutes, most = (round(span.total_seconds() / 60) for span in (life, self._service.longest_life))
-            remedy = f"{self.place} signs for up to {most:,} minutes."
+            minutes, most = (round(each.total_seconds() / 60) for each in (life, self._service.longest_life))
+            remedy = f"{self.location.container} signs for up to {most:,} minutes."
             raise invalid("presign_ttl", minutes, "no life of a signed URL, in minutes", remedy)
-        return self._insist("sign URLs", lambda: self._service.sign(keys, life))
+        return self._retry("sign URLs", lambda: self._service.sign(keys, life))
 
     def _check(self, key: str) -> None:
-        if not key or not key.startswith(self.prefix):
-            raise Invalid(f"key {key!r} does not begin with {self.prefix!r}, the prefix of {self.uri}.")
+        if not key or not key.startswith(self._prefix):
+            raise Invalid(f"key {key!r} does not begin with {self._prefix!r}, the prefix of {self.uri}.")
         if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
             raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
         token: str | None = None
         while True:
-            page, token = self._insist("list objects", lambda: self._service.page(prefix, delimiter, token))  # noqa: B023
+            page, token = self._retry("list objects", lambda: self._service.page(prefix, delimiter, token))  # noqa: B023
             yield page
             if token is None:
                 return
@@ -233,12 +235,12 @@ class BucketStorage:
             obstore.head(self._service.store, key)
         except FileNotFoundError:
             return self._put(key, content, create=False)
-        raise AlreadyThere(f"{self.place}: {key} is there already.")
+        raise AlreadyThere(f"{self.location.container}: {key} is there already.")
 
     def _delete_each(self, keys: Sequence[str]) -> None:
         for key in keys:
             try:
-                self._insist(f"delete {key}", partial(self._remove, key))
+                self._retry(f"delete {key}", partial(self._remove, key))
             except NotFound:
                 continue
 
@@ -248,8 +250,8 @@ class BucketStorage:
         else:
             obstore.delete(self._service.store, key)
 
-    def _insist(self, doing: str, attempt: Callable[[], T]) -> T:
-        return insist(attempt, lambda: self._explaining(doing), self._retry_seconds)
+    def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
+        return call_with_retries(attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:
@@ -262,15 +264,15 @@ class BucketStorage:
         except LabelsyncError:
             raise
         except self._service.errors as error:
-            raise explained(self._service.fault(error), self.place, doing, self._service.login) from None
+            raise explained(self._service.fault(error), self.location.container, doing, self._service.login) from None
         except (BaseError, OSError) as error:
             text = str(error)
             if refused := PROVIDER.search(text):
                 reason = refused[1].partition("\n")[0][:200]
                 raise Unusable(
-                    f"{self.place}: cannot {doing}: no credentials from {self._service.login}: {reason}"
+                    f"{self.location.container}: cannot {doing}: no credentials from {self._service.login}: {reason}"
                 ) from None
             fault = fault_in(text)
             if fault.status is None and isinstance(error, FileNotFoundError):
                 fault = Fault(HTTPStatus.NOT_FOUND)  # of one in a batch
-            raise explained(fault, self.place, doing, self._service.login) from None
+            raise explained(fault, self.location.container, doing, self._service.login) from None

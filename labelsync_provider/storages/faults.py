@@ -18,7 +18,7 @@ class Fault(NamedTuple):
     """Where the bucket is, if the service says so."""
 
 
-NO_SUCH_PLACE = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
+NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 REFUSED = frozenset(
     {
         "InvalidAccessKeyId",
@@ -100,10 +100,10 @@ def no_answer(error: BaseException) -> Fault:
     return _no_answer(f"{type(error).__name__} {error} {behind or ''}")
 
 
-def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncError:
+def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncError:
     """Return the error that a fault means.
 
-    :param place: the storage, such as `s3://bucket`.
+    :param storage: the bucket or database, such as `s3://bucket`.
     :param doing: what was tried, such as `list`, or `read photos/1.jpg`.
     :param login: the Airflow connection, in words.
     """
@@ -111,13 +111,13 @@ def explained(fault: Fault, place: str, doing: str, login: str) -> LabelsyncErro
     answer = " ".join(filter(None, (str(status) if status else "", code)))
     sentence = MARKUP.sub("", URL.sub("", fault.detail)).strip(" .")[:DETAIL_LENGTH]
     detail = f" {sentence}." if sentence else ""
-    says = f"{place}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
+    says = f"{storage}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
     if code == "certificate":
         return Unusable(
-            f"{place}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? For "
-            f"a private CA, name the CA file in {login}."
+            f"{storage}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? "
+            f"For a private CA, name the CA file in {login}."
         )
-    if code in NO_SUCH_PLACE:
+    if code in NO_SUCH_BUCKET:
         return Unusable(f"{says} There is no such bucket or container. Create it, or correct the storage URI.")
     if code in REFUSED or status == 401 or "failed to authenticate" in fault.detail:
         return Unusable(f"{says} The credentials of {login} are not accepted: wrong, expired, or of another account.")

@@ -17,6 +17,7 @@ from requests import HTTPError, RequestException
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
 from labelsync_provider.storages.faults import Fault, fault_of_answer, no_answer
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 
@@ -57,8 +58,8 @@ class GCSBucket:
         :param login: the Airflow connection, in words.
         :param client_options: what obstore is to know of proxies and certificates.
         """
-        self.place, self.login = f"gs://{bucket}", login
-        self.origin: str = client.api_endpoint.rstrip("/")
+        endpoint: str = client.api_endpoint.rstrip("/")
+        self.location, self.login = Location(f"gs://{bucket}", endpoint), login
         self._bucket, self._client, self._credentials = bucket, client, credentials
         self._session: Any = AuthorizedSession(credentials)
         anonymous = isinstance(credentials, AnonymousCredentials)
@@ -70,11 +71,11 @@ class GCSBucket:
         )
         self.store = GCSStore(
             bucket,
-            base_url=self.origin,
+            base_url=endpoint,
             **login_as,
             client_options={
                 **CLIENT_OPTIONS,
-                "allow_http": self.origin.startswith("http:"),
+                "allow_http": endpoint.startswith("http:"),
                 **(client_options or {}),
             },
             retry_config=NO_RETRIES,
@@ -88,7 +89,7 @@ class GCSBucket:
         wanted = {"prefix": prefix, "delimiter": delimiter, "continuation-token": token}
         given = {name: value for name, value in wanted.items() if value}
         answer = self._session.get(
-            f"{self.origin}/{self._bucket}",
+            f"{self.location.endpoint}/{self._bucket}",
             params={"list-type": "2", "encoding-type": "url", **given},
             timeout=TIMEOUTS,
         )
@@ -116,7 +117,8 @@ class GCSBucket:
 
         Rule: guide "Sync data from external storage", Google Cloud Storage: role "Service Account Token Creator".
         """
-        how: dict[str, Any] = {"version": "v4", "expiration": life, "method": "GET", "api_access_endpoint": self.origin}
+        endpoint = self.location.endpoint
+        how: dict[str, Any] = {"version": "v4", "expiration": life, "method": "GET", "api_access_endpoint": endpoint}
         if isinstance(self._credentials, Signing):
             how |= {"credentials": self._credentials}
         else:
@@ -125,8 +127,8 @@ class GCSBucket:
             account = getattr(self._credentials, "service_account_email", None)
             if not account:
                 raise Denied(
-                    f"{self.place}: cannot sign: {self.login} is no service account. Use one with a key, or one with "
-                    "the role Service Account Token Creator on itself."
+                    f"{self.location.container}: cannot sign: {self.login} is no service account. Use one with a "
+                    "key, or one with the role Service Account Token Creator on itself."
                 )
             how |= {"service_account_email": account, "access_token": token}
         with ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="labelsync-sign") as pool:

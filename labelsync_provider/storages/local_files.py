@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.spool import sorted_on_disk
 
@@ -38,8 +39,6 @@ class LocalFiles:
     Every path is confined to the document root, symbolic links resolved. Only regular files are objects.
     """
 
-    place = "file://"
-    prefix = ""
     holds_files = True
 
     def __init__(self, uri: str, document_root: str, *, recursive: bool = True, parameter: str = "storage URI") -> None:
@@ -54,7 +53,7 @@ class LocalFiles:
         if not os.path.isabs(root):
             raise invalid("document root", document_root, "not an absolute path", "Set the fs connection's Path.")
         self.uri = "file://" + directory
-        self.origin = self._root = os.path.realpath(root)
+        self._root = os.path.realpath(root)
         self.path = directory
         self._recursive = recursive
         # Relative to the document root: a mount that moves changes no identity.
@@ -64,8 +63,8 @@ class LocalFiles:
                 f"{parameter}={uri!r} is outside the document root {root}. Choose a directory below it, or set the "
                 "Path of the fs connection to a directory above both."
             )
-        self.base = "" if relative == "." else relative + "/"
-        self._uri_base = SERVED + quote(self.base)
+        self.location = Location("file://", self._root, "" if relative == "." else relative + "/")
+        self._directory_uri = SERVED + quote(self.location.root)
 
     def exists(self) -> bool:
         """Tell whether the directory is there."""
@@ -86,7 +85,7 @@ class LocalFiles:
 
         Rule: guide "Sync data from external storage", section Local storage.
         """
-        return self._uri_base + (key if UNQUOTED(key) else quote(key))
+        return self._directory_uri + (key if UNQUOTED(key) else quote(key))
 
     def path_of(self, uri: str) -> str | None:
         """Return the path relative to the document root; Label Studio may have put its own address in front."""
@@ -103,7 +102,7 @@ class LocalFiles:
             return content if len(content) == size else content + file.readall()
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
-        """Write a file: to a temporary one beside it, synced, then put in place; see `Storage.write`."""
+        """Write a file: to a temporary one beside it, synced, then renamed; see `Storage.write`."""
         path = self._path(key)
         directory, name = os.path.split(path)
         if os.path.basename(name).startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX):
@@ -120,9 +119,9 @@ class LocalFiles:
             path = self._path(key)
             if not self._inside(os.path.realpath(os.path.dirname(path))):
                 raise Denied(f"{path} is outside the document root {self._root}.")
-            for doomed in (path, _temporary(path)):
-                with _translated(doomed), suppress(FileNotFoundError):
-                    os.unlink(doomed)
+            for file in (path, _temporary(path)):
+                with _translated(file), suppress(FileNotFoundError):
+                    os.unlink(file)
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Refuse: files have no URLs of their own."""
@@ -235,7 +234,7 @@ class LocalFiles:
         """Write a temporary file and rename it."""
         temporary = _temporary(path)
         with suppress(FileNotFoundError):
-            # What a killed run left; one that is only paused must not go on in the file that we put in place.
+            # What a killed run left; one that is only paused must not go on in the file that we rename.
             os.unlink(temporary)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:

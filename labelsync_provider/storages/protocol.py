@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
+from labelsync_provider.storages.location import Location
+
 
 class ObjectInfo(NamedTuple):
     """One object as a listing shows it."""
@@ -21,22 +23,13 @@ Page = list[ObjectInfo]
 
 
 class Storage(Protocol):
-    """A place with objects. A new storage is supported when the contract tests pass for it."""
+    """A bucket, database or directory with objects. A new storage is supported when the contract tests pass for it."""
 
     uri: str
     """The storage URI, without credentials."""
 
-    place: str
-    """What all storages on the same bucket, container or document root share."""
-
-    origin: str
-    """Which of the places of this name it is: an endpoint, a server, a document root."""
-
-    base: str
-    """`base + key` is the object's path in the place, whatever storage it is reached through."""
-
-    prefix: str
-    """Every key begins with it: in a bucket, keys are full keys; those of files are relative, and it is empty."""
+    location: Location
+    """Where it is."""
 
     holds_files: bool
     """Whether objects are files: their names tell what is in them, Label Studio shows them under their URI, and
@@ -46,7 +39,7 @@ class Storage(Protocol):
         """Yield the objects in pages of bounded length, in the order of their keys (by code point).
 
         A service that has another order shows it: what is late costs the comparison more, and is not wrong.
-        A place without the prefix or directory of this storage lists nothing.
+        A container without the prefix or directory of this storage lists nothing.
 
         :raises Unusable: there is no such bucket, or it does not take the credentials.
         :raises Denied: permissions do not allow to list, or a part of it.
@@ -60,7 +53,7 @@ class Storage(Protocol):
         """Return the URI under which Label Studio finds the object."""
 
     def path_of(self, uri: str) -> str | None:
-        """Return the path of the object that a URI names; None if that is in another place."""
+        """Return the path of the object that a URI names; None if that is in another container."""
 
     def read(self, key: str) -> bytes:
         """Return the content of an object.
@@ -95,8 +88,3 @@ class Storage(Protocol):
         :raises Invalid: the service has no such URLs, or none of so long a life.
         :raises Denied: the credentials may not, or cannot, sign.
         """
-
-
-def span(storage: Storage) -> str:
-    """Return what the path of every object of a storage begins with."""
-    return storage.base + storage.prefix

@@ -25,8 +25,9 @@ from labelsync_provider.errors import (
     Unusable,
     invalid,
 )
-from labelsync_provider.retrying import RETRY_SECONDS, insist
+from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
 from labelsync_provider.storages.faults import explained, no_answer
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.spool import sorted_on_disk
 
@@ -65,7 +66,6 @@ class _Value(NamedTuple):
 class RedisStorage:
     """The values whose keys begin with a path. Strings are task files, hashes are the data of a task."""
 
-    base = ""
     holds_files = False
 
     def __init__(
@@ -86,9 +86,10 @@ class RedisStorage:
         :param login: the Airflow connection, in words.
         :param recursive: False leaves out keys with a `/` behind the path.
         """
-        self.place, self.origin = f"redis://{db}", server
-        self.uri = f"{self.place}/{path}"
-        self.prefix = path
+        self.location = Location(f"redis://{db}", server, prefix=path)
+        self._database_uri = f"redis://{db}/"
+        self.uri = self._database_uri + path
+        self._path = path
         self._connect, self._login = connect, login
         self._recursive = recursive is not False
         self._retry_seconds = retry_seconds
@@ -100,24 +101,24 @@ class RedisStorage:
 
     def list(self) -> Iterator[Page]:
         """Yield the values in pages; see `Storage.list`. SCAN has no order and repeats keys: they are sorted first."""
-        scanned = self._insist("list keys", lambda: sorted_on_disk(self._scan()))
+        scanned = self._retry("list keys", lambda: sorted_on_disk(self._scan()))
         keys = (key for key, _ in groupby(scanned))
         while some := list(islice(keys, READ_AT_ONCE)):
             covered = [key for key in some if self.covers(key)]
-            yield self._insist("read values", partial(self._page, covered))
+            yield self._retry("read values", partial(self._page, covered))
 
     def covers(self, key: str) -> bool:
         """Tell whether a key begins with the path, and is listed."""
-        return key.startswith(self.prefix) and (self._recursive or "/" not in key[len(self.prefix) :])
+        return key.startswith(self._path) and (self._recursive or "/" not in key[len(self._path) :])
 
     def object_uri(self, key: str) -> str:
         """Return `redis://db/key`, which names the value and is nothing that Label Studio could show."""
-        return f"{self.place}/{key}"
+        return self._database_uri + key
 
     def path_of(self, uri: str) -> str | None:
         """Return the full key in a URI of this database."""
-        place, _, key = uri.partition(f"{self.place}/")
-        return None if place or not key else key
+        before, _, key = uri.partition(self._database_uri)
+        return None if before or not key else key
 
     def read(self, key: str) -> bytes:
         """Return a string, or a hash as a task; see `Storage.read`."""
@@ -128,7 +129,7 @@ class RedisStorage:
                 return kept
         value = self._standing(key)
         if value is None:
-            raise NotFound(f"{self.place}: there is no key {key}.")
+            raise NotFound(f"{self.location.container}: there is no key {key}.")
         if value.content is None:
             raise Invalid(f"{key}: {value.problem or f'{value.size:,} bytes are not read, {LARGEST:,} would be'}.")
         return value.content
@@ -136,11 +137,11 @@ class RedisStorage:
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Set a string; see `Storage.write`."""
         self._check(key)
-        if not self._insist(f"write {key}", lambda: self._client.set(key, content, nx=create)):
+        if not self._retry(f"write {key}", lambda: self._client.set(key, content, nx=create)):
             # Maybe by an earlier attempt of this very call, whose answer was lost.
             standing = self._standing(key)
             if standing is None or standing.content != content:
-                raise AlreadyThere(f"{self.place}: {key} is there already, with another value.")
+                raise AlreadyThere(f"{self.location.container}: {key} is there already, with another value.")
         return _version(b"string", content)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -149,7 +150,7 @@ class RedisStorage:
             self._check(key)
         for start in range(0, len(keys), READ_AT_ONCE):
             some = keys[start : start + READ_AT_ONCE]
-            self._insist("delete keys", partial(self._pipelined, [("unlink", key) for key in some]))
+            self._retry("delete keys", partial(self._pipelined, [("unlink", key) for key in some]))
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Refuse: values have no URLs."""
@@ -160,11 +161,11 @@ class RedisStorage:
         return self._connect()
 
     def _check(self, key: str) -> None:
-        if not key.startswith(self.prefix) or not key:
-            raise Invalid(f"key {key!r} does not begin with {self.prefix!r}, the path of {self.uri}.")
+        if not key.startswith(self._path) or not key:
+            raise Invalid(f"key {key!r} does not begin with {self._path!r}, the path of {self.uri}.")
 
     def _scan(self) -> Iterator[str]:
-        for raw in self._client.scan_iter(match=_literally(self.prefix), count=SCANNED_AT_ONCE):
+        for raw in self._client.scan_iter(match=_literally(self._path), count=SCANNED_AT_ONCE):
             try:
                 yield raw.decode()
             except UnicodeDecodeError:
@@ -190,7 +191,7 @@ class RedisStorage:
                 self._kept_bytes -= len(self._kept.pop(next(iter(self._kept))))
 
     def _standing(self, key: str) -> _Value | None:
-        return self._insist(f"read {key}", lambda: next((value for _, value in self._values([key])), None))
+        return self._retry(f"read {key}", lambda: next((value for _, value in self._values([key])), None))
 
     def _values(self, keys: Sequence[str]) -> Iterator[tuple[str, _Value]]:
         """Yield what stands under keys; those that are gone, or expired, are left out."""
@@ -235,8 +236,8 @@ class RedisStorage:
                 raise answer
         return answers
 
-    def _insist(self, doing: str, attempt: Callable[[], T]) -> T:
-        return insist(attempt, lambda: self._explaining(doing), self._retry_seconds)
+    def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
+        return call_with_retries(attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:
@@ -249,7 +250,8 @@ class RedisStorage:
             raise self._explained(error, doing) from None
 
     def _explained(self, error: Exception, doing: str) -> LabelsyncError:
-        what = f"{self.place} on {self.origin}: cannot {doing}"
+        database = f"{self.location.container} on {self.location.endpoint}"
+        what = f"{database}: cannot {doing}"
         said = str(error).partition("\n")[0][:SAID_LENGTH]
         if isinstance(error, AuthenticationError) or REFUSED.search(said):
             return Unusable(f"{what}: {said}. The user name or password of {self._login} is not accepted.")
@@ -259,7 +261,7 @@ class RedisStorage:
             return Unusable(f"{what}: {said}. The server has no database of this number. Correct the storage URI.")
         broken = isinstance(error, BrokenConnection | TimedOut | OSError | RedisClusterException)
         if broken and not PASSING.search(said):
-            return explained(no_answer(error), f"{self.place} on {self.origin}", doing, self._login)
+            return explained(no_answer(error), database, doing, self._login)
         if PASSING.search(said):
             return Unavailable(f"{what}: {said}.")
         return Invalid(f"{what}: {said}.")

@@ -14,6 +14,7 @@ from obstore.store import S3Store
 from labelsync_provider.errors import Unusable
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
 from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 
@@ -49,18 +50,17 @@ class S3Bucket:
         :param client_options: what obstore is to know of proxies and certificates.
         :raises Unusable: the client has no credentials.
         """
-        self.place, self.login = f"s3://{bucket}", login
-        self._bucket, self._client = bucket, client
+        self.login, self._bucket, self._client = login, bucket, client
         # Any request of the client shows which host and path a bucket has there: virtual host, path, FIPS,
         # dual stack, accelerated, access point.
         try:
             signed = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise Unusable(
-                f"{self.place}: {login} has no credentials: {error} Give it an access key, or a role."
+                f"s3://{bucket}: {login} has no credentials: {error} Give it an access key, or a role."
             ) from None
         scheme, host, path, _, _ = urlsplit(signed)
-        self.origin = AWS if ".amazonaws.com" in host else f"{scheme}://{host}"
+        self.location = Location(f"s3://{bucket}", AWS if ".amazonaws.com" in host else f"{scheme}://{host}")
         # By this name it comes before botocore's own handlers, which would make a tree of the XML first.
         client.meta.events.register("before-parse.*.ListObjectsV2", _read_page)
         self.store = S3Store(
@@ -80,10 +80,10 @@ class S3Bucket:
         given = {name: value for name, value in wanted.items() if value}
         answer = self._client.list_objects_v2(Bucket=self._bucket, EncodingType="url", **given)
         where = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-        if where and where != self._client.meta.region_name and self.origin == AWS:
+        if where and where != self._client.meta.region_name and self.location.endpoint == AWS:
             raise Unusable(
-                f"{self.place} is in region {where}, {self.login} says {self._client.meta.region_name}. Set "
-                f"region_name there to {where}."
+                f"{self.location.container} is in region {where}, {self.login} says "
+                f"{self._client.meta.region_name}. Set region_name there to {where}."
             )
         if "Page" not in answer:
             raise ValueError("not a listing")

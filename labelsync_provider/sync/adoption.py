@@ -9,21 +9,22 @@ from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
 
 
-def adopt(project: Project, source: Storage, ledger: ImportLedger, *, as_blobs: bool, by_data: bool) -> int:
+def adopt(project: Project, source: Storage, ledger: ImportLedger, *, by_data: bool) -> int:
     """Enter the tasks that were made from objects in the container of a source; return how many were unknown.
 
-    :param as_blobs: whether tasks that were made of whole objects are looked for, or of rows of task files.
     :param by_data: also those that only hold an object's URI in their data, as Label Studio's own sync makes them. They
         are taken to be of the version that is listed.
     """
     adopted = 0
     for page in project.tasks_after(0, with_data=by_data):
-        found = [row for task in page if (row := _noted(task, source, as_blobs))]
-        adopted += _enter(ledger, found)
+        noted: set[int | None] = set()
+        for blobs in (False, True):
+            found = [row for task in page if (row := _noted(task, source, blobs))]
+            noted |= {row.task for row in found}
+            adopted += _enter(ledger.of(blobs=blobs), found)
         if by_data:
-            noted = {row.task for row in found}
             held = [row for task in page if task.id not in noted and (row := _held(task, source))]
-            adopted += _enter(ledger, held, only_unknown_objects=True)
+            adopted += _enter(ledger.of(blobs=True), held, only_unknown_objects=True)
     return adopted
 
 
@@ -41,7 +42,7 @@ def _enter(ledger: ImportLedger, tasks: list[KnownRow], *, only_unknown_objects:
     paths = sorted({row.path for row in unknown})
     rows = {path: {row.number: row for row in known} for path, known in ledger.rows_of(paths).items()}
     compared = {obj.path for page in ledger.objects_at(paths) for obj in page if obj.version is not None}
-    changes, adopted = Changes(), 0
+    changes, adopted = Changes(), dict[tuple[str, int], KnownRow]()
     for row in unknown:
         known = rows.setdefault(row.path, {})
         if known and only_unknown_objects:
@@ -52,26 +53,26 @@ def _enter(ledger: ImportLedger, tasks: list[KnownRow], *, only_unknown_objects:
         if same and row.path in compared:
             row = row._replace(state=RowState.SUPERSEDED, position=None)
         elif same:
-            known[same.number] = same._replace(state=RowState.SUPERSEDED, position=None)
-            changes.change(known[same.number])
+            known[same.number] = same = same._replace(state=RowState.SUPERSEDED, position=None)
+            (adopted if (same.path, same.number) in adopted else changes.changed)[same.path, same.number] = same
         known[row.number] = row
-        changes.change(row)
-        adopted += 1
+        adopted[row.path, row.number] = row
+    changes.created = list(adopted.values())
     if changes:
         ledger.enter(changes)
         ledger.reopen(paths)
-    return adopted
+    return len(adopted)
 
 
-def _noted(task: StoredTask, source: Storage, as_blobs: bool) -> KnownRow | None:
+def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:
     """Return the row in a task's source reference, if it leads to this container."""
     note = task.meta.get("labelsync")
     if not isinstance(note, dict):
         return None
     uri, position, key = note.get("uri"), note.get("row"), note.get("key")
-    digest = note.get("version") if as_blobs else note.get("digest")
+    digest = note.get("version") if blobs else note.get("digest")
     path = source.path_of(uri) if isinstance(uri, str) else None
-    if path is None or not isinstance(digest, str) or as_blobs != (position is None):
+    if path is None or not isinstance(digest, str) or blobs != (position is None):
         return None
     if not (position is None or (isinstance(position, int) and position >= 0)):
         return None

@@ -118,6 +118,8 @@ def digest_of(task: Task) -> str:
     Its parts, joined by points: the data; `meta` and predictions; annotations; `allow_skip`. What is empty has an empty
     part, and is left out at the end.
     """
+    if not (task.meta or task.predictions or task.annotations) and task.allow_skip is None:
+        return _hash(task.data, DATA_HASH_BYTES)
     labels = [task.meta, task.predictions] if task.meta or task.predictions else None
     skip = "" if task.allow_skip is None else str(int(task.allow_skip))
     parts = (_hash(task.data, DATA_HASH_BYTES), _hash(labels), _hash(task.annotations or None), skip)

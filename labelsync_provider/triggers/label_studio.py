@@ -26,7 +26,7 @@ class LabelStudioSyncTrigger(BaseTrigger):
     :param storage_type: Label Studio's word for the service.
     :param storage_id: the storage.
     :param attempt: which of the storage's syncs it is.
-    :param joined: whether it was running already; passed on.
+    :param joined: whether it was in progress already; passed on.
     :param deadline: when to give up, in seconds since 1970.
     :param poll_interval: seconds between two looks, and before the first: Airflow 3.3 fails a task whose trigger
         answers before the scheduler knows that it was deferred.

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 
 from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
-from labelsync_provider.sync.importing.planning import Create, Plan, SetAside, Update
+from labelsync_provider.sync.importing.planning import Create, Plan, Report, SetAside, Step, Update
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
@@ -43,11 +43,12 @@ class Applier:
         self._creation_bytes = 0
         self._batch_size = min(run.options.batch_size, FIRST_BATCH) if run.project.remote else run.options.batch_size
         self._updates: list[Update] = []
+        self._update_bytes = 0
         self._on_the_way: Sent | None = None
         self._after_task: int | None = None
         """An id that all tasks created from now on exceed."""
         self._requested_at: float | None = None
-        self._source_entered = False
+        self._source_entered = run.source.location.at_start() in run.ledger.storages("source")
 
     def apply(self, plans: Iterable[Plan]) -> None:
         """Carry out plans as they come; at the end all that was requested has arrived and is entered."""
@@ -62,6 +63,8 @@ class Applier:
             self._update()
             self._receive()
             self._enter()
+        if self._run.report.unchanged or self._run.report.changed:
+            self._enter_source()
         deduplicate(self._run)
 
     # --- plans ---
@@ -78,9 +81,14 @@ class Applier:
                 self._changes.change(row)
             self._changes.objects[obj.path] = obj.opened()
 
-    def _take(self, obj: SourceObject, step: Create | Update | SetAside, pool: Executor) -> None:
+    def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
         if isinstance(step, SetAside):
             self._set_aside(obj, step.position, step.reason, lasting=step.lasting)
+            return
+        if isinstance(step, Report):
+            self._run.report.changed += 1
+            obj.rows += 1
+            obj.complete = False
             return
         obj.on_the_way += 1
         if isinstance(step, Create):
@@ -93,7 +101,8 @@ class Applier:
             self._account_update(step, "gone")
         else:
             self._updates.append(step)
-            if len(self._updates) >= self._run.options.batch_size:
+            self._update_bytes += step.size
+            if len(self._updates) >= self._run.options.batch_size or self._update_bytes >= BATCH_BYTES:
                 self._update()
 
     def _read_to_end(self, obj: SourceObject) -> None:
@@ -102,13 +111,20 @@ class Applier:
         if len(self._changes.objects) >= OBJECTS_AT_ONCE:
             self._enter()
 
-    def _close_if_done(self, obj: SourceObject) -> None:
+    def _close_if_done(self, obj: SourceObject) -> bool:
+        """Enter an object if all that is to become of its rows is known; tell whether it is."""
         if not obj.read_to_end or obj.on_the_way:
-            return
+            return False
         self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
         if obj.known:
             self._changes.cleared.append(obj.path)
         self._changes.quarantine.extend(obj.bad)
+        return True
+
+    def _close_or_keep_open(self, obj: SourceObject) -> None:
+        """Enter an object of which something has been done: the next run looks at it, if this one does not end."""
+        if not self._close_if_done(obj) and obj.path not in self._changes.objects:
+            self._changes.objects[obj.path] = obj.opened()
 
     def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
         failure = self._run.quarantined(obj.set_aside(position, reason, lasting=lasting))
@@ -155,7 +171,7 @@ class Applier:
 
     def _update(self) -> None:
         """Announce the updates that are waiting, and have them made."""
-        updates, self._updates = self._updates, []
+        updates, self._updates, self._update_bytes = self._without_held_back(self._updates), [], 0
         if not updates:
             return
         self._receive()
@@ -169,6 +185,16 @@ class Applier:
             self._account_update(by_task[task], outcome)
         self._closes.append(number)
         self._progress(self._run.report.listed, self._run.report)
+
+    def _without_held_back(self, updates: list[Update]) -> list[Update]:
+        """Account for the updates that would only annotate a task which somebody works on; return the others."""
+        annotate = {update.row.task: update for update in updates if update.only_annotations}
+        uris = {task: update.obj.uri for task, update in annotate.items() if task is not None}
+        looks = self._run.project.look(uris) if uris else {}
+        held_back = {task for task in annotate if task in looks and looks[task].worked_on}
+        for task in held_back:
+            self._account_update(annotate[task], "worked_on")
+        return [update for update in updates if update.row.task not in held_back]
 
     def _wait(self) -> None:
         runtime, pause = self._run.runtime, self._run.options.min_seconds_between_batches
@@ -186,14 +212,13 @@ class Applier:
             self._set_aside(obj, create.row.position, outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
-            changes.created.append(create.row._replace(task=outcome))
-            changes.objects.setdefault(obj.path, obj.opened())
+            changes.created.append(create.row.with_task(outcome))
             if create.replaces:
                 changes.change(create.replaces._replace(state=RowState.SUPERSEDED, position=None))
                 report.changed += 1
             else:
                 report.new += 1
-        self._close_if_done(obj)
+        self._close_or_keep_open(obj)
 
     def _account_update(self, update: Update, outcome: str | Rejected) -> None:
         obj, report = update.obj, self._run.report
@@ -208,7 +233,7 @@ class Applier:
             if now != update.before:
                 self._changes.change(now)
             obj.complete = obj.complete and now.digest == update.digest
-        self._close_if_done(obj)
+        self._close_or_keep_open(obj)
 
     def _enter(self, announces: JournalEntry | None = None) -> int:
         """Enter what has been found out since the last time, and announce what is to be requested next."""
@@ -217,12 +242,16 @@ class Applier:
         self._closes, self._doubts = [], []
         if not (changes or announces or closes or doubts):
             return 0
-        if announces and not self._source_entered:
-            # Before anything comes from it: a source that brings nothing may be mistyped, and is not remembered.
-            self._run.ledger.enter_storage("source")
-            self._source_entered = True
+        if announces:
+            self._enter_source()
         now = self._run.runtime.now()
         return self._run.ledger.enter(changes, announces=announces, closes=closes, doubts=doubts, now=now)
+
+    def _enter_source(self) -> None:
+        """Remember the source, which something comes from: one that brings nothing may be mistyped."""
+        if not self._source_entered:
+            self._run.ledger.enter_storage("source")
+            self._source_entered = True
 
 
 def _known_after(update: Update, outcome: str) -> KnownRow:

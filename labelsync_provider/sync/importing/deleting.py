@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import TooManyMissing
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, Deletion, JournalEntry, KnownRow
 
 LOOK_AT_ONCE = 1000
@@ -73,20 +74,23 @@ class Deletions:
             self._pending.extend(free)
 
     def _delete(self, rows: list[KnownRow]) -> None:
-        gone = delete_announced(self._run, [Deletion(self._run.uri(row.path), row) for row in rows])
+        gone = delete_announced(self._run, self._run.ledger, [Deletion(self._run.uri(row.path), row) for row in rows])
         self._run.report.tasks_deleted += len(gone)
 
 
-def delete_announced(run: ImportRun, deletions: list[Deletion], *, untouched: bool = False) -> set[int]:
+def delete_announced(
+    run: ImportRun, ledger: ImportLedger, deletions: list[Deletion], *, untouched: bool = False
+) -> set[int]:
     """Delete those of the tasks that nobody works on, and what the ledger knows of them; return their ids.
 
+    :param ledger: of the kind of object that the tasks were made from.
     :param untouched: also tasks whose annotations came with them, and that nothing has happened to since.
     """
     rows = {deletion.row.task: deletion.row for deletion in deletions if deletion.row.task is not None}
-    number = run.ledger.enter(Changes(), announces=JournalEntry("delete", deletions, 0))
+    number = ledger.enter(Changes(), announces=JournalEntry("delete", deletions, 0))
     uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
     gone = run.project.delete_tasks(uris, untouched=untouched)
-    known = run.ledger.known_tasks(gone)
+    known = ledger.known_tasks(gone)
     dropped = [row for task, row in known.items() if row.path == rows[task].path]
-    run.ledger.enter(Changes(dropped=dropped), closes=[number])
+    ledger.enter(Changes(dropped=dropped), closes=[number])
     return gone

@@ -55,7 +55,7 @@ def objects_to_look_at(
     pages = _filtered(run, passes)
     for page in compare(pages, source.location, is_unchanged, ledger.objects_between, ledger.objects_at):
         _count_unchanged(run, page.unchanged)
-        _note_missing(run, [known for known in page.missing if _covers(run, passes, known.path)], deletions)
+        _note_missing(run, [known for known in page.missing if covers(run, passes, known.path)], deletions)
         known_rows = _known_rows(run, [path for path, _, _ in page.fresh])
         objects = [info for _, info, _ in page.fresh]
         uris = [source.object_uri(info.key) for info in objects]
@@ -73,7 +73,8 @@ def _filtered(run: ImportRun, passes: Filter) -> Iterator[Page]:
         yield objects
 
 
-def _covers(run: ImportRun, passes: Filter, path: str) -> bool:
+def covers(run: ImportRun, passes: Filter, path: str) -> bool:
+    """Tell whether this run looks at an object, if there is one at this path."""
     key = run.key(path)
     return run.source.covers(key) and passes.passes(key)
 

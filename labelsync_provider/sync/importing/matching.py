@@ -10,9 +10,10 @@ position, then of their task:
 5. a run of rows between two that are matched, or a file's end, pairs, first with first, with the known rows that stood
    directly between the same two.
 
-What is left is new, or missing. A bad row takes part in 5 only. Rows that are missing since an earlier run take part in
-2 and 4 only, after those that stood in the file. Superseded rows do not take part. With a `row_key`, it comes first: a
-known row that has a key is matched with a good row by nothing else.
+What is left is new, or missing. A bad row takes part in 5 only. Rows that are missing since an earlier run take part
+in 2 and 4 only, after those that stood in the file; rows of a file that was gone, and is back, stand where they did
+before. Superseded rows do not take part. With a `row_key`, it comes first: a known row that has a key is matched with a
+good row by nothing else.
 """
 
 from collections import defaultdict, deque

@@ -1,7 +1,7 @@
 """Planning: what is to become of the rows of an object, as data. Nothing is done here."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -47,6 +47,10 @@ class Update(Struct, gc=False):
     """As it is known once the task is updated."""
     digest: str
     """Of the row as it stands in the file."""
+    only_annotations: bool
+    """Whether nothing else has changed: then nothing is to be done for a task that somebody works on."""
+    size: int
+    """In bytes."""
 
 
 class SetAside(Struct, gc=False):
@@ -57,7 +61,11 @@ class SetAside(Struct, gc=False):
     lasting: bool = True
 
 
-Step = Create | Update | SetAside
+class Report(Struct, gc=False):
+    """A row that has changed, of which nothing but that is to be told."""
+
+
+Step = Create | Update | SetAside | Report
 
 
 class Plan(Struct, gc=False):
@@ -65,14 +73,14 @@ class Plan(Struct, gc=False):
 
     obj: SourceObject
     steps: Iterable[Step]
-    changed_rows: list[KnownRow] = []
+    changed_rows: Sequence[KnownRow] = ()
     """Rows of the ledger as they are from now on: in another position, superseded, or live again."""
-    missing: list[KnownRow] = []
+    missing: Sequence[KnownRow] = ()
     unchanged: int = 0
     changed: int = 0
-    """Of the rows that have changed, those of which that is only reported, or that had a task before."""
+    """Of the rows that have changed, those whose content had a task before, which stands for them again."""
     new: int = 0
-    """Of the rows that are new, those that had a task before."""
+    """Of the rows that are new, those whose content had a task before, which stands for them again."""
 
 
 Rows = Callable[[], Iterator[Row | BadRow]]
@@ -86,7 +94,10 @@ def blob_plans(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Plan
             yield Plan(obj, [SetAside(None, obj.info.problem)])
             continue
         row = Row(0, Task({run.data_key: obj.url}), obj.info.version, None, len(obj.url))
-        yield _plan(run, obj, lambda row=row: iter((row,)))  # type: ignore[misc]
+        if obj.known_rows is None:
+            yield Plan(obj, (_create(run, obj, row, 0, None),))
+        else:
+            yield _plan_of_known(run, obj, lambda row=row: iter((row,)), obj.known_rows.take(obj.path))  # type: ignore[misc]
 
 
 def task_file_plans(run: ImportRun, read: Iterable[Read]) -> Iterator[Plan]:
@@ -113,15 +124,13 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes) -> Plan:
         rows = task_files.rows(key, content, row_key)
     except Invalid as error:
         return Plan(obj, [SetAside(None, str(error))])
+    if obj.known_rows is None:
+        return Plan(obj, _all_new(run, obj, rows))
     first = iter([rows])
     # The file as a whole was checked: the rows of the first pass are at hand, later ones are parsed again.
-    return _plan(run, obj, lambda: next(first, None) or task_files.rows(key, content, row_key))
-
-
-def _plan(run: ImportRun, obj: SourceObject, rows: Rows) -> Plan:
-    if obj.known_rows is None:
-        return Plan(obj, _all_new(run, obj, rows()))
-    return _plan_of_known(run, obj, rows, obj.known_rows.take(obj.path))
+    return _plan_of_known(
+        run, obj, lambda: next(first, None) or task_files.rows(key, content, row_key), obj.known_rows.take(obj.path)
+    )
 
 
 def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) -> Iterator[Step]:
@@ -139,6 +148,9 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
         ReadRow(row.position, None) if isinstance(row, BadRow) else ReadRow(row.position, row.digest, row.key)
         for row in rows()
     ]
+    if read and all(row.digest is None for row in read):
+        # A file that has become garbage says nothing of its rows.
+        return Plan(obj, [SetAside(row.position, row.reason) for row in rows() if isinstance(row, BadRow)])
     matched = match(live.values(), read, by_key=run.options.row_key is not None)
     if matched.by_place_only and run.options.on_changed != "add":
         _warn_of_guess(run, obj, len(matched.known))
@@ -159,7 +171,9 @@ class _Decisions:
         self.create: dict[int, KnownRow | None] = {}
         """By position, the row that the new task supersedes, if any."""
         self.update: dict[int, KnownRow] = {}
-        self.plan = Plan(obj, (), missing=matched.missing)
+        self.report: set[int] = set()
+        self._changed_rows: list[KnownRow] = []
+        self.plan = Plan(obj, (), self._changed_rows, matched.missing)
         self.not_writable: list[int] = []
         """Positions of rows of which only `allow_skip` has changed, which no API of a project can change."""
         self.bad_rows = any(row.digest is None for row in read)
@@ -189,10 +203,10 @@ class _Decisions:
             here = known._replace(position=row.position, key=row.key or known.key)
             self._enter(known, here)
             if self._run.options.on_changed == "report":
-                self._report_changed()
+                self.report.add(row.position)
             elif self._only_skip_differs(known.digest or "", row.digest):
                 self.not_writable.append(row.position)
-                self._report_changed()
+                self.report.add(row.position)
             else:
                 self.update[row.position] = here
         elif again := self._superseded.get(row.digest):
@@ -204,30 +218,25 @@ class _Decisions:
 
     def _revive(self, again: KnownRow, row: ReadRow, instead_of: KnownRow | None) -> None:
         again = again._replace(state=RowState.LIVE, position=row.position, key=row.key or again.key)
-        self.plan.changed_rows.append(again)
+        self._changed_rows.append(again)
         self._obj.rows += 1
         if instead_of:
             self.plan.changed += 1
-            self.plan.changed_rows.append(instead_of._replace(state=RowState.SUPERSEDED, position=None))
+            self._changed_rows.append(instead_of._replace(state=RowState.SUPERSEDED, position=None))
         else:
             self.plan.new += 1
 
     def _only_skip_differs(self, before: str, now: str) -> bool:
         return not self._run.options.use_blob_urls and without_skip(before) == without_skip(now)
 
-    def _report_changed(self) -> None:
-        self.plan.changed += 1
-        self._obj.rows += 1
-        self._obj.complete = False
-
     def _enter(self, before: KnownRow, now: KnownRow) -> None:
         if now != before:
-            self.plan.changed_rows.append(now)
+            self._changed_rows.append(now)
 
 
 def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions, next_number: int) -> Iterator[Step]:
     """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
-    if not (decisions.create or decisions.update or decisions.bad_rows):
+    if not (decisions.create or decisions.update or decisions.report or decisions.bad_rows):
         return
     for row in rows():
         if isinstance(row, BadRow):
@@ -235,41 +244,46 @@ def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions,
         elif row.position in decisions.create:
             yield _create(run, obj, row, next_number, decisions.create[row.position])
             next_number += 1
+        elif row.position in decisions.report:
+            problem = run.project.check(row.task)
+            yield SetAside(row.position, problem) if problem else Report()
         elif row.position in decisions.update:
             yield _update(run, obj, row, decisions.update[row.position])
 
 
 def _create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
     effect = next(run.effects)
-    task = _noted(run, obj, row, effect)
+    task = _noted(run, obj, row, effect, row.digest)
     known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
     return Create(obj, task, effect, known, replaces, row.size)
 
 
 def _update(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | SetAside:
-    effect = next(run.effects)
-    task = _noted(run, obj, row, effect)
+    effect, digest = next(run.effects), row.digest
+    if not run.options.use_blob_urls:
+        # What cannot be written has not changed in the task, and stays reported.
+        digest = task_files.with_skip_of(digest, before.digest or "")
+    task = _noted(run, obj, row, effect, digest)
     if problem := run.project.check(task):
         return SetAside(row.position, problem)
     update = TaskUpdate(obj.uri, task.meta)
-    digest = row.digest
     if run.options.use_blob_urls:
         update.data, update.merge_data = task.data, True
     else:
         update.predictions, update.annotations = task.predictions, task.annotations
         if data_part(before.digest or "") != data_part(row.digest):
             update.data = task.data
-        # What cannot be written has not changed in the task, and stays reported.
-        digest = task_files.with_skip_of(row.digest, before.digest or "")
-    return Update(obj, effect, update, before, before._replace(digest=digest), row.digest)
+    only_annotations = task_files.with_annotations_of(digest, before.digest or "") == before.digest
+    row_after = before._replace(digest=digest)
+    return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
 
 
-def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str) -> Task:
+def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str) -> Task:
     """Return the row's task with its source reference in `meta`."""
     note: Json = {"uri": obj.uri, "row": None, "version": obj.info.version, "effect": effect}
     if not run.options.use_blob_urls:
         # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
-        note |= {"row": row.position, "digest": row.digest}
+        note |= {"row": row.position, "digest": digest}
         if row.key is not None:
             note["key"] = row.key
     row.task.meta["labelsync"] = note

@@ -49,7 +49,8 @@ def _reconcile_creations(run: ImportRun, entry: JournalEntry) -> None:
     for creation in creations:
         if ids := found.get(creation.effect):
             objects.enter(changes, creation, ids[0])
-    _enter(run, entry, changes, all_known=len(found) == len(creations))
+    # Even what has arrived may arrive once more, where something on the way repeats a request.
+    _enter(run, entry, changes, all_known=False)
 
 
 def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
@@ -61,7 +62,7 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
     if begun:
         outcomes = run.project.update_tasks({task: change.update for task, change in begun.items()})
         completed = {task for task, outcome in outcomes if outcome == "updated"}
-        for task, row in run.ledger.known_tasks(completed, as_blob=entry.as_blob).items():
+        for task, row in run.ledger.of(blobs=entry.as_blob).known_tasks(completed).items():
             after = begun[task].row
             if row.path == after.path:
                 changes.change(row._replace(digest=after.digest, key=after.key))
@@ -78,7 +79,7 @@ def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
     uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
     paths = {deletion.row.task: deletion.row.path for deletion in deletions}
     there = run.project.look(uris)
-    known = run.ledger.known_tasks([task for task in uris if task not in there], as_blob=entry.as_blob)
+    known = run.ledger.of(blobs=entry.as_blob).known_tasks([task for task in uris if task not in there])
     changes = Changes(dropped=[row for task, row in known.items() if row.path == paths[task]])
     if entry.doubted_since is None or changes:
         _enter(run, entry, changes, all_known=not there)
@@ -91,13 +92,14 @@ def deduplicate(run: ImportRun) -> None:
     doubted = [entry for entry in run.ledger.journal() if entry.kind == "create" and entry.doubted_since is not None]
     effects = [creation.effect for entry in doubted for creation in cast("list[Creation]", entry.effects)]
     found = arrived(run.project, effects, min((entry.after_task for entry in doubted), default=0))
-    known = run.ledger.known_tasks([task for tasks in found.values() for task in tasks])
+    arrivals = [task for tasks in found.values() for task in tasks]
+    known = {task for blobs in (False, True) for task in run.ledger.of(blobs=blobs).known_tasks(arrivals)}
     for entry in doubted:
         creations = cast("list[Creation]", entry.effects)
         late = [(creation, found[creation.effect]) for creation in creations if creation.effect in found]
-        late = [(creation, tasks) for creation, tasks in late if not known.keys() >= set(tasks)]
+        late = [(creation, tasks) for creation, tasks in late if not known >= set(tasks)]
         if late:
-            _keep_one_each(run, entry, late, set(known))
+            _keep_one_each(run, entry, late, known)
         _forget_if_old(run, entry)
 
 
@@ -105,7 +107,7 @@ def _keep_one_each(
     run: ImportRun, entry: JournalEntry, late: Sequence[tuple[Creation, list[int]]], known: set[int]
 ) -> None:
     """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's."""
-    objects, changes = _Objects(run, entry), Changes()
+    ledger, objects, changes = run.ledger.of(blobs=entry.as_blob), _Objects(run, entry), Changes()
     doubles: dict[int, tuple[Creation, KnownRow]] = {}
     """By the id of a task that is one too many, what made it, and the row that has one already."""
     for creation, tasks in late:
@@ -114,22 +116,22 @@ def _keep_one_each(
         if row is None:
             row = objects.enter(changes, creation, unknown.pop(0))
         doubles |= dict.fromkeys(unknown, (creation, row))
-    run.ledger.enter_reconciled(
+    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
         entry, changes, doubted_since=entry.doubted_since, reopens={row.path for row in changes.created}
     )
     if not doubles:
         return
     log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(doubles))
     extra = [Deletion(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in doubles.items()]
-    worked_on = doubles.keys() - delete_announced(run, extra, untouched=True)
+    worked_on = doubles.keys() - delete_announced(run, ledger, extra, untouched=True)
     instead = {row.task: (task, creation, row) for task in sorted(worked_on) for creation, row in (doubles[task],)}
     there = [Deletion(creation.uri, row) for task, creation, row in instead.values() if row.task is not None]
-    given_up = delete_announced(run, there, untouched=True) if there else set()
+    given_up = delete_announced(run, ledger, there, untouched=True) if there else set()
     kept = Changes()
     for standing, (task, creation, row) in instead.items():
         if standing is None or standing in given_up:
             kept.created.append(row._replace(task=task, digest=creation.row.digest))
-    run.ledger.enter_reconciled(
+    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
         entry, kept, doubted_since=entry.doubted_since, reopens={row.path for row in kept.created}
     )
     for task in sorted(worked_on - {row.task for row in kept.created}):
@@ -149,12 +151,14 @@ def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: 
     # What does not outlive who sent it has come, or never will.
     may_come = run.project.remote and not all_known and now - since <= DOUBT_SECONDS
     reopens = {effect.row.path for effect in entry.effects}
-    run.ledger.enter_reconciled(entry, changes, doubted_since=since if may_come else None, reopens=reopens)
+    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
+        entry, changes, doubted_since=since if may_come else None, reopens=reopens
+    )
 
 
 def _forget_if_old(run: ImportRun, entry: JournalEntry) -> None:
     if run.runtime.now() - (entry.doubted_since or 0) > DOUBT_SECONDS:
-        run.ledger.enter_reconciled(entry, Changes(), doubted_since=None, reopens=())
+        run.ledger.of(blobs=entry.as_blob).enter_reconciled(entry, Changes(), doubted_since=None, reopens=())
 
 
 class _Objects:
@@ -164,7 +168,7 @@ class _Objects:
         paths = sorted({effect.row.path for effect in entry.effects})
         self._rows = {
             (row.path, row.number): row
-            for rows in run.ledger.rows_of(paths, as_blob=entry.as_blob).values()
+            for rows in run.ledger.of(blobs=entry.as_blob).rows_of(paths).values()
             for row in rows
         }
         self._at: dict[tuple[str, int], KnownRow] = {}

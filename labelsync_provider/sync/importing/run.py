@@ -77,10 +77,11 @@ def _import(run: ImportRun) -> ImportReport:
     check_source(run)
     reconcile(run)
     _adopt(run)
+    passes = Filter(options.regex_filter)
     if options.restore_deleted:
-        forget_deleted(run)
+        forget_deleted(run, passes)
 
-    progress, passes, deletions = Progress(log, "listed"), Filter(options.regex_filter), Deletions(run)
+    progress, deletions = Progress(log, "listed"), Deletions(run)
     objects = objects_to_look_at(run, passes, deletions, progress)
     plans = blob_plans(run, objects) if options.use_blob_urls else task_file_plans(run, contents(run, objects))
     Applier(run, deletions, progress).apply(plans)
@@ -101,7 +102,7 @@ def _adopt(run: ImportRun) -> None:
     options = run.options
     if options.adopt or not run.ledger.storages("source"):
         by_data = options.adopt and options.use_blob_urls
-        run.report.adopted = adopt(run.project, run.source, run.ledger, as_blobs=options.use_blob_urls, by_data=by_data)
+        run.report.adopted = adopt(run.project, run.source, run.ledger, by_data=by_data)
         if run.report.adopted:
             place = run.source.location.container
             log.info("%d tasks from %s were known to the project only.", run.report.adopted, place)

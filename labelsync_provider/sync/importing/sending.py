@@ -110,7 +110,8 @@ class _Recovery:
         log.warning("%s Read back: %d of %d tasks have arrived.", error, len(found), len(part))
         self.outcomes |= {effect: ids[0] for effect, ids in found.items()}
         rest = [create for create in part if create.effect not in found]
-        self.sent.doubted |= bool(rest) and not ended
+        # Even what has arrived may arrive once more, where something on the way repeats a request.
+        self.sent.doubted |= not ended
         return rest
 
 

@@ -1,14 +1,31 @@
 """Statements that enter what an import did, within the transaction of whoever calls."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from labelsync_provider.database import chunks, upsert_rows
 from labelsync_provider.sync.ledger.records import Changes, JournalEntry, KnownObject, KnownRow
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT
 from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, SCOPE
+
+CHANGEABLE = ("state", "position", "digest", "key")
+"""What can become of a row that is known, besides that its task is gone."""
 
 
 def these(table: Table, scope: int, as_blob: bool, paths: Sequence[str]) -> list[ColumnElement[bool]]:
@@ -19,11 +36,7 @@ def these(table: Table, scope: int, as_blob: bool, paths: Sequence[str]) -> list
 def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Changes) -> None:
     """Enter what became of rows, objects and quarantine."""
     _drop(connection, scope, as_blob, changes.dropped)
-    if changed := list(changes.changed.values()):
-        # Rows change places with each other: all leave theirs before one takes a new one.
-        numbered = update(ROW).where(*_numbered(scope, as_blob)).values(position=None, task=None)
-        connection.execute(numbered, [{"its_path": row.path, "its_number": row.number} for row in changed])
-    upsert_rows(connection, ROW, [(scope, as_blob, *row) for row in changed])
+    _change(connection, scope, as_blob, list(changes.changed.values()))
     upsert_rows(connection, ROW, [(scope, as_blob, *row) for row in changes.created])
     for some in chunks(changes.cleared, IN_A_STATEMENT):
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
@@ -31,17 +44,34 @@ def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Ch
     upsert_rows(connection, QUARANTINE, [(scope, as_blob, *entry) for entry in changes.quarantine])
 
 
+def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
+    if not rows:
+        return
+    this = update(ROW).where(*_numbered(scope, as_blob))
+    # Rows change places with each other: all leave theirs before one takes a new one.
+    connection.execute(this.values(position=None), [_number(row) for row in rows])
+    # A task that is known to be gone by now does not come back: another one may have its id.
+    gone = case((bindparam("its_task", type_=BigInteger).is_(None), None), else_=ROW.c.task)
+    now = this.values({name: bindparam(f"its_{name}") for name in CHANGEABLE} | {"task": gone})
+    changed = [{f"its_{name}": getattr(row, name) for name in (*CHANGEABLE, "task")} | _number(row) for row in rows]
+    connection.execute(now, changed)
+
+
 def _drop(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
     # A task is that of one row, whichever kind of object that is of.
     for some in chunks([row.task for row in rows if row.task is not None], IN_A_STATEMENT):
         connection.execute(delete(ROW).where(ROW.c.scope == scope, ROW.c.task.in_(some)))
-    if without_task := [{"its_path": row.path, "its_number": row.number} for row in rows if row.task is None]:
+    if without_task := [_number(row) for row in rows if row.task is None]:
         connection.execute(delete(ROW).where(*_numbered(scope, as_blob)), without_task)
 
 
 def _numbered(scope: int, as_blob: bool) -> list[ColumnElement[bool]]:
     this = [ROW.c.path == bindparam("its_path"), ROW.c.number == bindparam("its_number")]
     return [ROW.c.scope == scope, ROW.c.as_blob == as_blob, *this]
+
+
+def _number(row: KnownRow) -> dict[str, Any]:
+    return {"its_path": row.path, "its_number": row.number}
 
 
 def highest_task(connection: Connection, project: str) -> int:

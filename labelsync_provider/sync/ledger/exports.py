@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, bindparam, delete, func, select, update
 
-from labelsync_provider.database import chunks, open_scratch, upsert_rows
+from labelsync_provider.database import chunks, upsert_rows
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.ledger.records import GONE, KnownExport, Watermark
-from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Scope
+from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Scope, open_empty
 from labelsync_provider.sync.ledger.tables import EXPORT, STORAGE, WATERMARK
 
 KNOWN_EXPORTS = select(*(EXPORT.c[name] for name in KnownExport._fields))
@@ -20,7 +20,7 @@ class ExportLedger(Scope):
     @classmethod
     def copy_of(cls, engine: Engine, project: str, location: Location) -> "ExportLedger":
         """Return a copy of what is known, that can be written to and thrown away."""
-        copy = cls(open_scratch(), project, location, lambda _: None)
+        copy = cls(open_empty(), project, location, lambda _: None)
         copy.take_over(engine, (STORAGE, EXPORT))
         return copy
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from labelsync_provider.database import chunks, open_scratch
+from labelsync_provider.database import chunks
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.ledger import entering
 from labelsync_provider.sync.ledger.records import (
@@ -32,7 +32,7 @@ from labelsync_provider.sync.ledger.records import (
     QuarantinedRow,
     RowState,
 )
-from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Confirm, Scope
+from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Confirm, Scope, open_empty
 from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, STORAGE
 
 EFFECTS = {"create": list[Creation], "update": list[Change], "delete": list[Deletion]}
@@ -60,14 +60,19 @@ class ImportLedger(Scope):
         """
         super().__init__(engine, project, location, confirm)
         self._as_blobs = as_blobs
-        self._highest_task: int | None = None
 
     @classmethod
     def copy_of(cls, engine: Engine, project: str, location: Location, *, as_blobs: bool) -> "ImportLedger":
         """Return a copy of what is known, that can be written to and thrown away."""
-        copy = cls(open_scratch(), project, location, lambda _: None, as_blobs=as_blobs)
+        copy = cls(open_empty(), project, location, lambda _: None, as_blobs=as_blobs)
         copy.take_over(engine, (STORAGE, OBJECT, ROW, QUARANTINE, JOURNAL))
         return copy
+
+    def of(self, *, blobs: bool) -> "ImportLedger":
+        """Return the ledger of the same location, of blobs or of task files."""
+        if blobs == self._as_blobs:
+            return self
+        return ImportLedger(self._engine, self._project, self.location, self._confirm, as_blobs=blobs)
 
     # --- objects ---
 
@@ -119,16 +124,12 @@ class ImportLedger(Scope):
                     found |= {path: RowCount(n, int(n_live)) for path, n, n_live in connection.execute(counts)}
         return found
 
-    def rows_of(self, paths: Sequence[str], *, as_blob: bool | None = None) -> dict[str, list[KnownRow]]:
-        """Return the rows known of some objects, the superseded ones included, by number.
-
-        :param as_blob: whether as blobs or as task files; None is as this ledger sees objects.
-        """
+    def rows_of(self, paths: Sequence[str]) -> dict[str, list[KnownRow]]:
+        """Return the rows known of some objects, the superseded ones included, by number."""
         found: dict[str, list[KnownRow]] = {}
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
-                these = self._these(ROW, some, as_blob=as_blob)
-                rows = KNOWN_ROWS.where(*these).order_by(ROW.c.path, ROW.c.number)
+                rows = KNOWN_ROWS.where(*self._these(ROW, some)).order_by(ROW.c.path, ROW.c.number)
                 for row in map(KnownRow._make, connection.execute(rows)):
                     found.setdefault(row.path, []).append(row)
         return found
@@ -149,16 +150,12 @@ class ImportLedger(Scope):
             yield [KnownRow._make(row) for row in page]
             last = page[-1].task
 
-    def known_tasks(self, task_ids: Iterable[int], *, as_blob: bool | None = None) -> dict[int, KnownRow]:
-        """Return the rows of this project and container that some tasks stand for.
-
-        :param as_blob: whether of blobs or of task files; None is both.
-        """
-        kind = [] if as_blob is None else [ROW.c.as_blob == as_blob]
+    def known_tasks(self, task_ids: Iterable[int]) -> dict[int, KnownRow]:
+        """Return the rows of this project and container that some tasks stand for."""
         found: dict[int, KnownRow] = {}
         with self._engine.connect() as connection:
             for some in chunks(task_ids, IN_A_STATEMENT):
-                these = KNOWN_ROWS.where(ROW.c.scope == self._scope, ROW.c.task.in_(some), *kind)
+                these = KNOWN_ROWS.where(*self._rows(), ROW.c.task.in_(some))
                 found |= {row.task: KnownRow._make(row) for row in connection.execute(these)}
         return found
 
@@ -192,18 +189,18 @@ class ImportLedger(Scope):
         :param now: since when, in seconds since the epoch.
         :returns: the number of the announcement; 0 if there is none.
         """
-        return self._enter(changes, announces, closes, doubts, now, as_blob=self._as_blobs)
+        return self._enter(changes, announces, closes, doubts, now)
 
     def enter_reconciled(
         self, entry: JournalEntry, changes: Changes, *, doubted_since: float | None, reopens: Iterable[str]
     ) -> None:
-        """Enter what became of effects that were announced by a run that is over.
+        """Enter what became of effects that were announced by a run of this kind that is over.
 
         :param doubted_since: since when (seconds since the epoch) some may come yet; None if they are all known.
         :param reopens: paths of objects that the next comparison looks at again.
         """
         closes, doubts = ((entry.id,), ()) if doubted_since is None else ((), (entry.id,))
-        self._enter(changes, None, closes, doubts, doubted_since or 0, as_blob=entry.as_blob, reopens=reopens)
+        self._enter(changes, None, closes, doubts, doubted_since or 0, reopens)
 
     def _enter(
         self,
@@ -212,34 +209,27 @@ class ImportLedger(Scope):
         closes: Sequence[int],
         doubts: Sequence[int],
         now: float,
-        *,
-        as_blob: bool,
         reopens: Iterable[str] = (),
     ) -> int:
-        number = 0
+        number, kind = 0, (self._scope, self._as_blobs)
         with self._write() as connection:
             if closes:
                 connection.execute(delete(JOURNAL).where(JOURNAL.c.id.in_(closes)))
             if doubts:
                 connection.execute(update(JOURNAL).where(JOURNAL.c.id.in_(doubts)).values(doubted_since=now))
             if announces:
-                number = entering.announce(connection, self._scope, as_blob, announces)
+                number = entering.announce(connection, *kind, announces)
             self._mark_ids_reused(connection, [row.task for row in changes.created if row.task is not None])
-            entering.enter_changes(connection, self._scope, as_blob, changes)
-            entering.reopen(connection, self._scope, as_blob, reopens)
+            entering.enter_changes(connection, *kind, changes)
+            entering.reopen(connection, *kind, reopens)
         return number
 
     def _mark_ids_reused(self, connection: Connection, task_ids: list[int]) -> None:
-        if not task_ids:
-            return
-        if self._highest_task is None:
-            self._highest_task = entering.highest_task(connection, self._project)
-        if min(task_ids) <= self._highest_task:
+        if task_ids and min(task_ids) <= entering.highest_task(connection, self._project):
             entering.mark_ids_reused(connection, self._project, task_ids)
-        self._highest_task = max(self._highest_task, *task_ids)
 
     def _rows(self) -> list[ColumnElement[bool]]:
         return [ROW.c.scope == self._scope, ROW.c.as_blob == self._as_blobs]
 
-    def _these(self, table: Table, paths: Sequence[str], *, as_blob: bool | None = None) -> list[ColumnElement[bool]]:
-        return entering.these(table, self._scope, self._as_blobs if as_blob is None else as_blob, paths)
+    def _these(self, table: Table, paths: Sequence[str]) -> list[ColumnElement[bool]]:
+        return entering.these(table, self._scope, self._as_blobs, paths)

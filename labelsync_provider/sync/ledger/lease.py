@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, bindparam, select, update
 from sqlalchemy.exc import OperationalError
 
 from labelsync_provider.database import UPSERTS, writing
-from labelsync_provider.database.schema import ensure_schema
+from labelsync_provider.database.schema import confirm_schema, ensure_schema
 from labelsync_provider.errors import LeaseHeld, LeaseLost
 from labelsync_provider.sync.ledger.tables import LEASE
 from labelsync_provider.sync.runtime import Runtime
@@ -129,6 +129,8 @@ class Lease:
             free = UPSERTS[connection.dialect.name](LEASE)
             free = free.values(resource=self._resource, owner="", token=0, expires_at=0.0).on_conflict_do_nothing()
             connection.execute(free)
+            # An upgrade waits for leases: whoever has one may rely on the schema that it found.
+            confirm_schema(connection)
             this = select(LEASE).where(LEASE.c.resource == self._resource)
             current = connection.execute(this.with_for_update()).one()
             now = self._runtime.now()

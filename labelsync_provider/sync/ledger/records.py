@@ -49,6 +49,10 @@ class KnownRow(NamedTuple):
     key: str | None
     """The value of `row_key` in this row, if that option was given."""
 
+    def with_task(self, task: int) -> "KnownRow":
+        """Return the same row with its task; `_replace` takes three times as long."""
+        return KnownRow(self.path, self.number, self.state, self.position, task, self.digest, self.key)
+
 
 class QuarantinedRow(NamedTuple):
     """What could not be imported, and why."""
@@ -117,7 +121,7 @@ class Changes:
     created: list[KnownRow] = field(default_factory=list)
     """Rows that are new to the ledger."""
     changed: dict[tuple[str, int], KnownRow] = field(default_factory=dict)
-    """By path and number, rows that the ledger has, as they are now."""
+    """By path and number, rows that the ledger has, as they are now; their task is the same or none."""
     dropped: list[KnownRow] = field(default_factory=list)
 
     def change(self, row: KnownRow) -> None:

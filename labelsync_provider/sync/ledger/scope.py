@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from labelsync_provider.database import upsert_rows, writing
-from labelsync_provider.database.schema import check_schema, ensure_schema
+from labelsync_provider.database import open_scratch, upsert_rows, writing
+from labelsync_provider.database.schema import check_schema
 from labelsync_provider.storages.location import Location
-from labelsync_provider.sync.ledger.tables import SCOPE, STORAGE
+from labelsync_provider.sync.ledger.tables import METADATA, SCOPE, STORAGE
 
 PAGE = 10_000
 """Rows that a query returns at most."""
@@ -23,11 +23,18 @@ Confirm = Callable[[Connection], None]
 log = getLogger(__name__)
 
 
+def open_empty() -> Engine:
+    """Open a database with the ledger's tables and nothing in them, that is gone when it is closed."""
+    engine = open_scratch()
+    METADATA.create_all(engine)
+    return engine
+
+
 class Scope:
     """The part of the ledger that is about one project and one location."""
 
     def __init__(self, engine: Engine, project: str, location: Location, confirm: Confirm) -> None:
-        """Open it.
+        """Open it, in a database that has the newest schema.
 
         :param project: the project's `uri`.
         :param location: what is known elsewhere in the container is not looked at.
@@ -35,7 +42,6 @@ class Scope:
         """
         self._engine, self._confirm = engine, confirm
         self._project, self.location = project, location
-        ensure_schema(engine)
         self._scope = self._scope_id()
 
     def storages(self, role: str) -> list[Location]:

@@ -1,4 +1,4 @@
-"""Having annotators see, in Label Studio, the objects that are imported by their URIs."""
+"""Visibility: whether annotators see, in Label Studio, the objects that are imported by their URIs."""
 
 import logging
 from contextlib import closing
@@ -21,7 +21,7 @@ def register_source(
     presign_ttl: int,
     dry_run: bool,
 ) -> None:
-    """Put a storage in place that shows the objects of a source; see `label_studio_storages.register`.
+    """Create or update the storage that shows the objects of a source; see `label_studio_storages.register`.
 
     :param storages: the hook that opens the source.
     :param source: the storage URI, as it was given.
