@@ -8,13 +8,14 @@ RUN = $(UV) run --frozen --python $(PYTHON)
 # The demo needs no tools for development, and takes none away.
 RUN_BARE = $(RUN) --no-dev --inexact
 
-.PHONY: help demo demo-label-studio test test-browser bench format clean
+.PHONY: help demo demo-label-studio test test-browser soak bench format clean
 
 help:
 	@echo "make demo                run the main job through Airflow, on sample data"
 	@echo "make demo-label-studio   the same with a Label Studio server, to be looked at"
 	@echo "make test                run every check that needs no browser"
 	@echo "make test-browser        look at Label Studio's pages in Chromium"
+	@echo "make soak MINUTES=30     run the model of the importer for so long; SEED=n repeats a run"
 	@echo "make bench               run the benchmarks and print a table"
 	@echo "make format              format the code"
 	@echo "make clean               remove what these made"
@@ -35,6 +36,10 @@ test: $(UV)
 
 test-browser: $(UV)
 	$(RUN) pytest tests/browser
+
+MINUTES ?= 5
+soak: $(UV)
+	@$(RUN) python tests/model/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(UV)
 	@$(RUN) python benchmarks/run.py

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 import psutil
-from measuring import LABEL_CONFIG, Growth, Result, make_task_files, seconds
+from measuring import LABEL_CONFIG, TASK_FILE, Growth, Requests, Result, make_task_files, seconds
 from s3 import BATCH, Bucket
 from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import running_postgres
@@ -28,8 +28,8 @@ from labelsync_provider.projects.label_studio import LabelStudioServer as Projec
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.sync.exporter import OVERLAP, ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations, import_storage
+from labelsync_provider.sync.exporter import OVERLAP
 
 OBJECTS = 10_000
 ANNOTATIONS = 5_000
@@ -38,6 +38,9 @@ ROWS_IN_A_FILE = 1_000
 GROWTH_MB = 300
 READY_PAIRS = 5
 PATIENCE_SECONDS = 1800
+FEW = 1_000
+CHANGED_MOST, MISSING_MOST = 1_100, 50
+"""A task is changed by a request of its own; all else is asked and done by the page."""
 
 
 @dataclass
@@ -90,7 +93,7 @@ class Bench:
         return took
 
 
-def results(scratch: Path) -> Iterator[Result | Growth]:
+def results(scratch: Path) -> Iterator[Result | Growth | Requests]:
     """Run the benchmarks one after the other."""
     root = scratch / "s3"
     make_task_files(root / "objects", OBJECTS)
@@ -116,12 +119,25 @@ def results(scratch: Path) -> Iterator[Result | Growth]:
         yield _import(bench, "blobs", 10.0, use_blob_urls=True)
         yield from _exports(bench)
         yield _memory(bench, documents)
+        yield from _requests(bench, scratch / "few")
+
+
+class CountingClient(Client):
+    """A client that counts its requests."""
+
+    requests = 0
+
+    def ask(self, *args: Any, **kwargs: Any) -> Any:
+        """Count, and ask."""
+        self.requests += 1
+        return super().ask(*args, **kwargs)
 
 
 def _ready(bench: Bench) -> Iterator[Result]:
     result = Result("Label Studio: import task files / post ready batches", OBJECTS, 0.7)
     task = {"data": {"image": "s3://bucket/pictures/000000.jpg", "caption": "picture 0"}}
-    note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 32}
+    note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 24}
+    note["effect"] = "0" * 16
     batch = msgspec.json.encode([task | {"meta": {"labelsync": note}}] * BATCH)
     for _ in range(READY_PAIRS):
         result.job.append(_import_ours(bench, ImportOptions()))
@@ -204,3 +220,32 @@ def _growth_of_an_import(url: str, token: str, project_id: int, root: str, datab
     idle = psutil.Process().memory_info().rss
     import_storage(LocalFiles(f"file://{root}", root), project, engine, ImportOptions(), "benchmark")
     return idle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _requests(bench: Bench, root: Path) -> Iterator[Requests]:
+    """Count the requests for objects that have changed, and for objects that are missing."""
+    root.mkdir()
+    files = [root / f"{n:04}.json" for n in range(FEW + 1)]
+    for n, file in enumerate(files):
+        file.write_bytes(TASK_FILE % (n, n))
+    client = CountingClient(bench.label_studio.url, bench.label_studio.token, read_seconds=PATIENCE_SECONDS)
+    project, engine = Projects(client).project(bench.project().id), open_database(bench.database())
+
+    def count(**options: Any) -> tuple[ImportReport, int]:
+        before = client.requests
+        source = LocalFiles(f"file://{root}", str(root))
+        report = import_storage(source, project, engine, ImportOptions(**options), "benchmark")
+        return report, client.requests - before
+
+    count()
+    for n, file in enumerate(files[:FEW]):
+        file.write_bytes(TASK_FILE % (n, n + FEW))
+    report, sent = count(on_changed="update")
+    assert report.tasks_updated == FEW, report
+    yield Requests(f"Label Studio: requests for {FEW:,} changed objects", FEW, sent, CHANGED_MOST)
+    for file in files[:FEW]:
+        file.unlink()
+    report, sent = count(on_missing="delete", max_delete=FEW)
+    assert report.tasks_deleted == FEW, report
+    yield Requests(f"Label Studio: requests for {FEW:,} missing objects", FEW, sent, MISSING_MOST)
+    engine.dispose()

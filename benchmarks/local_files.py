@@ -9,7 +9,7 @@ import msgspec
 from measuring import PAIRS, THREADS, Result, fresh_project, make_task_files, seconds
 
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync import ImportOptions, import_storage
 
 TASK_FILES = 20_000
 OBJECTS = 100_000

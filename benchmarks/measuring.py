@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
-from labelsync_provider.sync.importer import ImportOptions
+from labelsync_provider.sync import ImportOptions
 
 PAIRS = 5
 THREADS = ImportOptions().max_workers
@@ -86,6 +86,25 @@ class Growth:
         sizes = [f"{size / 1e6:>9,.0f} MB" for size in (self.peak, self.idle)]
         grown, verdict = f"+{(self.peak - self.idle) / 1e6:.0f} MB", "MISSED" if self.missed else "ok"
         return f"{self.name:<58}{sizes[0]:>13}{sizes[1]:>13}{grown:>8}{self.most_mb:>6} MB  {verdict}"
+
+
+@dataclass
+class Requests:
+    """The requests that a job sends to a server."""
+
+    name: str
+    objects: int
+    sent: int
+    most: int
+
+    @property
+    def missed(self) -> bool:
+        """Whether they are more than allowed."""
+        return self.sent > self.most
+
+    def __str__(self) -> str:
+        counts, verdict = f"{self.sent:>13,}{self.objects:>13,}", "MISSED" if self.missed else "ok"
+        return f"{self.name:<58}{counts}{self.sent / self.objects:>8.2f}{self.most:>9,}  {verdict}"
 
 
 def seconds(job: Callable[[], object]) -> float:

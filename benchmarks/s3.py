@@ -20,7 +20,7 @@ from labelsync_provider.projects.embedded import EmbeddedProject
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.s3 import S3Bucket
-from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync import ImportOptions, import_storage
 
 TASK_FILES = 10_000
 OBJECTS = 100_000

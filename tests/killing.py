@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial, wraps
+from functools import cache, wraps
 from itertools import count
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from msgspec import structs
 from places import Place
 from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultDialect
@@ -37,16 +38,24 @@ from labelsync_provider.errors import LeaseHeld
 from labelsync_provider.projects import embedded
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
+from labelsync_provider.projects.label_studio_api import TaskApi
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.redis import RedisStorage
-from labelsync_provider.sync import ledger
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
-from labelsync_provider.sync.lease import Lease
-from labelsync_provider.sync.ledger import Ledger
-from labelsync_provider.sync.report import ExportReport, ImportReport
+from labelsync_provider.sync import (
+    ExportOptions,
+    ExportReport,
+    ImportOptions,
+    ImportReport,
+    Owner,
+    export_annotations,
+    import_storage,
+)
+from labelsync_provider.sync.ledger import entering, exports
+from labelsync_provider.sync.ledger.exports import ExportLedger
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.lease import Lease
 
 PATIENCE_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.01
@@ -61,16 +70,19 @@ FORKS.set_forkserver_preload(["__main__", *PRELOADED])
 OWNERS: dict[str, list[Any]] = {
     "Storage": [LocalFiles, BucketStorage, RedisStorage],
     "Project": [EmbeddedProject, LabelStudioProject],
-    "Ledger": [Ledger],
+    "TaskApi": [TaskApi],
+    "Ledger": [ImportLedger, ExportLedger],
     "Lease": [Lease],
     "database": [DefaultDialect],
     "os": [os],
     "embedded": [embedded],
-    "ledger": [ledger],
+    "ledger": [entering, exports],
 }
 
-DATABASE_CALLS = ["do_execute", "do_executemany", "do_commit"]
-COMMIT = 2
+SWEEP = os.environ.get("LABELSYNC_SWEEP", "commits")
+"""Where a run is killed that is killed everywhere: before and after each commit or, as `make soak` does it, before each
+statement too (`statements`). Between two commits that is a rollback, which is the database's business."""
+STATEMENTS = ["do_execute", "do_executemany"] if SWEEP == "statements" else []
 
 # To start a process looks at how the others ended, which only one thread can read.
 ONE_AT_A_TIME = threading.Lock()
@@ -105,7 +117,7 @@ class Run:
     prefix: str
     options: ImportOptions | ExportOptions
     project: str = "P"
-    holder: str = "the run of this test"
+    owner: Owner | str = "the run of this test"
     server: OnServer | None = None
     """Where the project is, if not in the embedded store."""
 
@@ -116,14 +128,18 @@ class Run:
             project = self.server.open() if self.server else EmbeddedStore(engine).project(self.project)
             storage = self.place.open(self.prefix)
             if isinstance(self.options, ImportOptions):
-                return import_storage(storage, project, engine, self.options, self.holder)
-            return export_annotations(project, storage, engine, self.options, self.holder)
+                return import_storage(storage, project, engine, self.options, self.owner)
+            return export_annotations(project, storage, engine, self.options, self.owner)
         finally:
             engine.dispose()
 
     def when_free(self) -> Any:
-        """Run it in this process, as soon as nobody else holds the lease."""
-        return when_free(self)
+        """Run it in this process, as soon as nobody else holds the lease; sooner than a run that waits looks again."""
+        return when_free(self.with_options(wait_for_lease=0) if isinstance(self.options, ImportOptions) else self)
+
+    def with_options(self, **options: Any) -> "Run":
+        """Return the same run with some options of other values."""
+        return replace(self, options=structs.replace(self.options, **options))
 
 
 def when_free(run: Callable[[], Any]) -> Any:
@@ -192,25 +208,24 @@ class After(_Call):
 
 
 @dataclass(frozen=True)
-class AtStatement:
-    """Right before each statement, and right before and after each commit: the n-th of all these instants.
-
-    Right after a statement, a database shows what it shows right before the next one.
-    """
+class AtCommit:
+    """Right before and right after each commit: the n-th of all these instants. See `SWEEP` for those between."""
 
     number: int
 
     def arm(self, strike: Strike) -> None:
         instants = count(1)
 
-        def reached(moment: str, function: int) -> None:
-            if moment == "before" or function == COMMIT:
+        def reached(moment: str, of_commit: int) -> None:
+            # Right after a statement, a database shows what it shows right before the next one.
+            if moment == "before" or of_commit:
                 COUNTED.number = number = next(instants)  # threads come here side by side
                 if number == self.number:
                     strike()
 
-        for number, function in enumerate(DATABASE_CALLS):
-            _wrap(f"database.{function}", partial(int, number), reached)
+        _wrap("database.do_commit", lambda: True, reached)
+        for function in STATEMENTS:
+            _wrap(f"database.{function}", lambda: False, reached)
 
 
 @dataclass(frozen=True)
@@ -224,14 +239,16 @@ class AfterSeconds:
 
 
 class COUNTED:
-    """How many instants `AtStatement` has seen in this process."""
+    """How many instants `AtCommit` has seen in this process."""
 
     number = 0
 
 
 def _wrap(function: str, enter: Callable[[], int], reached: Callable[[str, int], None]) -> None:
     owner, _, name = function.partition(".")
-    for each in OWNERS[owner]:
+    owners = [each for each in OWNERS[owner] if hasattr(each, name)]
+    assert owners, f"there is no {function}"
+    for each in owners:
         _wrap_in(each, name, enter, reached)
 
 
@@ -303,7 +320,7 @@ class Outcome:
     result: ImportReport | ExportReport | int | None
     error: Exception | None
     instants: int
-    """How many `AtStatement` saw."""
+    """How many `AtCommit` saw."""
     peak_bytes: int
     """The most memory that the process had, and its children."""
     seconds: float
@@ -390,25 +407,25 @@ def killed(run: Callable[[], Any], instant: Instant) -> bool:
     return Child(run, instant).killed
 
 
-def killed_at_every_statement(run: Run, copied: Callable[[Run, object], Run]) -> list[Run]:
-    """Kill a run at each statement and each commit, each time on a copy; return the copies.
+def killed_at_every_commit(run: Run, copied: Callable[[Run, object], Run]) -> list[Run]:
+    """Kill a run before and after each commit (see `SWEEP`), each time on a copy; return the copies.
 
     :param copied: copies a run and all that it works on, given something to name it by.
     """
-    # A lease that outlasts a small run is never renewed: a renewal is a statement more than was counted.
-    run = replace(run, options=replace(run.options, lease_seconds=COUNTABLE_SECONDS))
+    # A lease that outlasts a small run is never renewed: a renewal is a commit more than was counted.
+    run = run.with_options(lease_seconds=COUNTABLE_SECONDS)
     copied(run, "first").when_free()  # where copies share a database, its tables are there from now on
-    undisturbed = Child(copied(run, "undisturbed"), AtStatement(0)).outcome()
+    undisturbed = Child(copied(run, "undisturbed"), AtCommit(0)).outcome()
     assert undisturbed.error is None, undisturbed.error
     instants = range(1, undisturbed.instants + 1)
-    assert len(instants) > 50, "a run has more statements than that"
+    assert len(instants) > 10, "a run has more commits than that"
     runs = [copied(run, number) for number in instants]
-    assert sum(at_once(_killed_at, runs, map(AtStatement, instants))) > 0.9 * len(runs)
+    assert sum(at_once(_killed_at, runs, map(AtCommit, instants))) > 0.9 * len(runs)
     return runs
 
 
-def _killed_at(run: Run, instant: AtStatement) -> bool:
-    """Kill a run, unless it gets by with fewer statements than another one: on a slow day that renewed its lease."""
+def _killed_at(run: Run, instant: AtCommit) -> bool:
+    """Kill a run, unless it gets by with fewer commits than another one: on a slow day that renewed its lease."""
     child = Child(run, instant)
     if child.killed:
         return True

@@ -21,7 +21,7 @@ from redis import Redis
 from servers.redis import RedisServer
 from servers.s3 import S3Server
 
-from labelsync_provider.retrying import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.storages.buckets import BucketStorage, Service
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.protocol import Storage

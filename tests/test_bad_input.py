@@ -56,7 +56,7 @@ class TestParameterFailsAtOnce:
         ({"project": "Boats"}, "project='Boats': there is no embedded project with this id or title. Create it with"),
         ({"project": 4711}, "project=4711: there is no embedded project"),
         ({"project": 10**30}, "there is no embedded project"),
-        ({"project": None}, "project=None: there is no embedded project"),
+        ({"project": None}, "project=None: of the wrong type. Use the project's id, or its exact title."),
         ({"source_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create one of type 'File (path)'"),
         ({"label_studio_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create it, of type 'Label Studio'"),
         ({"use_blob_urls": True}, "data_key=None: the label config of 'Pets' has no data key. Give data_key, or"),
@@ -64,22 +64,27 @@ class TestParameterFailsAtOnce:
         ({"on_missing": "remove"}, "on_missing='remove': unknown. Use one of 'report', 'delete'."),
         ({"batch_size": 0}, "batch_size=0: not a number that makes sense. Use a whole number from 1."),
         ({"max_workers": "many"}, "max_workers='many': not a number that makes sense."),
-        ({"max_delete": -1}, "max_delete=-1: not a number that makes sense. Use a whole number from 0."),
+        ({"max_delete": -1}, "max_delete=-1: not a number that makes sense. Use a whole number from 0, or None."),
         ({"max_quarantined": "none"}, "max_quarantined='none': not a number that makes sense."),
-        # A template that is not rendered as a native object makes a text of False, which is true.
-        ({"dry_run": "False"}, "dry_run='False'"),
-        ({"use_blob_urls": "False"}, "use_blob_urls='False'"),
-        ({"recursive_scan": "False"}, "recursive_scan='False'"),
+        ({"dry_run": "maybe"}, "dry_run='maybe': neither True nor False. Use True or False."),
+        ({"use_blob_urls": 2}, "use_blob_urls=2: neither True nor False."),
+        ({"recursive_scan": "deep"}, "recursive_scan='deep': neither True nor False. Use True or False, or None."),
+        ({"wait_for_lease": -1}, "wait_for_lease=-1: no length of time. Use a number of seconds from 0."),
+        ({"row_key": "a..b"}, "row_key='a..b': not the name of a field. Name a field of the row as it is written"),
+        (
+            {"row_key": "id", "use_blob_urls": True},
+            "row_key='id': only the rows of task files are matched by a field. Leave it out",
+        ),
     )
     EXPORT = (
         ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of file://, s3://,"),
         ({"target": "file:out"}, "'file:out': not an absolute local path. Use file:///absolute/directory."),
         ({"project": "Boats"}, "project='Boats': there is no embedded project"),
         ({"target_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create one of type 'File (path)'"),
-        ({"layout": "coco"}, "layout='coco': unknown. Use 'annotation' or 'task'."),
+        ({"layout": "coco"}, "layout='coco': unknown. Use one of 'annotation', 'task'."),
         ({"key_template": "../{annotation_id}"}, "key_template='../{annotation_id}': leads out of the target"),
         ({"key_template": "x.json"}, "key_template='x.json': without {annotation_id} objects would share a key. Use"),
-        ({"can_delete_objects": "False"}, "can_delete_objects='False'"),
+        ({"can_delete_objects": "no way"}, "can_delete_objects='no way': neither True nor False."),
     )
 
     @staticmethod

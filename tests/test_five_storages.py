@@ -118,7 +118,7 @@ def dag(connections: Any, places: dict[str, tuple[str, Place]]) -> Any:
             target = S3StorageHook().get_target(uris["S3"])
             keys = [info.key for page in source.list() for info in page]
             for key in keys:
-                target.write(target.prefix + key, source.read(key), create=True)
+                target.write(target.location.prefix + key, source.read(key), create=True)
             return len(keys)
 
         project = CreateProjectOperator(task_id="project", title="Pets", label_config=LABELS)

@@ -300,8 +300,8 @@ class TestBug3AnnotatedTasks:
 
 
 class TestBug6OneAtATime:
-    ROWS, BATCH = 600, 20
-    TASK = SimpleNamespace(task_id="first", dag_id="signs", run_id="hourly", try_number=1)
+    ROWS, BATCH = 300, 20
+    TASK = SimpleNamespace(task_id="first", dag_id="signs", run_id="hourly", try_number=1, map_index=-1)
 
     @pytest.fixture
     def server(self, any_label_studio: LabelStudioServer) -> LabelStudioServer:
@@ -332,7 +332,7 @@ class TestBug6OneAtATime:
                 while not (first.done() or sync.tasks()):
                     time.sleep(0.05)
                 with pytest.raises(AirflowException, match=r"task 'first' of DAG 'signs', run 'hourly'") as refused:
-                    sync.load()
+                    sync.load(wait_for_lease=0)
                 assert not first.done()
                 report = first.result()
             finally:

@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync import ExportOptions, ImportOptions, export_annotations, import_storage
 
 pytest_plugins = ["servers.postgres"]
 

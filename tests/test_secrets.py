@@ -30,7 +30,7 @@ from servers.s3 import S3Server
 from servers.thread import serving
 from sqlalchemy import create_engine, inspect, text
 
-from labelsync_provider.hooks.buckets import TALKATIVE, BucketStorageHook
+from labelsync_provider.hooks.buckets import LOGGERS_WITH_SECRETS, BucketStorageHook
 from labelsync_provider.hooks.redis import TIMEOUTS, RedisStorageHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
@@ -201,7 +201,7 @@ def left(
     """Return what was left until now, by where: what was logged and printed, and all of both databases."""
     for name in ("", "airflow", "labelsync_provider"):
         caplog.set_level(logging.DEBUG, name)
-    for name in TALKATIVE:
+    for name in LOGGERS_WITH_SECRETS:
         caplog.set_level(logging.NOTSET, name)
 
     def left() -> dict[str, str]:
@@ -237,11 +237,11 @@ def forms(secret: str) -> set[str]:
 
 
 def assert_nothing_left(left: dict[str, str], secrets: list[str]) -> None:
-    for place, content in left.items():
+    for where, content in left.items():
         for secret in secrets:
             for form in forms(secret):
                 at = content.find(form)
-                assert at < 0, f"{place}: ...{content[max(0, at - 300) : at]}>>> HERE"
+                assert at < 0, f"{where}: ...{content[max(0, at - 300) : at]}>>> HERE"
 
 
 def open_source(case: Case) -> Storage:
@@ -265,8 +265,8 @@ def make_dag(case: Case, **parameters: Any) -> Any:
 def test_not_when_all_goes_well(case: Case, connect, left, run_dag) -> None:
     connect(case.connection)
     source = open_source(case)
-    source.write(f"{source.prefix}a.json", TASK)
-    source.write(f"{source.prefix}broken.json", b"{")
+    source.write(f"{source.location.prefix}a.json", TASK)
+    source.write(f"{source.location.prefix}broken.json", b"{")
     run = run_dag(make_dag(case))
     assert run.state == "success"
     found = left()
@@ -279,7 +279,7 @@ def test_not_when_all_goes_well(case: Case, connect, left, run_dag) -> None:
 def test_not_of_signed_urls(case: Case, connect, left, run_dag, database: Path) -> None:
     if not case.signs:
         with pytest.raises(Exception, match=r"sign|URL"), opened(case, connect) as source:
-            source.sign([f"{source.prefix}a.json"], timedelta(minutes=1))
+            source.sign([f"{source.location.prefix}a.json"], timedelta(minutes=1))
         return
     connect(case.connection)
     open_source(case).write("a.jpg", b"1")

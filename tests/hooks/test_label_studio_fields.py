@@ -65,7 +65,7 @@ class TestS3:
         extra = {"endpoint_url": "http://minio:9000", "region_name": "eu-north-1"}
         connect("aws_default", conn_type="aws", extra=extra, **KEYS)
         found = told("s3://bucket/photos/2024/")
-        assert (found.type, found.place) == ("s3", {"bucket": "bucket", "prefix": "photos/2024"})
+        assert (found.type, found.location) == ("s3", {"bucket": "bucket", "prefix": "photos/2024"})
         assert found.login == {
             "region_name": "eu-north-1",
             "s3_endpoint": "http://minio:9000",
@@ -121,7 +121,7 @@ class TestGCS:
     def test_is_told_the_key_and_its_project(self, connect: Callable, key: dict[str, str]) -> None:
         self.connect_google(connect, keyfile_dict=json.dumps(key))
         found = told("gs://bucket/photos/")
-        assert (found.type, found.place) == ("gcs", {"bucket": "bucket", "prefix": "photos"})
+        assert (found.type, found.location) == ("gcs", {"bucket": "bucket", "prefix": "photos"})
         assert found.login["google_project_id"] == key["project_id"]
         assert json.loads(found.login["google_application_credentials"] or "") == key
 
@@ -150,7 +150,7 @@ class TestAzure:
     def test_is_told_name_and_key_of_the_account(self, connect: Callable) -> None:
         self.connect_azure(connect, login="ours", password=ACCOUNT_KEY)
         found = told("azure-blob://container/photos/")
-        assert (found.type, found.place) == ("azure", {"container": "container", "prefix": "photos"})
+        assert (found.type, found.location) == ("azure", {"container": "container", "prefix": "photos"})
         assert found.login == {"account_name": "ours", "account_key": ACCOUNT_KEY}
 
     def test_is_told_what_stands_in_a_connection_string(self, connect: Callable) -> None:
@@ -201,13 +201,13 @@ class TestRedis:
     def test_is_told_where_the_server_is(self, connect: Callable) -> None:
         self.connect_redis(connect, port=6380, password="secret-word", extra={"db": 7})
         found = told("redis://3/tasks/")
-        place = {"host": "redis.example.com", "port": "6380", "db": 3, "path": "tasks/"}
-        assert (found.type, found.place, found.login) == ("redis", place, {"password": "secret-word"})
+        location = {"host": "redis.example.com", "port": "6380", "db": 3, "path": "tasks/"}
+        assert (found.type, found.location, found.login) == ("redis", location, {"password": "secret-word"})
         assert "secret-word" not in repr(found)
 
     def test_is_told_the_usual_port(self, connect: Callable) -> None:
         self.connect_redis(connect)
-        assert told("redis://1/").place["port"] == "6379"
+        assert told("redis://1/").location["port"] == "6379"
 
     @pytest.mark.parametrize(
         ("uri", "fields", "said"),
@@ -231,7 +231,7 @@ class TestLocalFiles:
     def test_is_told_the_path(self, connect: Callable, tmp_path: Path) -> None:
         connect("fs_default", conn_type="fs", extra={"path": str(tmp_path)})
         found = told(f"file://{tmp_path}/a%20b/")
-        assert (found.type, found.place, found.login) == ("localfiles", {"path": f"{tmp_path}/a b"}, {})
+        assert (found.type, found.location, found.login) == ("localfiles", {"path": f"{tmp_path}/a b"}, {})
 
     def test_is_told_nothing_outside_the_document_root(self, connect: Callable, tmp_path: Path) -> None:
         connect("fs_default", conn_type="fs", extra={"path": str(tmp_path / "root")})

@@ -34,6 +34,7 @@ from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.hooks.gcs import GCSStorageHook
 from labelsync_provider.hooks.redis import RedisStorageHook
 from labelsync_provider.hooks.s3 import S3StorageHook
+from labelsync_provider.storages.location import Location
 
 pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
 
@@ -186,18 +187,14 @@ class TestEveryHook:
     ) -> None:
         connect(hook.default_conn_name, conn_type=hook.conn_type)
         monkeypatch.setattr(hook, "open_bucket", lambda self, bucket: _Service(bucket))
-        assert [hook().get_source(f"x://bucket{rest}").prefix for rest in ("", "/", "/a", "/a/")] == ["", "", "a", "a/"]
-        assert [hook().get_target(f"x://bucket{rest}").prefix for rest in ("", "/", "/a", "/a/")] == [
-            "",
-            "",
-            "a/",
-            "a/",
-        ]
+        uris = [f"x://bucket{rest}" for rest in ("", "/", "/a", "/a/")]
+        assert [hook().get_source(uri).location.prefix for uri in uris] == ["", "", "a", "a/"]
+        assert [hook().get_target(uri).location.prefix for uri in uris] == ["", "", "a/", "a/"]
 
 
 class _Service:
     def __init__(self, bucket: str) -> None:
-        self.place, self.origin = f"x://{bucket}", ""
+        self.location = Location(f"x://{bucket}", "")
 
 
 @pytest.fixture
@@ -596,7 +593,7 @@ class TestAzure:
         service: Any = AzureBlobStorageHook().open_bucket("photos")
         assert service._client.url == "https://ours.blob.core.windows.net/photos"
         assert service._client.credential.account_key == key
-        assert service.origin == "https://ours.blob.core.windows.net"
+        assert service.location.endpoint == "https://ours.blob.core.windows.net"
         assert service.login == "AZURE_BLOB_ACCOUNT_NAME and AZURE_BLOB_ACCOUNT_KEY"
 
     @pytest.mark.parametrize("says", [{}, {"extra": {"connection_string": "s3cr3t"}}])

@@ -24,7 +24,7 @@ from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
-from labelsync_provider.operators.showing import warn_if_unseen
+from labelsync_provider.operators.visibility import warn_if_unseen
 from labelsync_provider.triggers.label_studio import LabelStudioSyncTrigger
 
 pytest_plugins = ["servers.label_studio", "servers.label_studio_impatient", "servers.s3"]
@@ -103,7 +103,7 @@ def slow_bucket(rclone: S3Server, connect_s3: Callable, *, seconds: float = SLOW
     with running_chaos(rclone.endpoint, **spoiled, only=lambda method, path: ".json" in path) as slow:
         connect_s3(rclone, extra={"endpoint_url": slow.endpoint})
         yield f"s3://{bucket}"
-        slow.settle()
+        slow.wait_until_idle()
 
 
 class TestStorage:

@@ -2,24 +2,28 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from msgspec.structs import fields
 
 from labelsync_provider.database import open_database
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
+from labelsync_provider.operators.parameters import ExportParameters, ImportParameters, options_of
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.sync.exporter import ExportOptions
-from labelsync_provider.sync.importer import ImportOptions
-from labelsync_provider.sync.lease import Lease
+from labelsync_provider.sync import ExportOptions, ImportOptions
+from labelsync_provider.sync.ledger.lease import Lease
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 REQUIRED = inspect.Parameter.empty
 
 PARAMETERS: dict[type, dict[str, Any]] = {
@@ -34,6 +38,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "presign_ttl": 15,
         "recursive_scan": None,
         "data_key": None,
+        "row_key": None,
         "on_changed": "report",
         "on_missing": "report",
         "max_delete": None,
@@ -46,6 +51,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "batch_size": 1000,
         "min_seconds_between_batches": 0,
         "max_workers": 32,
+        "wait_for_lease": 3600,
     },
     ExportAnnotationsOperator: {
         "project": REQUIRED,
@@ -129,12 +135,43 @@ class TestParameters:
             assert f":param {name}: " in operator.__doc__
 
 
-@pytest.mark.parametrize(
-    ("operator", "options"), [(ImportStorageSyncOperator, ImportOptions), (ExportAnnotationsOperator, ExportOptions)]
-)
-def test_defaults_of_the_engine_are_those_of_the_operator(operator: type, options: type) -> None:
-    of_engine = {name: field.default for name, field in options.__dataclass_fields__.items() if name != "lease_seconds"}
-    assert of_engine == {name: PARAMETERS[operator][name] for name in of_engine}
+DECLARED = {
+    ImportStorageSyncOperator: (ImportParameters, ImportOptions),
+    ExportAnnotationsOperator: (ExportParameters, ExportOptions),
+}
+NOT_FOR_USERS = {"lease_seconds"}
+
+
+@pytest.mark.parametrize("operator", DECLARED, ids=lambda operator: operator.__name__)
+class TestParametersAndTheirDefaults:
+    def test_are_those_that_the_operator_and_the_engine_declare_each_once(self, operator: type) -> None:
+        declared = [field for kind in DECLARED[operator] for field in fields(kind) if field.name not in NOT_FOR_USERS]
+        defaults = {field.name: REQUIRED if field.required else field.default for field in declared}
+        assert len(declared) == len(defaults)
+        assert defaults == PARAMETERS[operator]
+
+    def test_are_those_of_the_readme(self, operator: type) -> None:
+        documented = table_in_the_readme(operator)
+        assert documented.keys() == PARAMETERS[operator].keys()
+        for name, default in PARAMETERS[operator].items():
+            if default is REQUIRED:
+                assert documented[name] == "", name
+            elif default is None:  # the README says what happens then
+                assert re.search("[a-z]", documented[name]), name
+                assert documented[name] not in ("`True`", "`False`"), name
+            else:
+                assert documented[name].strip("`") in (str(default), f'"{default}"'), name
+
+
+def table_in_the_readme(operator: type) -> dict[str, str]:
+    """Return the default of each parameter, as it is written there."""
+    section = README.read_text().split(f"\n### {operator.__name__}\n")[1].split("\n### ")[0]
+    documented = {}
+    for names, defaults in re.findall(r"^\| (`.*?) \| ?(.*?) \| ", section, re.MULTILINE):
+        names = re.findall(r"`(\w+)`", names)
+        defaults = defaults.split(", ") if len(names) > 1 else [defaults]
+        documented |= dict(zip(names, defaults, strict=True))
+    return documented
 
 
 def execute(operator: type, **arguments: Any) -> Any:
@@ -200,18 +237,53 @@ class TestExecute:
         (connections.path / "a.jpg").unlink()
         assert execute(ImportStorageSyncOperator, **arguments)["tasks_deleted"] == 1
 
-    def test_says_who_holds_the_lease_and_lets_airflow_retry(self, connections, database) -> None:
+    def test_says_who_owns_the_lease_and_lets_airflow_retry(self, connections, database) -> None:
         project = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         engine = open_database(f"sqlite:///{database}")
         uri = LabelStudioHook().get_project(project).uri
-        holder = "task 'sync' of DAG 'pets', run 'r', try 1"
+        owner = "task 'sync' of DAG 'pets', run 'r', try 1"
         with (
-            Lease(engine, f"import into {uri}", holder),
+            Lease(engine, f"import into {uri}", owner),
             pytest.raises(AirflowException, match=r"task 'sync' of DAG 'pets'.*expires in \d+ s") as caught,
         ):
-            execute(ImportStorageSyncOperator, source=connections.uri, project=project)
+            execute(ImportStorageSyncOperator, source=connections.uri, project=project, wait_for_lease=0)
         assert not isinstance(caught.value, AirflowFailException)
         engine.dispose()
+
+
+IMPORTED, EXPORTED = (ImportStorageSyncOperator, "source"), (ExportAnnotationsOperator, "target")
+BAD_TYPES = (
+    (IMPORTED, {"source": 5}, "source=5: of the wrong type. Use a storage URI, such as s3://bucket/prefix."),
+    (IMPORTED, {"project": None}, "project=None: of the wrong type. Use the project's id, or its exact title."),
+    (IMPORTED, {"project": True}, "project=True: of the wrong type."),
+    (IMPORTED, {"source_conn_id": 5}, "source_conn_id=5: of the wrong type. Use a string, or None."),
+    (IMPORTED, {"label_studio_conn_id": 5}, "label_studio_conn_id=5: of the wrong type. Use a string."),
+    (IMPORTED, {"recursive_scan": 1.0}, "recursive_scan=1.0: neither True nor False. Use True or False, or None."),
+    (IMPORTED, {"register_storage": "yes"}, "register_storage='yes': neither True nor False. Use True or False."),
+    (IMPORTED, {"presign": 2}, "presign=2: neither True nor False."),
+    (IMPORTED, {"batch_size": True}, "batch_size=True: not a number that makes sense. Use a whole number from 1."),
+    (IMPORTED, {"regex_filter": 2024}, "regex_filter=2024: of the wrong type. Use a string, or None."),
+    (EXPORTED, {"target": ["s3://b"]}, "target=['s3://b']: of the wrong type. Use a storage URI, such as s3://"),
+    (EXPORTED, {"project": 1.5}, "project=1.5: of the wrong type. Use the project's id, or its exact title."),
+    (EXPORTED, {"key_template": 5}, "key_template=5: of the wrong type. Use a string, or None."),
+)
+
+
+@pytest.mark.parametrize(("run", "bad", "message"), BAD_TYPES, ids=[str(bad) for _, bad, _ in BAD_TYPES])
+def test_a_parameter_of_the_wrong_type_fails_when_the_task_runs(run: tuple, bad: dict, message: str) -> None:
+    operator, place = run
+    made = operator(task_id="task", **{place: "file:///data", "project": "Pets"} | bad)
+    with pytest.raises(AirflowFailException) as caught:
+        made.execute({})
+    assert message in str(caught.value)
+
+
+def test_what_a_form_and_a_template_send_is_understood() -> None:
+    sent = {"recursive_scan": 0, "presign": "False", "register_storage": None, "source_conn_id": "", "project": "20"}
+    made = options_of(ImportStorageSyncOperator(task_id="task", source="file:///data", **sent), ImportParameters)
+    assert (made.recursive_scan, made.presign, made.register_storage) == (False, False, False)
+    assert made.source_conn_id is None
+    assert made.project == "20", "whether that is an id or a title, the project store knows"
 
 
 def result(run: Any, task_id: str) -> Any:

@@ -82,7 +82,7 @@ class Chaos:
     # At this moment.
     under_way: int = 0
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until no request is under way, not even one whose client has given up.
 
         :raises TimeoutError: when the server does not answer.

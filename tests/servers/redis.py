@@ -145,7 +145,7 @@ def _join(server: RedisServer, buses: Sequence[int]) -> None:
     for n, client in enumerate(clients):
         first, end = (SLOTS * each // len(clients) for each in (n, n + 1))
         client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
-        # Else each claims the same, and they settle it among themselves later.
+        # Else each claims the same, and they agree only later.
         client.execute_command("CLUSTER SET-CONFIG-EPOCH", n + 1)
     for port, bus in list(zip(server.ports, buses, strict=True))[1:]:
         clients[0].execute_command("CLUSTER MEET", server.host, port, bus)

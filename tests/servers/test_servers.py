@@ -366,7 +366,7 @@ def test_chaos_brings_a_request_whose_client_has_given_up(rclone_anonymous: S3Se
     with quiet(rclone_anonymous, delay_request=1, delay=2) as chaos:
         assert isinstance(Client(chaos.endpoint, timeout=0.1)("PUT", f"/{bucket}/1", BODY).error, TimeoutError)
         assert direct("GET", f"/{bucket}/1").status == 404
-        chaos.settle()
+        chaos.wait_until_idle()
         assert direct("GET", f"/{bucket}/1").body == BODY
     assert chaos.requests_delayed == 1
 

@@ -277,11 +277,11 @@ class TestOddKeysOfGCS:
     @pytest.mark.parametrize("key", ODD)
     def test_are_written_read_and_deleted(self, gcs: GCSServer, fake_gcs: GCSBucket, key: str) -> None:
         version = fake_gcs.write(key, b"content", create=False)
-        (blob,) = gcs.client().list_blobs(fake_gcs.place.removeprefix("gs://"))
+        (blob,) = gcs.client().list_blobs(fake_gcs.location.container.removeprefix("gs://"))
         assert (blob.name, str(blob.generation)) == (key, version)
         assert fake_gcs.read(key) == (b"content", version)
         fake_gcs.delete(key)
-        assert list(gcs.client().list_blobs(fake_gcs.place.removeprefix("gs://"))) == []
+        assert list(gcs.client().list_blobs(fake_gcs.location.container.removeprefix("gs://"))) == []
 
     def test_have_another_version_when_they_are_written_again(self, fake_gcs: GCSBucket) -> None:
         first = fake_gcs.write("a//b", b"1", create=False)
@@ -741,7 +741,7 @@ class TestWrongRegion:
         connect_s3(S3Server(http_server(lambda asked: (200, EMPTY, where)), "key", "secret-secret"))
         service: Any = S3StorageHook().open_bucket("photos")
         assert service.page("", "", None) == ([], None)  # others name their regions as they like
-        service.origin = AWS
+        service.location = replace(service.location, endpoint=AWS)
         with pytest.raises(Unusable, match=r"is in region eu-west-1.*Set region_name"):
             service.page("", "", None)
 

@@ -33,7 +33,7 @@ pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
 pytestmark = pytest.mark.usefixtures("opened_quickly")
 
 
-class Place(Protocol):
+class Container(Protocol):
     """A bucket, a container, a database or a directory that is a test's own. It is opened as often as one likes."""
 
     uri: str
@@ -81,7 +81,7 @@ def bucket(hook: BucketStorageHook, uri: str) -> Remote:
     return Remote(hook, uri)
 
 
-def directory(request: pytest.FixtureRequest) -> Place:
+def directory(request: pytest.FixtureRequest) -> Container:
     root = request.getfixturevalue("tmp_path") / "root"
     root.mkdir()
     request.getfixturevalue("connect")("fs_default", conn_type="fs", extra={"path": str(root)})
@@ -93,37 +93,37 @@ def client_of(server: S3Server) -> Any:
     return server.client()
 
 
-def s3(server_name: str) -> Callable[..., Place]:
-    def place(request: pytest.FixtureRequest, **changes: Any) -> Place:
+def s3(server_name: str) -> Callable[..., Container]:
+    def container(request: pytest.FixtureRequest, **changes: Any) -> Container:
         server = request.getfixturevalue(server_name)
         request.getfixturevalue("connect_s3")(replace(server, **changes))
         name = f"test-{secrets.token_hex(8)}"
         client_of(server).create_bucket(Bucket=name)
         return bucket(S3StorageHook(), f"s3://{name}/")
 
-    return place
+    return container
 
 
-def gcs(request: pytest.FixtureRequest, **changes: Any) -> Place:
+def gcs(request: pytest.FixtureRequest, **changes: Any) -> Container:
     server = request.getfixturevalue("rclone_anonymous")
     request.getfixturevalue("connect_gcs")(replace(server, **changes))
     return bucket(GCSStorageHook(), f"gs://{server.create_bucket()}/")
 
 
-def azure(request: pytest.FixtureRequest, **changes: Any) -> Place:
+def azure(request: pytest.FixtureRequest, **changes: Any) -> Container:
     server = request.getfixturevalue("azurite")
     request.getfixturevalue("connect_azure")(replace(server, **changes))
     return bucket(AzureBlobStorageHook(), f"azure-blob://{server.create_container()}/")
 
 
-def redis(server_name: str, db: int) -> Callable[..., Place]:
-    def place(request: pytest.FixtureRequest, **changes: Any) -> Place:
+def redis(server_name: str, db: int) -> Callable[..., Container]:
+    def container(request: pytest.FixtureRequest, **changes: Any) -> Container:
         server: RedisServer = request.getfixturevalue(server_name)
         server.flush()
         request.getfixturevalue("connect_redis")(replace(server, **changes))
         return Remote(RedisStorageHook(), f"redis://{db}/")
 
-    return place
+    return container
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ LEADING_OUT = ["", ".", "..", "../x", "a/../x", "a/./x", "/etc/passwd", "//x", "
 class Kind:
     """A storage, and the server behind it. What is said here of a server, it does to its own SDK as well."""
 
-    place: Callable[..., Place]
+    container: Callable[..., Container]
     many: int = 5100
     """So many objects are listed."""
     in_order: bool = True
@@ -216,8 +216,8 @@ class Kind:
     elsewhere: Callable[[], Mapping[str, Any]] | None = None
     """What makes it unreachable."""
     nowhere: str = ""
-    """The URI of a place that it does not have."""
-    makes_places: bool = False
+    """The URI of a container that it does not have."""
+    makes_containers: bool = False
     """It makes one for the first object."""
 
 
@@ -247,7 +247,7 @@ STORAGES = {
         wrong={"secret_key": SECRET},
         elsewhere=lambda: {"endpoint": f"http://{HOST}:{free_port()}"},
         nowhere="s3://no-such-bucket-of-ours/",
-        makes_places=True,
+        makes_containers=True,
     ),
     "S3 on rclone": Kind(
         s3("rclone"),
@@ -347,20 +347,20 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def place(kind: Kind, request: pytest.FixtureRequest) -> Place:
-    return kind.place(request)
+def container(kind: Kind, request: pytest.FixtureRequest) -> Container:
+    return kind.container(request)
 
 
 @pytest.fixture
-def storage(place: Place) -> Storage:
-    return place()
+def storage(container: Container) -> Storage:
+    return container()
 
 
 def fill(storage: Storage, keys: Sequence[str]) -> None:
     """Write objects whose content is their key. Keys are given and taken without the storage's prefix."""
 
     def write(key: str) -> None:
-        storage.write(storage.prefix + key, key.encode())
+        storage.write(storage.location.prefix + key, key.encode())
 
     # SeaweedFS takes a second where the first ones come at once.
     write(keys[0])
@@ -373,7 +373,7 @@ def listed(storage: Storage) -> list[ObjectInfo]:
 
 
 def keys(storage: Storage) -> list[str]:
-    return [info.key.removeprefix(storage.prefix) for info in listed(storage)]
+    return [info.key.removeprefix(storage.location.prefix) for info in listed(storage)]
 
 
 class Known(NamedTuple):
@@ -392,7 +392,7 @@ def compared(storage: Storage, ledger: Sequence[Known]) -> Differences[Known]:
         yield [paths[path] for path in some if path in paths]
 
     found: Differences[Known] = Differences([], [], [])
-    for part in compare(storage.list(), storage.base, known_between, known_at):
+    for part in compare(storage.list(), storage.location.root, known_between, known_at):
         found.unchanged.extend(part.unchanged)
         found.fresh.extend(part.fresh)
         found.missing.extend(part.missing)
@@ -408,15 +408,15 @@ class TestList:
     def test_is_compared_with_the_ledger_in_whatever_order_it_is(self, storage: Storage) -> None:
         fill(storage, ORDERED)
         here = {info.key: info.version for info in listed(storage)}
-        ledger = [Known(storage.base + key, version) for key, version in here.items()]
-        gone = Known(storage.base + storage.prefix + "a/y/gone", "1")
+        ledger = [Known(storage.location.path(key), version) for key, version in here.items()]
+        gone = Known(storage.location.start + "a/y/gone", "1")
         found = compared(storage, [*ledger[1:], gone])
         assert sorted(found.unchanged) == sorted(ledger[1:])
         assert [path for path, _, _ in found.fresh] == [ledger[0].path]
         assert found.missing == [gone]
 
     def test_shows_size_and_no_problem(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, b"12345")
         ((info,),) = storage.list()
         assert (info.key, info.size, info.problem) == (key, 5, None)
@@ -424,31 +424,31 @@ class TestList:
     def test_tells_keys_apart_that_differ_only_in_case(self, storage: Storage) -> None:
         fill(storage, ["A.json", "a.json"])
         assert keys(storage) == ["A.json", "a.json"]
-        assert storage.read(storage.prefix + "a.json") == b"a.json"
+        assert storage.read(storage.location.prefix + "a.json") == b"a.json"
 
-    def test_of_a_prefix_that_is_not_there_is_empty(self, place: Place) -> None:
-        assert listed(place.target("nowhere")) == []
+    def test_of_a_prefix_that_is_not_there_is_empty(self, container: Container) -> None:
+        assert listed(container.target("nowhere")) == []
 
-    def test_of_a_folder_leaves_out_what_lies_beside_it(self, place: Place) -> None:
-        fill(place("in/"), ["a"])
-        fill(place("in-2/"), ["b"])
-        fill(place("i/"), ["c"])
-        assert keys(place("in/")) == ["a"]
-        assert keys(place.target("in")) == ["a"]
+    def test_of_a_folder_leaves_out_what_lies_beside_it(self, container: Container) -> None:
+        fill(container("in/"), ["a"])
+        fill(container("in-2/"), ["b"])
+        fill(container("i/"), ["c"])
+        assert keys(container("in/")) == ["a"]
+        assert keys(container.target("in")) == ["a"]
 
-    def test_takes_a_prefix_as_it_is_written(self, place: Place) -> None:
-        storage = place("100% a%20b+#?&='\"é😀/")
+    def test_takes_a_prefix_as_it_is_written(self, container: Container) -> None:
+        storage = container("100% a%20b+#?&='\"é😀/")
         fill(storage, ["a", "b/c"])
-        fill(place("100% a b+#?&='\"é😀/"), ["d"])
+        fill(container("100% a b+#?&='\"é😀/"), ["d"])
         assert keys(storage) == ["a", "b/c"]
-        assert storage.read(storage.prefix + "b/c") == b"b/c"
+        assert storage.read(storage.location.prefix + "b/c") == b"b/c"
 
     @where(lambda kind: kind.holds_markers)
-    def test_shows_a_folder_marker_as_what_it_is_or_not_at_all(self, place: Place) -> None:
-        storage = place("")
+    def test_shows_a_folder_marker_as_what_it_is_or_not_at_all(self, container: Container) -> None:
+        storage = container("")
         storage.write("folder/", b"")
         storage.write("folder/a", b"1")
-        for folder in (storage, place("folder/"), place("folder")):
+        for folder in (storage, container("folder/"), container("folder")):
             found = {info.key: info.size for info in listed(folder)}
             assert found.pop("folder/", 0) == 0
             assert found == {"folder/a": 1}
@@ -469,10 +469,10 @@ LEVELS = [
 """No key is a folder of another one, which not every server could hold."""
 
 
-def levels(place: Place, *prefixes: str) -> dict[tuple[str, bool | None], list[str]]:
+def levels(container: Container, *prefixes: str) -> dict[tuple[str, bool | None], list[str]]:
     """Return the keys that are listed, by prefix and `recursive`."""
     return {
-        (prefix, recursive): sorted(info.key for info in listed(place(prefix, recursive=recursive)))
+        (prefix, recursive): sorted(info.key for info in listed(container(prefix, recursive=recursive)))
         for prefix in prefixes
         for recursive in (True, False, None)
     }
@@ -484,9 +484,9 @@ TOP = [key for key in LEVELS if "/" not in key]
 
 class TestRecursion:
     @only(BUCKETS)
-    def test_in_a_bucket_is_the_default_without_a_prefix(self, place: Place) -> None:
-        fill(place(""), LEVELS)
-        assert levels(place, "", "photos/", "photos", "2024-05") == {
+    def test_in_a_bucket_is_the_default_without_a_prefix(self, container: Container) -> None:
+        fill(container(""), LEVELS)
+        assert levels(container, "", "photos/", "photos", "2024-05") == {
             ("", True): LEVELS,
             ("", False): TOP,
             ("", None): LEVELS,
@@ -502,9 +502,9 @@ class TestRecursion:
         }
 
     @only(DATABASES)
-    def test_in_a_database_is_the_default(self, place: Place) -> None:
-        fill(place(""), LEVELS)
-        assert levels(place, "", "photos/", "2024-05") == {
+    def test_in_a_database_is_the_default(self, container: Container) -> None:
+        fill(container(""), LEVELS)
+        assert levels(container, "", "photos/", "2024-05") == {
             ("", True): LEVELS,
             ("", False): TOP,
             ("", None): LEVELS,
@@ -517,9 +517,9 @@ class TestRecursion:
         }
 
     @only(["local files"])
-    def test_in_a_directory_is_the_default(self, place: Place) -> None:
-        fill(place(""), LEVELS)
-        assert levels(place, "", "photos/") == {
+    def test_in_a_directory_is_the_default(self, container: Container) -> None:
+        fill(container(""), LEVELS)
+        assert levels(container, "", "photos/") == {
             ("", True): LEVELS,
             ("", False): TOP,
             ("", None): LEVELS,
@@ -528,24 +528,24 @@ class TestRecursion:
             ("photos/", None): ["1", "2/3", "2/4/5"],
         }
 
-    def test_shows_exactly_the_keys_that_are_covered(self, kind: Kind, place: Place) -> None:
-        fill(place(""), LEVELS)
+    def test_shows_exactly_the_keys_that_are_covered(self, kind: Kind, container: Container) -> None:
+        fill(container(""), LEVELS)
         if kind.holds_parents:
-            fill(place(""), ["photos", "photos/2"])
+            fill(container(""), ["photos", "photos/2"])
         if kind.holds_markers:
-            place("").write("photos/", b"")
-        everything = sorted(info.key for info in listed(place("")))
-        prefixes = ["", "photos/", "photos", "2024-05"] if isinstance(place, Remote) else [""]
-        shown = levels(place, *prefixes)
+            container("").write("photos/", b"")
+        everything = sorted(info.key for info in listed(container("")))
+        prefixes = ["", "photos/", "photos", "2024-05"] if isinstance(container, Remote) else [""]
+        shown = levels(container, *prefixes)
         assert shown == {
-            (prefix, recursive): [key for key in everything if place(prefix, recursive=recursive).covers(key)]
+            (prefix, recursive): [key for key in everything if container(prefix, recursive=recursive).covers(key)]
             for prefix, recursive in shown
         }
 
     @only([name for name in REMOTE if STORAGES[name].holds_parents])
-    def test_shows_an_object_whose_key_is_the_prefix_and_it_can_be_read(self, place: Place) -> None:
-        fill(place(""), ["photos", "photos/1"])
-        storage = place("photos")
+    def test_shows_an_object_whose_key_is_the_prefix_and_it_can_be_read(self, container: Container) -> None:
+        fill(container(""), ["photos", "photos/1"])
+        storage = container("photos")
         assert [info.key for info in listed(storage)] == ["photos", "photos/1"]
         assert storage.read("photos") == b"photos"
 
@@ -553,7 +553,7 @@ class TestRecursion:
 class TestOddKey:
     @pytest.mark.parametrize(("kind", "key"), HELD, indirect=["kind"])
     def test_is_written_listed_read_and_deleted(self, storage: Storage, key: str) -> None:
-        key = storage.prefix + key
+        key = storage.location.prefix + key
         content = b"" if key.endswith("/") else b"content"
         version = storage.write(key, content)
         assert [(info.key, info.size, info.version) for info in listed(storage)] == [(key, len(content), version)]
@@ -562,12 +562,12 @@ class TestOddKey:
         assert listed(storage) == []
 
     @where(lambda kind: kind.refuses)
-    def test_that_the_server_refuses_is_an_error_and_not_another_key(self, kind: Kind, place: Place) -> None:
-        storage = replace(place, retry_seconds=0.2)() if isinstance(place, Remote) else place()
+    def test_that_the_server_refuses_is_an_error_and_not_another_key(self, kind: Kind, container: Container) -> None:
+        storage = replace(container, retry_seconds=0.2)() if isinstance(container, Remote) else container()
 
         def refusal(odd: str) -> str | None:
             try:
-                storage.write(storage.prefix + ODD[odd], b"content")
+                storage.write(storage.location.prefix + ODD[odd], b"content")
             except LabelsyncError:
                 return odd
             return None
@@ -580,7 +580,7 @@ class TestOddKey:
     def test_is_signed(self, kind: Kind, storage: Storage) -> None:
         held = [ODD[odd] for odd in ODD if odd not in kind.refuses | kind.spoils and not ODD[odd].endswith("/")]
         fill(storage, held)
-        urls = storage.sign([storage.prefix + key for key in held], timedelta(minutes=5))
+        urls = storage.sign([storage.location.prefix + key for key in held], timedelta(minutes=5))
         assert {key: fetched(url) for key, url in zip(held, urls, strict=True)} == {key: key for key in held}
 
 
@@ -599,45 +599,45 @@ class TestKeyBesideThePrefix:
         with pytest.raises(Invalid, match=r"key 'out/a' does not begin with 'in/'"):
             storage.write("out/a", b"1")
 
-    def test_is_not_deleted(self, place: Place) -> None:
-        outer = place("")
+    def test_is_not_deleted(self, container: Container) -> None:
+        outer = container("")
         outer.write("out/a", b"1")
         with pytest.raises(Invalid, match=r"key 'out/a' does not begin with 'in/'"):
-            place("in/").delete(["in/a", "out/a"])
+            container("in/").delete(["in/a", "out/a"])
         assert outer.read("out/a") == b"1"
 
-    def test_is_no_key_if_it_is_empty(self, place: Place) -> None:
+    def test_is_no_key_if_it_is_empty(self, container: Container) -> None:
         with pytest.raises(Invalid):
-            place("").write("", b"1")
+            container("").write("", b"1")
 
 
 class TestRead:
     def test_returns_what_was_written(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, bytes(range(256)))
         assert storage.read(key) == bytes(range(256))
 
     def test_returns_nothing_of_an_empty_object(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, b"")
         assert storage.read(key) == b""
         assert listed(storage)[0].size == 0
 
     def test_returns_all_of_50_megabytes(self, storage: Storage) -> None:
-        key, content = storage.prefix + "a", bytes(range(256)) * (50 * 4096)
+        key, content = storage.location.prefix + "a", bytes(range(256)) * (50 * 4096)
         storage.write(key, content)
         assert [info.size for info in listed(storage)] == [len(content)]
         assert storage.read(key) == content
 
     def test_of_a_missing_key_is_not_found(self, storage: Storage) -> None:
-        storage.write(storage.prefix + "a", b"1")
+        storage.write(storage.location.prefix + "a", b"1")
         with pytest.raises(NotFound, match="missing"):
-            storage.read(storage.prefix + "missing.json")
+            storage.read(storage.location.prefix + "missing.json")
 
     def test_of_a_key_below_an_object_is_not_found(self, storage: Storage) -> None:
-        storage.write(storage.prefix + "a", b"1")
+        storage.write(storage.location.prefix + "a", b"1")
         with pytest.raises(NotFound):
-            storage.read(storage.prefix + "a/b")
+            storage.read(storage.location.prefix + "a/b")
 
     @only(["local files"])
     @pytest.mark.parametrize("key", LEADING_OUT)
@@ -648,26 +648,26 @@ class TestRead:
 
 class TestWrite:
     def test_returns_the_version_that_the_listing_shows_each_time(self, storage: Storage) -> None:
-        version = storage.write(storage.prefix + "a/b", b"1")
+        version = storage.write(storage.location.prefix + "a/b", b"1")
         assert [info.version for info in listed(storage)] == [version]
         assert [info.version for info in listed(storage)] == [version]
 
     def test_replaces_what_was_there(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, b"a long first content")
         storage.write(key, b"short")
         assert storage.read(key) == b"short"
         assert [info.size for info in listed(storage)] == [5]
 
     def test_of_another_content_of_the_same_size_makes_another_version(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         before = storage.write(key, b"1")
         time.sleep(0.02)  # a file system's clock ticks every few milliseconds
         assert storage.write(key, b"2") != before
 
     def test_leaves_the_versions_of_others_alone(self, storage: Storage) -> None:
-        before = storage.write(storage.prefix + "a", b"1")
-        storage.write(storage.prefix + "b", b"2")
+        before = storage.write(storage.location.prefix + "a", b"1")
+        storage.write(storage.location.prefix + "b", b"2")
         assert listed(storage)[0].version == before
 
     @only(["local files"])
@@ -679,13 +679,13 @@ class TestWrite:
 
 class TestCreate:
     def test_writes_where_nothing_is(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         version = storage.write(key, b"1", create=True)
         assert [info.version for info in listed(storage)] == [version]
         assert storage.read(key) == b"1"
 
     def test_of_the_same_content_again_is_as_good_as_written(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         version = storage.write(key, b"1", create=True)
         again = storage.write(key, b"1", create=True)
         assert [info.version for info in listed(storage)] == [again]
@@ -693,7 +693,7 @@ class TestCreate:
 
     @where(lambda kind: kind.minds_conditions)
     def test_leaves_another_content_as_it_is(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         version = storage.write(key, b"1", create=True)
         with pytest.raises(AlreadyThere, match=re.escape(key)):
             storage.write(key, b"2", create=True)
@@ -702,7 +702,7 @@ class TestCreate:
 
     @where(lambda kind: kind.minds_conditions)
     def test_lets_one_of_many_at_once_win(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
 
         def won(n: int) -> bytes | None:
             content = str(n).encode()
@@ -718,7 +718,7 @@ class TestCreate:
 
     @where(lambda kind: not kind.minds_conditions)
     def test_where_conditions_are_ignored_is_a_write(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, b"1", create=True)
         version = storage.write(key, b"2", create=True)
         assert [info.version for info in listed(storage)] == [version]
@@ -728,14 +728,14 @@ class TestCreate:
 class TestDelete:
     def test_takes_away_what_is_named_and_nothing_else(self, storage: Storage) -> None:
         fill(storage, ["a", "b/c", "b/d"])
-        storage.delete([storage.prefix + "a", storage.prefix + "b/c"])
+        storage.delete([storage.location.prefix + "a", storage.location.prefix + "b/c"])
         assert keys(storage) == ["b/d"]
 
     def test_a_second_time_is_no_error(self, storage: Storage) -> None:
-        key = storage.prefix + "a"
+        key = storage.location.prefix + "a"
         storage.write(key, b"1")
         storage.delete([key])
-        storage.delete([key, storage.prefix + "never/there"])
+        storage.delete([key, storage.location.prefix + "never/there"])
         assert listed(storage) == []
 
     def test_of_nothing_is_no_error(self, storage: Storage) -> None:
@@ -752,19 +752,19 @@ class TestSign:
     @where(lambda kind: kind.longest_life)
     def test_gives_urls_in_the_order_of_the_keys(self, storage: Storage) -> None:
         fill(storage, ["a", "b", "c/d"])
-        urls = storage.sign([storage.prefix + key for key in ("c/d", "a", "b", "a")], timedelta(minutes=5))
+        urls = storage.sign([storage.location.prefix + key for key in ("c/d", "a", "b", "a")], timedelta(minutes=5))
         assert [urlopen(url).read() for url in urls] == [b"c/d", b"a", b"b", b"a"]
 
     @where(lambda kind: kind.longest_life)
     def test_needs_no_object(self, storage: Storage) -> None:
-        (url,) = storage.sign([storage.prefix + "missing"], timedelta(minutes=5))
+        (url,) = storage.sign([storage.location.prefix + "missing"], timedelta(minutes=5))
         with pytest.raises(HTTPError, match="404"):
             urlopen(url)
 
     @where(lambda kind: kind.longest_life and kind.minds_expiry)
     def test_lasts_as_long_as_is_said(self, storage: Storage) -> None:
-        storage.write(storage.prefix + "a", b"1")
-        (url,) = storage.sign([storage.prefix + "a"], timedelta(seconds=1))
+        storage.write(storage.location.prefix + "a", b"1")
+        (url,) = storage.sign([storage.location.prefix + "a"], timedelta(seconds=1))
         time.sleep(1.2)
         with pytest.raises(HTTPError, match=r"40[03]"):
             urlopen(url)
@@ -772,56 +772,59 @@ class TestSign:
     @where(lambda kind: kind.longest_life and kind.longest_life < timedelta.max)
     def test_takes_the_longest_life_and_none_that_is_longer(self, kind: Kind, storage: Storage) -> None:
         assert kind.longest_life
-        storage.write(storage.prefix + "a", b"1")
-        (url,) = storage.sign([storage.prefix + "a"], kind.longest_life)
+        storage.write(storage.location.prefix + "a", b"1")
+        (url,) = storage.sign([storage.location.prefix + "a"], kind.longest_life)
         assert urlopen(url).read() == b"1"
         with pytest.raises(Invalid, match=r"presign_ttl=10081: .*up to 10,080 minutes"):
-            storage.sign([storage.prefix + "a"], kind.longest_life + timedelta(minutes=1))
+            storage.sign([storage.location.prefix + "a"], kind.longest_life + timedelta(minutes=1))
 
     @where(lambda kind: kind.longest_life == timedelta.max)
     def test_takes_a_life_of_ten_years(self, storage: Storage) -> None:
-        storage.write(storage.prefix + "a", b"1")
-        (url,) = storage.sign([storage.prefix + "a"], timedelta(days=3650))
+        storage.write(storage.location.prefix + "a", b"1")
+        (url,) = storage.sign([storage.location.prefix + "a"], timedelta(days=3650))
         assert urlopen(url).read() == b"1"
 
     @where(lambda kind: kind.longest_life)
     @pytest.mark.parametrize("life", [timedelta(0), timedelta(seconds=-1)])
     def test_takes_no_life_that_is_over(self, storage: Storage, life: timedelta) -> None:
         with pytest.raises(Invalid, match="presign_ttl=0"):
-            storage.sign([storage.prefix + "a"], life)
+            storage.sign([storage.location.prefix + "a"], life)
 
     @where(lambda kind: kind.no_signing)
     def test_where_there_is_none_says_so(self, kind: Kind, storage: Storage) -> None:
         assert kind.no_signing
-        storage.write(storage.prefix + "a", b"1")
+        storage.write(storage.location.prefix + "a", b"1")
         with pytest.raises(kind.no_signing, match=r"sign"):
-            storage.sign([storage.prefix + "a"], timedelta(minutes=5))
+            storage.sign([storage.location.prefix + "a"], timedelta(minutes=5))
 
 
 class TestIdentity:
-    def test_base_and_key_name_an_object_through_whatever_prefix_it_is_reached(self, place: Place) -> None:
-        outer, inner = place("in/"), place("in/sub/")
-        inside, outside = inner.prefix + "a.json", outer.prefix + "sub/a.json"
+    def test_of_an_object_is_its_path_through_whatever_prefix_it_is_reached(self, container: Container) -> None:
+        outer, inner = container("in/"), container("in/sub/")
+        inside, outside = inner.location.prefix + "a.json", outer.location.prefix + "sub/a.json"
         inner.write(inside, b"1")
         assert [info.key for info in listed(outer)] == [outside]
-        assert (outer.place, outer.origin) == (inner.place, inner.origin)
-        assert outer.base + outside == inner.base + inside
+        assert outer.location.container == inner.location.container
+        assert outer.location.endpoint == inner.location.endpoint
+        assert outer.location.path(outside) == inner.location.path(inside)
         assert outer.object_uri(outside) == inner.object_uri(inside)
 
     def test_leads_back_to_the_path(self, storage: Storage) -> None:
-        keys = [storage.prefix + key for key in ODD.values()]
-        assert [storage.path_of(storage.object_uri(key)) for key in keys] == [storage.base + key for key in keys]
+        keys = [storage.location.prefix + key for key in ODD.values()]
+        assert [storage.path_of(storage.object_uri(key)) for key in keys] == [
+            storage.location.path(key) for key in keys
+        ]
         assert storage.path_of("https://example.com/1.jpg") is None
 
     def test_no_two_objects_share_a_uri(self, storage: Storage) -> None:
-        assert len({storage.object_uri(storage.prefix + key) for key in ODD.values()}) == len(ODD)
+        assert len({storage.object_uri(storage.location.prefix + key) for key in ODD.values()}) == len(ODD)
 
     @only(REMOTE)
-    def test_of_an_object_is_the_uri_of_its_place_and_the_key_as_it_is(self, place: Place) -> None:
-        storage = place("in/")
-        assert storage.uri == f"{place.uri}in/"
+    def test_of_an_object_is_the_uri_of_its_container_and_the_key_as_it_is(self, container: Container) -> None:
+        storage = container("in/")
+        assert storage.uri == f"{container.uri}in/"
         for key in ODD.values():
-            assert storage.object_uri(f"in/{key}") == f"{place.uri}in/{key}"
+            assert storage.object_uri(f"in/{key}") == f"{container.uri}in/{key}"
 
     @only(["local files"])
     def test_of_a_file_holds_no_character_that_a_uri_cannot(self, storage: Storage) -> None:
@@ -835,7 +838,7 @@ class TestTrouble:
     def test_of_wrong_credentials_says_that_they_are_not_accepted_and_not_which_they_are(
         self, kind: Kind, request: pytest.FixtureRequest
     ) -> None:
-        storage = kind.place(request, **kind.wrong)()
+        storage = kind.container(request, **kind.wrong)()
         for attempt in (
             lambda: listed(storage),
             lambda: storage.read("in/a"),
@@ -848,11 +851,11 @@ class TestTrouble:
             assert caught.value.__cause__ is None
 
     @where(lambda kind: kind.nowhere)
-    def test_of_a_place_that_is_not_there_says_so(self, kind: Kind, place: Place) -> None:
-        assert isinstance(place, Remote)
-        storage = replace(place, uri=kind.nowhere)()
+    def test_of_a_container_that_is_not_there_says_so(self, kind: Kind, container: Container) -> None:
+        assert isinstance(container, Remote)
+        storage = replace(container, uri=kind.nowhere)()
         attempts: list[Callable[[], object]] = [lambda: listed(storage), lambda: storage.read("in/a")]
-        if not kind.makes_places:
+        if not kind.makes_containers:
             attempts.append(lambda: storage.write("in/a", b"1"))
         for attempt in attempts:
             with pytest.raises(Unusable, match=r"no such bucket or container|no database of this number"):
@@ -863,9 +866,9 @@ class TestTrouble:
         self, kind: Kind, request: pytest.FixtureRequest
     ) -> None:
         assert kind.elsewhere
-        place = kind.place(request, **kind.elsewhere())
-        assert isinstance(place, Remote)
-        storage = replace(place, retry_seconds=0.3)()
+        container = kind.container(request, **kind.elsewhere())
+        assert isinstance(container, Remote)
+        storage = replace(container, retry_seconds=0.3)()
         for attempt in (lambda: listed(storage), lambda: storage.read("in/a")):
             started = time.monotonic()
             with pytest.raises(Unavailable, match=r"the connection is refused.*Tried for [01] s\."):
@@ -882,13 +885,13 @@ class TestMany:
     # Last, as Azurite deletes the more slowly the more it has.
     def test_are_deleted_at_once_and_some_may_be_missing(self, storage: Storage) -> None:
         fill(storage, MANY[:1050])
-        storage.delete([storage.prefix + key for key in MANY[1:1100]])
+        storage.delete([storage.location.prefix + key for key in MANY[1:1100]])
         assert keys(storage) == MANY[:1]
 
     def test_are_listed_in_bounded_pages(self, kind: Kind, storage: Storage) -> None:
         wanted = MANY[: kind.many]
         fill(storage, wanted)
         pages: list[Page] = list(storage.list())
-        found = [info.key.removeprefix(storage.prefix) for page in pages for info in page]
+        found = [info.key.removeprefix(storage.location.prefix) for page in pages for info in page]
         assert (found if kind.in_order else sorted(found)) == wanted
         assert max(map(len, pages)) <= 5000

@@ -36,16 +36,16 @@ class TestUri:
         query = urlsplit(source.storage().object_uri(key)).query
         assert parse_qs(query)["d"] == [f"in/{key}"]
 
-    def test_of_the_document_root_itself_has_no_base(self, source) -> None:
+    def test_of_the_document_root_itself_has_an_empty_root(self, source) -> None:
         storage = LocalFiles(f"file://{source.root}", str(source.root))
-        assert storage.base == ""
+        assert storage.location.root == ""
         assert storage.object_uri("1.jpg") == "/data/local-files/?d=1.jpg"
 
     def test_may_be_quoted_and_end_in_a_slash(self, folder) -> None:
         folder("two words").put("a", "1")
         storage = LocalFiles(f"file://{folder('two words').root}/two%20words/", str(folder("two words").root))
         assert problems(storage) == {"a": None}
-        assert storage.base == "two words/"
+        assert storage.location.root == "two words/"
 
     @pytest.mark.parametrize(
         "uri", ["file://data/in", "file:data", "file://host/data", "file:", "file:///a?b", "file:///a#b", "file:///%00"]
@@ -85,13 +85,13 @@ class TestDocumentRoot:
 
     def test_that_is_a_link_may_be_named_by_what_it_leads_to(self, tmp_path: Path, source) -> None:
         (tmp_path / "link").symlink_to(source.root)
-        assert LocalFiles(source.uri, str(tmp_path / "link")).base == "in/"
+        assert LocalFiles(source.uri, str(tmp_path / "link")).location.root == "in/"
 
     def test_of_the_whole_file_system_confines_nothing(self, source) -> None:
         source.put("a", "1")
         storage = LocalFiles(source.uri, "/")
         assert storage.read("a") == b"1"
-        assert storage.base == str(source.path)[1:] + "/"
+        assert storage.location.root == str(source.path)[1:] + "/"
 
 
 class TestSymbolicLinks:
@@ -176,7 +176,7 @@ class TestSymbolicLinks:
             source.storage().write("a", b"2", create=True)
 
     @pytest.mark.parametrize("read_before", [False, True], ids=["at once", "after a first read"])
-    def test_that_takes_the_place_of_a_directory_after_the_listing_is_not_followed(
+    def test_that_replaces_a_directory_after_the_listing_is_not_followed(
         self, source, outside: Path, read_before: bool
     ) -> None:
         source.put("sub/secret", "mine")

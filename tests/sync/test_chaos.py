@@ -16,10 +16,9 @@ from sqlalchemy import Engine, select
 from labelsync_provider.errors import Unavailable, UploadsFailed
 from labelsync_provider.projects.embedded import TASK, EmbeddedProject
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.retrying import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.storages.protocol import Storage
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
+from labelsync_provider.sync import ExportOptions, ImportOptions, export_annotations, import_storage
 
 pytest_plugins = ["servers.s3"]
 

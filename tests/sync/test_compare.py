@@ -1,13 +1,26 @@
 """A listing beside what was known: each object is unchanged, fresh or missing, once, wherever pages end."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 
 import pytest
 
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync.compare import compare
-from labelsync_provider.sync.ledger import KnownObject
+from labelsync_provider.sync.ledger.records import KnownObject
+
+
+known_as = partial(KnownObject, complete=True, rows=1, quarantined=0, judged_by=None)
+
+
+def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
+    return info.version == known.version
+
+
+def at(root: str = "") -> Location:
+    return Location("bucket", "", root, "")
 
 
 def pages(items: list, size: int) -> Iterator[list]:
@@ -19,7 +32,7 @@ def outcome(
     listed: dict[str, str], known: dict[str, str], page: int, base: str = "in/", *, folders_first: bool = False
 ) -> dict[str, list]:
     """Compare keys with versions; `page` is the length of both sides' pages."""
-    ledger = [KnownObject(base + key, version, 1, 0) for key, version in sorted(known.items())]
+    ledger = [known_as(base + key, version) for key, version in sorted(known.items())]
 
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield from pages([k for k in ledger if k.path > after and (last is None or k.path <= last)], page)
@@ -30,7 +43,7 @@ def outcome(
     order = sorted(listed, key=(lambda key: key.replace("/", "\0")) if folders_first else None)
     listing = pages([ObjectInfo(key, 1, listed[key]) for key in order], page)
     found: dict[str, list] = {"unchanged": [], "new": [], "changed": [], "missing": []}
-    for differences in compare(listing, base, known_between, known_at):
+    for differences in compare(listing, at(base), is_unchanged, known_between, known_at):
         found["unchanged"] += [k.path for k in differences.unchanged]
         found["new"] += [path for path, _, k in differences.fresh if k is None]
         found["changed"] += [path for path, _, k in differences.fresh if k is not None]
@@ -99,18 +112,18 @@ def test_service_that_lists_folders_first_makes_no_difference(page: int) -> None
 
 def test_object_listed_twice_is_told_once() -> None:
     listing = iter([[ObjectInfo("b", 1, "1")], [ObjectInfo("a", 1, "1")], [ObjectInfo("a", 1, "1")]])
-    differences = list(compare(listing, "", lambda after, last: iter(()), nothing_known))
+    differences = list(compare(listing, at(), is_unchanged, lambda after, last: iter(()), nothing_known))
     assert [path for d in differences for path, _, _ in d.fresh] == ["b", "a"]
 
 
 def test_empty_pages_of_a_listing_are_passed_over() -> None:
     listing = iter([[], [ObjectInfo("b", 1, "1")], []])
-    ledger = [KnownObject("a", "1", 1, 0), KnownObject("c", "1", 1, 0)]
+    ledger = [known_as("a", "1"), known_as("c", "1")]
 
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
 
-    differences = list(compare(listing, "", known_between, nothing_known))
+    differences = list(compare(listing, at(), is_unchanged, known_between, nothing_known))
     assert [k.path for d in differences for k in d.missing] == ["a", "c"]
     assert [path for d in differences for path, _, _ in d.fresh] == ["b"]
 
@@ -120,12 +133,12 @@ def test_listing_that_breaks_off_makes_nothing_missing_behind_it() -> None:
         yield [ObjectInfo("a", 1, "1")]
         raise ConnectionError
 
-    ledger = [KnownObject("a", "1", 1, 0), KnownObject("b", "1", 1, 0)]
+    ledger = [known_as("a", "1"), known_as("b", "1")]
 
     def known_between(after: str, last: str | None) -> Iterator[list[KnownObject]]:
         yield [k for k in ledger if k.path > after and (last is None or k.path <= last)]
 
-    comparison = compare(broken(), "", known_between, nothing_known)
+    comparison = compare(broken(), at(), is_unchanged, known_between, nothing_known)
     assert next(comparison).missing == []
     with pytest.raises(ConnectionError):
         next(comparison)

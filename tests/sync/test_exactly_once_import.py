@@ -18,7 +18,7 @@ from killing import (
     at_once,
     copy_database,
     killed,
-    killed_at_every_statement,
+    killed_at_every_commit,
     killed_at_random_instants,
     threads_of_the_server,
 )
@@ -27,13 +27,16 @@ from sqlalchemy import Engine, func, select
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import ANNOTATION, PREDICTION, TASK, EmbeddedProject, EmbeddedStore
-from labelsync_provider.sync.importer import ImportOptions
-from labelsync_provider.sync.ledger import Ledger
+from labelsync_provider.storages.location import Location
+from labelsync_provider.sync import ImportOptions
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.records import JournalEntry
 
 pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
 LABELS = "<View><Text name='text' value='$text'/></View>"
-RANDOM_INSTANTS = {"local files": 10, "S3": 5, "Redis": 5}
+RANDOM_INSTANTS = {"local files": 6, "S3": 3, "Redis": 3}
+MANY = 80
 
 # What a killed run leaves behind is soon free again.
 OPTIONS = ImportOptions(batch_size=3, max_workers=2, lease_seconds=0.1)
@@ -59,27 +62,28 @@ ROWS = {
 QUARANTINE = [("3-malformed.json", None), ("4-lines.jsonl", 1), ("6/below.json", 1)]
 
 # Three batches. `Ledger.enter` enters the outcome of a batch and announces the next one; the fourth call only enters.
+# Each call writes to four tables besides the journal.
 POINTS: dict[str, Instant] = {
     "the lease is taken": After("Lease.__enter__"),
     "the project knows the fencing number": After("Project.fence"),
-    "the ledger knows the source": After("Ledger.enter_storage"),
     "the first page is listed": Before("Storage.list"),
-    "the listing has ended": After("Storage.list"),
     "an object is about to be read": Before("Storage.read", 2),
     "an object is read": After("Storage.read", 2),
+    "the ledger knows the source": After("Ledger.enter_storage"),
     "the first batch is about to be announced": Before("Ledger.enter", 1),
     "the first batch is announced and not committed": Before("ledger.upsert_rows", 1),
     "the first batch is announced and not sent": After("Ledger.enter", 1),
     "the first batch is sent and not committed": After("embedded.insert_rows", 1),
     "the first batch is in the project and not in the ledger": After("Project.import_tasks", 1),
-    "the first batch is entered and not committed": After("ledger.upsert_rows", 4),
+    "the first batch is entered and not committed": After("ledger.upsert_rows", 6),
     "the first batch is entered and the second announced": After("Ledger.enter", 2),
     "the second batch is about to be sent": Before("Project.import_tasks", 2),
     "the second batch is in the project and not in the ledger": After("Project.import_tasks", 2),
+    "the listing has ended": After("Storage.list"),
     "the last batch is announced and not sent": After("Ledger.enter", 3),
     "the last batch is in the project and not in the ledger": After("Project.import_tasks", 3),
     "the last batch is about to be entered": Before("Ledger.enter", 4),
-    "the last batch is entered and not committed": After("ledger.upsert_rows", 10),
+    "the last batch is entered and not committed": After("ledger.upsert_rows", 14),
     "the last batch is entered": After("Ledger.enter", 4),
     "the lease is about to be given back": Before("Lease.__exit__"),
     "the lease is given back": After("Lease.__exit__"),
@@ -92,7 +96,7 @@ class Database:
 
     engine: Engine
     project: EmbeddedProject
-    place: str
+    location: Location
 
     def tasks(self) -> Counter[tuple[str, int, str]]:
         """Count the tasks by key, row and text."""
@@ -110,16 +114,16 @@ class Database:
             )
         return annotations or 0, predictions or 0
 
-    def intended(self) -> list[Any]:
-        """Return the batches of which the outcome is not known."""
-        return Ledger(self.engine, self.project.uri, self.place, "", confirm=None).intended()
+    def journal(self) -> list[JournalEntry]:
+        """Return the effects of which the outcome is not known."""
+        return ImportLedger(self.engine, self.project.uri, self.location, confirm=lambda _: None).journal()
 
 
 @contextmanager
 def opened(run: Run) -> Iterator[Database]:
     engine = open_database(run.database)
     try:
-        yield Database(engine, EmbeddedStore(engine).project(run.project), run.place.open(run.prefix).place)
+        yield Database(engine, EmbeddedStore(engine).project(run.project), run.place.open(run.prefix).location)
     finally:
         engine.dispose()
 
@@ -151,14 +155,14 @@ def assert_each_row_is_one_task(run: Run) -> None:
     with opened(run) as database:
         assert database.tasks() == tasks_of(ROWS)
         assert database.labels() == (1, 2)
-        assert database.intended() == []
+        assert database.journal() == []
 
 
 def assert_nothing_is_left_to_do(run: Run) -> None:
     report = run()
     assert (report.unchanged, report.new, report.changed, report.missing) == (len(ROWS), 0, 0, 0)
     assert (report.tasks_created, report.tasks_updated, report.tasks_deleted) == (0, 0, 0)
-    prefix = run.place.open(run.prefix).prefix
+    prefix = run.place.open(run.prefix).location.prefix
     assert [(failure.key.removeprefix(prefix), failure.row) for failure in report.quarantine] == QUARANTINE
     assert report.quarantined == len(QUARANTINE)
 
@@ -187,7 +191,6 @@ def run(database_url: str, place: Any) -> Run:
 
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-on_each_storage = pytest.mark.parametrize("place", RANDOM_INSTANTS, indirect=True)
 
 
 def test_the_process_that_forks_the_runs_has_no_thread_that_they_would_lack() -> None:
@@ -195,7 +198,6 @@ def test_the_process_that_forks_the_runs_has_no_thread_that_they_would_lack() ->
 
 
 @on_sqlite
-@on_each_storage
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS.keys())
 def test_a_run_killed_when(point: Instant, run: Run) -> None:
     assert killed(run, point)
@@ -204,17 +206,17 @@ def test_a_run_killed_when(point: Instant, run: Run) -> None:
     assert_nothing_is_left_to_do(run)
 
 
-def test_a_run_killed_at_every_statement(run: Run) -> None:
-    runs = killed_at_every_statement(run, copied)
+def test_a_run_killed_at_every_commit(run: Run) -> None:
+    runs = killed_at_every_commit(run, copied)
     at_once(Run.when_free, runs)
     at_once(assert_each_row_is_one_task, runs)
     at_once(assert_nothing_is_left_to_do, runs)
 
 
 @on_sqlite
-def test_the_second_run_killed_at_every_statement_too(run: Run) -> None:
+def test_the_second_run_killed_at_every_commit_too(run: Run) -> None:
     assert killed(run, After("Project.import_tasks", 2))
-    runs = killed_at_every_statement(run, copied)
+    runs = killed_at_every_commit(run, copied)
     at_once(Run.when_free, runs)
     at_once(assert_each_row_is_one_task, runs)
     at_once(assert_nothing_is_left_to_do, runs)
@@ -222,13 +224,13 @@ def test_the_second_run_killed_at_every_statement_too(run: Run) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("on_changed", ["update", "add"])
-def test_a_run_with_changed_and_missing_rows_killed_at_every_statement(on_changed: Any, run: Run) -> None:
+def test_a_run_with_changed_and_missing_rows_killed_at_every_commit(on_changed: Any, run: Run) -> None:
     run()
     run.place.delete("in/1-one.json")
     run.place.put("in/2-array.json", [{"text": "array 0"}, {"text": "array 1, changed"}, {"text": "array 2"}])
     run.place.put("in/3-malformed.json", {"text": "mended"})
     run.place.put("in/7-new.json", {"text": "new"})
-    options = replace(OPTIONS, on_changed=on_changed, on_missing="delete", max_delete=1)
+    run = run.with_options(on_changed=on_changed, on_missing="delete", max_delete=1)
 
     rows = ROWS | {("2-array.json", 1): "array 1, changed", ("3-malformed.json", 0): "mended", ("7-new.json", 0): "new"}
     del rows["1-one.json", 0]
@@ -236,12 +238,12 @@ def test_a_run_with_changed_and_missing_rows_killed_at_every_statement(on_change
     if on_changed == "add":
         tasks["2-array.json", 1, "array 1"] = 1  # the task of the older version stays
 
-    runs = killed_at_every_statement(replace(run, options=options), copied)
+    runs = killed_at_every_commit(run, copied)
     at_once(Run.when_free, runs)
     for each in runs:
         with opened(each) as database:
             assert database.tasks() == tasks
-            assert database.intended() == []
+            assert database.journal() == []
         report = each()
         assert (report.unchanged, report.new, report.changed, report.missing) == (len(rows), 0, 0, 0)
         assert (report.tasks_created, report.tasks_updated, report.tasks_deleted) == (0, 0, 0)
@@ -252,10 +254,10 @@ def test_a_run_with_changed_and_missing_rows_killed_at_every_statement(on_change
 @pytest.mark.parametrize(("place", "instants"), RANDOM_INSTANTS.items(), ids=RANDOM_INSTANTS, indirect=["place"])
 def test_a_run_killed_at_random_instants(run: Run, instants: int) -> None:
     seed = random.randrange(1 << 32)
-    for file in range(250):
+    for file in range(MANY):
         run.place.put(f"in/many/{file:03}.json", [{"text": f"{file}/{row}"} for row in range(10)])
-    expected = tasks_of(ROWS | {(f"many/{f:03}.json", row): f"{f}/{row}" for f in range(250) for row in range(10)})
-    run = replace(run, options=replace(OPTIONS, batch_size=25))
+    expected = tasks_of(ROWS | {(f"many/{f:03}.json", row): f"{f}/{row}" for f in range(MANY) for row in range(10)})
+    run = run.with_options(batch_size=25)
 
     def half_done(run: Run) -> bool:
         with opened(run) as database:
@@ -266,7 +268,7 @@ def test_a_run_killed_at_random_instants(run: Run, instants: int) -> None:
     for each in runs:
         with opened(each) as database:
             assert database.tasks() == expected, f"seed {seed}"
-            assert database.intended() == [], f"seed {seed}"
+            assert database.journal() == [], f"seed {seed}"
         report = each()
         assert (report.unchanged, report.new) == (expected.total(), 0), f"seed {seed}"
         assert report.quarantined == len(QUARANTINE), f"seed {seed}"

@@ -12,9 +12,7 @@ from labelsync_provider.errors import EmptyListing, Invalid, StoragesOverlap, Ta
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
-from labelsync_provider.sync.report import ExportReport
+from labelsync_provider.sync import ExportOptions, ExportReport, ImportOptions, export_annotations, import_storage
 
 RESULT = [{"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["Cät"]}}]
 ANN = {"id": 7, "email": "ann@example.com", "first_name": "Ann", "last_name": "Lee"}
@@ -611,7 +609,7 @@ class TestOverlap:
         folder(source).put("a.json", {"data": {}, "annotations": [{"result": []}]})
         import_storage(folder(source).storage(), project, engine, ImportOptions(), "a test")
         before = folder("").state()
-        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Pets' are imported.*another place"):
+        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Pets' are imported.*another target"):
             Exporting(project, folder(target), engine)()
         assert {key for key in folder("").state() if key.endswith("json")} == {
             key for key in before if key.endswith("json")
@@ -627,7 +625,7 @@ class TestOverlap:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "coco"}, "layout='coco'.*'annotation' or 'task'"),
+        ({"layout": "coco"}, "layout='coco'.*'annotation', 'task'"),
         ({"batch_size": 0}, "batch_size=0.*from 1"),
         ({"max_workers": "4"}, "max_workers='4'"),
         # What a template makes of False, unless the DAG renders native objects: a text, which is true.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, inspect, select, text
 
+from labelsync_provider.database import open_database
 from labelsync_provider.errors import (
     EmptyListing,
     Invalid,
@@ -19,9 +20,7 @@ from labelsync_provider.errors import (
 from labelsync_provider.projects.embedded import TASK, EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
-from labelsync_provider.sync.report import ImportReport
+from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations, import_storage
 
 IMAGE = '<View><Image name="image" value="$image"/></View>'
 RESULT = [{"type": "choices", "value": {"choices": ["Cat"]}}]
@@ -59,7 +58,13 @@ class Importing:
             connection.execute(
                 text("UPDATE labelsync_annotation SET task = :a WHERE task = :b"), {"a": task_id, "b": other}
             )
-        self.project.delete_tasks([other])
+        self.project.delete_tasks({other: "donor"})
+
+    def delete(self, value: str) -> None:
+        """Delete the task of that text, as a person would."""
+        (task,) = [row for row in self.rows() if row["data"].get("text") == value]
+        uris = {task["id"]: task["meta"]["labelsync"]["uri"]}
+        assert self.project.delete_tasks(uris) == {task["id"]}
 
 
 @pytest.fixture
@@ -261,7 +266,7 @@ class TestChanged:
         assert some(run(on_changed="update")) == {"unchanged": 3}
 
     def test_task_that_somebody_deleted_does_not_come_back(self, run: Importing) -> None:
-        run.project.delete_tasks([run.rows()[1]["id"]])
+        run.delete("2")
         assert some(run()) == {"unchanged": 3}
         run.source.put("a.json", texts("1", "two", "3"))
         report = run(on_changed="update")
@@ -743,36 +748,30 @@ class TestDryRun:
         assert other(dry_run=True).new == 58
         assert counts() == before
 
-    def test_on_a_database_without_a_ledger_makes_none(self, source, tmp_path) -> None:
-        from labelsync_provider.database import open_database
-
-        engine = open_database(f"sqlite:///{tmp_path}/fresh.db")
-        run = Importing(source, EmbeddedStore(engine).create_project("Pets", "<View/>"), engine)
-        assert run(dry_run=True).new == 58
-        with engine.connect() as connection:
-            tables = connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
-        assert not {"labelsync_object", "labelsync_reference", "labelsync_lease"} & set(tables)
-        engine.dispose()
+    def test_on_a_database_without_a_ledger_makes_none(self, run: Importing, store: EmbeddedStore, tmp_path) -> None:
+        ledger = open_database(f"sqlite:///{tmp_path}/fresh.db")
+        empty = store.create_project("Cars", "<View/>")
+        assert Importing(run.source, empty, ledger)(dry_run=True).new == 58
+        assert inspect(ledger).get_table_names() == []
+        ledger.dispose()
 
     def test_is_marked_in_the_log(self, run: Importing, caplog) -> None:
         caplog.set_level(logging.INFO)
         run(dry_run=True)
         assert "Dry run, nothing was written." in caplog.text
 
-    def test_after_a_batch_whose_answer_was_lost_counts_what_arrived_as_there(
-        self, run: Importing, monkeypatch
-    ) -> None:
+    def test_after_a_run_that_broke_off_counts_what_arrived_as_there(self, run: Importing, monkeypatch) -> None:
         run(on_changed="add", on_missing="delete")
         run.source.put("late.json", texts("late"))
         arrive = EmbeddedProject.import_tasks
 
-        def arrive_and_lose_the_answer(self, tasks):
+        def arrive_and_break_off(self, tasks):
             arrive(self, tasks)
-            raise Unavailable("the answer was lost")
+            raise RuntimeError("the run broke off")
 
         with monkeypatch.context() as patch:
-            patch.setattr(EmbeddedProject, "import_tasks", arrive_and_lose_the_answer)
-            with pytest.raises(Unavailable):
+            patch.setattr(EmbeddedProject, "import_tasks", arrive_and_break_off)
+            with pytest.raises(RuntimeError):
                 run()
         predicted = run(dry_run=True)
         assert (predicted.new, predicted.tasks_created) == (run().new, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from killing import After, Before, Child, Instant, OnServer, Run, killed, patiently, paused
+from msgspec import structs
 from places import Directory
 from servers.chaos import Chaos, running_chaos
 from servers.label_studio import LabelStudioServer
@@ -18,9 +19,11 @@ from sqlalchemy import update
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import LeaseLost, Unavailable
-from labelsync_provider.sync import sender
-from labelsync_provider.sync.importer import ImportOptions
-from labelsync_provider.sync.ledger import BATCH, IntendedBatch, Ledger
+from labelsync_provider.sync import ImportOptions
+from labelsync_provider.sync.importing import reconciling, sending
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.records import JournalEntry
+from labelsync_provider.sync.ledger.tables import JOURNAL
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -94,19 +97,19 @@ def annotate(server: LabelStudioServer, task: int) -> None:
         client.post(f"/api/tasks/{task}/annotations/", json={"result": result}).raise_for_status()
 
 
-def in_doubt(run: Run) -> list[IntendedBatch]:
-    """Return the batches of which the ledger does not say that they arrived."""
+def in_doubt(run: Run) -> list[JournalEntry]:
+    """Return the effects of which the ledger does not say that they arrived."""
     engine = open_database(run.database)
     assert run.server
-    ledger = Ledger(engine, run.server.open().uri, run.place.open(run.prefix).place, "", confirm=None)
-    batches = ledger.intended()
+    location = run.place.open(run.prefix).location
+    entries = ImportLedger(engine, run.server.open().uri, location, confirm=lambda _: None).journal()
     engine.dispose()
-    return batches
+    return entries
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "LOOKS_AFTER_SECONDS", LOOKS)
+    monkeypatch.setattr(sending, "LOOKS_AFTER_SECONDS", LOOKS)
 
 
 class Project:
@@ -149,7 +152,7 @@ class Project:
     def quietly(self) -> Any:
         """Run once more, when nothing is under way and nothing is spoiled."""
         no_faults(self.chaos)
-        self.chaos.settle()
+        self.chaos.wait_until_idle()
         return self.run.when_free()
 
     def assert_each_row_is_one_task(self, rows: Counter[tuple[str, int, str]]) -> None:
@@ -193,7 +196,7 @@ def test_twenty_thousand_rows_through_every_fault(
     gets, posts = itertools.count(), 0
     project.run = replace(
         project.run,
-        options=replace(OPTIONS, batch_size=250, lease_seconds=60),
+        options=structs.replace(OPTIONS, batch_size=250, lease_seconds=60),
         server=replace(project.run.server, read_seconds=2.0, retry_seconds=60.0),
     )
 
@@ -271,7 +274,7 @@ class TestOnEitherDatabase:
         report = project.run()
         assert (report.tasks_created, report.new) == (rows.total(), rows.total())
         assert posts.count == 2 * BATCHES
-        assert [len(batch.tasks) for batch in in_doubt(project.run)] == [125] * BATCHES
+        assert [len(entry.effects) for entry in in_doubt(project.run)] == [125] * BATCHES
         project.assert_each_row_is_one_task(rows)
 
     def test_a_late_batch_is_found_while_it_is_looked_for(self, project: Project, rows: Counter[Any]) -> None:
@@ -285,7 +288,7 @@ class TestOnEitherDatabase:
         self, project: Project, rows: Counter[Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         project.spoil(Posts(lambda number: number == 1), delay_request=1, delay=HELD_TOO_LONG)
-        slow = replace(project.run, options=replace(OPTIONS, min_seconds_between_batches=2.5))
+        slow = project.run.with_options(min_seconds_between_batches=2.5)
         assert slow().tasks_created == rows.total()
         assert project.chaos.requests_delayed == 1
         assert caplog.text.count("arrived after all") >= 1
@@ -350,7 +353,7 @@ def late(project: Project, rows: Counter[Any]) -> list[int]:
     """Import; the first batch is held back and arrives when the run has ended. Return the ids that the run knows."""
     project.spoil(Posts(lambda number: number == 1), delay_request=1, delay=HELD_TOO_LONG)
     assert project.run().tasks_created == rows.total()
-    project.chaos.settle()
+    project.chaos.wait_until_idle()
     assert Counter(project.tasks().values()) == {2: 125, 1: 375}
     return [task["id"] for task in found(project.server, project.id)][: rows.total()]
 
@@ -358,7 +361,7 @@ def late(project: Project, rows: Counter[Any]) -> list[int]:
 def test_a_batch_of_thousands_is_found_whole(project: Project) -> None:
     rows = fill(project.place, 1, 2500)
     posts = Posts()
-    project.run = replace(project.run, options=replace(OPTIONS, batch_size=2500))
+    project.run = project.run.with_options(batch_size=2500)
     project.run = replace(project.run, server=replace(project.run.server, read_seconds=30))
     project.spoil(posts, swallow=1)
     assert project.run().tasks_created == rows.total()
@@ -373,7 +376,7 @@ def test_doubt_ends_after_an_hour(project: Project, rows: Counter[Any]) -> None:
     assert len(in_doubt(project.run)) == 1
     engine = open_database(project.run.database)
     with writing(engine) as connection:
-        connection.execute(update(BATCH).values(doubted=BATCH.c.doubted - sender.DOUBT_SECONDS))
+        connection.execute(update(JOURNAL).values(doubted_since=JOURNAL.c.doubted_since - reconciling.DOUBT_SECONDS))
     engine.dispose()
     project.quietly()
     assert in_doubt(project.run) == []
@@ -409,30 +412,26 @@ SMALL_ROWS = Counter(
 )
 QUARANTINED = 3
 
-# Three batches. `Ledger.enter` enters the outcome of a batch and announces the next one; the fourth call only enters.
+# Three batches. `Ledger.enter` announces a batch and enters the outcome of the last but one; the fourth call enters.
+# Each call writes to four tables besides the journal.
 POINTS: list[Instant] = [
     After("Lease.__enter__"),
-    After("Ledger.enter_storage"),
-    Before("Storage.list"),
-    Before("Storage.read", 2),
     After("Project.last_task_id", 1),
-    Before("Ledger.enter", 1),
     Before("ledger.upsert_rows", 1),
     After("Ledger.enter", 1),
-    Before("Project.import_tasks", 1),
+    After("Lease.check", 1),
+    After("TaskApi.change", 1),
     After("Project.import_tasks", 1),
-    Before("Ledger.enter", 2),
-    After("ledger.upsert_rows", 4),
     After("Ledger.enter", 2),
     Before("Project.import_tasks", 2),
     After("Project.import_tasks", 2),
+    After("ledger.upsert_rows", 10),
     After("Ledger.enter", 3),
     After("Project.import_tasks", 3),
     Before("Ledger.enter", 4),
-    After("ledger.upsert_rows", 10),
+    After("ledger.upsert_rows", 14),
     After("Ledger.enter", 4),
     Before("Lease.__exit__"),
-    After("Lease.__exit__"),
 ]
 
 
@@ -442,7 +441,7 @@ def small(project: Project) -> Project:
     for key, content in SMALL.items():
         project.place.put(f"in/{key}", content)
     server = OnServer(project.server.url, project.server.token, project.id)
-    project.run = replace(project.run, options=replace(OPTIONS, batch_size=3), server=server)
+    project.run = replace(project.run, server=server).with_options(batch_size=3)
     return project
 
 
@@ -478,9 +477,22 @@ def test_runs_killed_one_after_the_other(small: Project) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_paused_run_that_posts_after_another_took_over(number: int, small: Project) -> None:
-    new = replace(small.run, options=replace(small.run.options, lease_seconds=60), holder="the new run")
+def test_a_paused_run_that_wakes_before_it_posts(number: int, small: Project) -> None:
+    new = replace(small.run, owner="the new run").with_options(lease_seconds=60)
     with paused(small.run, Before("Project.import_tasks", number)) as child:
+        new.when_free()
+        child.wake()
+        with pytest.raises(LeaseLost, match="another run has taken over"):
+            child.result()
+    assert small.tasks() == SMALL_ROWS
+    assert_small_is_in(small)
+
+
+# The lease has been confirmed, and the request is about to leave: it comes when another run has long taken over.
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_paused_run_that_posts_after_another_took_over(number: int, small: Project) -> None:
+    new = replace(small.run, owner="the new run").with_options(lease_seconds=60)
+    with paused(small.run, After("Lease.check", number)) as child:
         new.when_free()
         assert small.tasks() == SMALL_ROWS
         child.wake()
@@ -492,20 +504,21 @@ def test_a_paused_run_that_posts_after_another_took_over(number: int, small: Pro
 
 
 def test_a_late_task_that_came_with_annotations_goes_as_nobody_has_touched_it(small: Project) -> None:
-    new = replace(small.run, options=replace(small.run.options, lease_seconds=60), holder="the new run")
-    with paused(small.run, Before("Project.import_tasks", 3)) as child:
+    new = replace(small.run, owner="the new run").with_options(lease_seconds=60)
+    with paused(small.run, After("Lease.check", 3)) as child:
         new.when_free()
         child.wake()
         with pytest.raises(LeaseLost, match="another run has taken over"):
             child.result()
+    assert small.tasks().total() > SMALL_ROWS.total()
     small.run.when_free()
     assert small.tasks() == SMALL_ROWS
 
 
 def test_a_paused_run_that_posts_what_has_changed_since(small: Project) -> None:
-    with paused(small.run, Before("Project.import_tasks", 1)) as child:
+    with paused(small.run, After("Lease.check", 1)) as child:
         small.place.put("in/2-array.json", [{"text": "array 0, changed"}])
-        new = replace(small.run, options=replace(small.run.options, lease_seconds=60))
+        new = small.run.with_options(lease_seconds=60)
         new.when_free()
         child.wake()
         with pytest.raises(LeaseLost):

@@ -23,9 +23,9 @@ from sqlalchemy import select, update
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import UploadsFailed
 from labelsync_provider.projects import label_studio
-from labelsync_provider.sync.exporter import OVERLAP, WHOLE_AFTER_SECONDS, ExportOptions
-from labelsync_provider.sync.ledger import WATERMARK
-from labelsync_provider.sync.report import ExportReport
+from labelsync_provider.sync import ExportOptions, ExportReport
+from labelsync_provider.sync.exporter import OVERLAP, WHOLE_AFTER_SECONDS
+from labelsync_provider.sync.ledger.tables import WATERMARK
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -134,7 +134,7 @@ class Export:
 
     def __call__(self, **options: Any) -> ExportReport:
         """Export; what is asked for is noted anew."""
-        self.run = replace(self.run, options=replace(self.run.options, **options))
+        self.run = self.run.with_options(**options)
         self.asked.full, self.asked.since = [], []
         report = self.run.when_free()
         assert isinstance(report, ExportReport)
@@ -460,7 +460,7 @@ def test_a_run_killed(point: Instant, labeling: Labeling, export: Export) -> Non
     labeling.remove(annotations[11].id)
     labeling.remove_task(annotations[13].task)
     labeling.add(2)
-    run = replace(export.run, options=replace(OPTIONS, max_workers=1))
+    run = export.run.with_options(max_workers=1)
     assert killed(run, point)
     export()
     export.assert_in_step()

@@ -1,16 +1,18 @@
 """One writer: two runs at once, runs that were killed, and runs that were paused past their lease."""
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import Before, Child, Instant, Run, killed, patiently, paused
+from killing import After, Before, Child, Instant, Run, killed, patiently, paused
 from places import Directory, content
 from servers.postgres import PostgresServer
 from sqlalchemy import Engine, inspect, select, text, update
@@ -19,15 +21,14 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import LeaseHeld, LeaseLost
 from labelsync_provider.projects.embedded import ANNOTATION, TASK, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync.exporter import ExportOptions
-from labelsync_provider.sync.importer import ImportOptions
+from labelsync_provider.sync import ExportOptions, ImportOptions, Owner
 
 pytest_plugins = ["servers.postgres"]
 
 FILES = 6
 SHORT, LONG = 0.3, 60.0
 
-IMPORT = ImportOptions(batch_size=2, max_workers=2, lease_seconds=SHORT)
+IMPORT = ImportOptions(batch_size=2, max_workers=2, lease_seconds=SHORT, wait_for_lease=0)
 EXPORT = ExportOptions(batch_size=2, max_workers=1, lease_seconds=SHORT)
 
 on_each_import_step = pytest.mark.parametrize(
@@ -83,13 +84,13 @@ def old(database_url: str, source: Any) -> Run:
         source.put(f"{number}.json", {"text": f"file {number}"})
     with opened(database_url) as engine:
         EmbeddedStore(engine).create_project("P", "<View/>")
-    return Run(database_url, Directory(source.root), "in/", IMPORT, holder="the old run")
+    return Run(database_url, Directory(source.root), "in/", IMPORT, owner="the old run")
 
 
 @pytest.fixture
 def new(old: Run) -> Run:
     """The same import, as another run."""
-    return replace(old, options=replace(IMPORT, lease_seconds=LONG), holder="the new run")
+    return replace(old, owner="the new run").with_options(lease_seconds=LONG)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def old_export(old: Run, target: Any) -> Run:
 @pytest.fixture
 def new_export(old_export: Run) -> Run:
     """The same export, as another run."""
-    return replace(old_export, options=replace(EXPORT, lease_seconds=LONG), holder="the new run")
+    return replace(old_export, owner="the new run").with_options(lease_seconds=LONG)
 
 
 EACH_ROW_ONCE = Counter(f"file {number}" for number in range(FILES))
@@ -130,7 +131,7 @@ class TestTwoRunsAtOnce:
         """The second is refused, unless the database made it wait for its turn until the first had ended."""
         source.put("many.json", [{"text": f"row {row}"} for row in range(200)])
         begin = Before("Lease.__enter__")
-        first, second = replace(new, holder="the first run"), replace(new, holder="the second run")
+        first, second = replace(new, owner="the first run"), replace(new, owner="the second run")
         with paused(first, begin) as one, paused(second, begin) as other:
             one.wake()
             other.wake()
@@ -158,6 +159,11 @@ class TestTwoRunsAtOnce:
                 second.result()
             assert first.result().tasks_created == FILES
 
+    def test_imports_from_two_sources_meet_in_their_project(self, old: Run, new: Run, folder: Any) -> None:
+        folder("elsewhere").put("a.json", {"text": "elsewhere"})
+        with paused(new, Before("Project.import_tasks")), pytest.raises(LeaseHeld, match="the new run"):
+            replace(old, prefix="elsewhere/")()
+
     def test_imports_of_two_projects_do_not_meet(self, old: Run, new: Run) -> None:
         with opened(old.database) as engine:
             EmbeddedStore(engine).create_project("another", "<View/>")
@@ -167,9 +173,85 @@ class TestTwoRunsAtOnce:
             assert child.result().tasks_created == FILES
 
 
+class TestWaiting:
+    """For another import into the same project, with `wait_for_lease`."""
+
+    FIRST = Owner("task 'load' of DAG 'pets', run 'r', map index 3, try 1", "load of pets, r, 3")
+
+    def test_goes_on_once_the_other_has_ended_and_names_it_in_the_log(
+        self, new: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "labelsync_provider")
+        first, waiting = replace(new, owner=self.FIRST), new.with_options(wait_for_lease=60)
+        with paused(first, Before("Project.import_tasks")) as child, ThreadPoolExecutor(1) as pool:
+            second = pool.submit(waiting)
+            for _ in patiently("the second run does not wait"):
+                if "Waiting up to 60 s" in caplog.text:
+                    break
+            assert not second.done()
+            child.wake()
+            assert child.result().tasks_created == FILES
+            assert second.result().unchanged == FILES
+        (said,) = [record.getMessage() for record in caplog.records if "Waiting" in record.getMessage()]
+        assert "map index 3, try 1 is at it now" in said
+        assert rows(new) == EACH_ROW_ONCE
+
+    def test_ends_with_an_error_that_names_the_other_when_the_time_is_over(self, new: Run) -> None:
+        with paused(replace(new, owner=self.FIRST), Before("Project.import_tasks")) as child:
+            started = time.monotonic()
+            with pytest.raises(LeaseHeld, match=r"map index 3, try 1 is at it now"):
+                new.with_options(wait_for_lease=0.5)()
+            assert time.monotonic() - started > 0.5
+            child.wake()
+            assert child.result().tasks_created == FILES
+
+    def test_takes_over_from_a_run_that_was_killed_once_its_lease_has_expired(self, old: Run, new: Run) -> None:
+        assert killed(old.with_options(lease_seconds=1), Before("Project.import_tasks"))
+        assert new.with_options(wait_for_lease=60)().tasks_created == FILES
+        assert rows(new) == EACH_ROW_ONCE
+
+    def test_is_an_hour_by_default(self) -> None:
+        assert ImportOptions().wait_for_lease == 3600
+
+
+class TestALaterTry:
+    """Of the same task instance: Airflow has given the earlier one up."""
+
+    @staticmethod
+    def tries(run: Run) -> list[Run]:
+        return [replace(run, owner=Owner(f"the task, try {number}", "the task")) for number in (1, 2)]
+
+    def test_takes_over_at_once_from_one_that_was_killed(self, new: Run, caplog: pytest.LogCaptureFixture) -> None:
+        first, second = self.tries(new)
+        assert killed(first, After("Project.import_tasks", 2))
+        report = second()
+        assert "taking over the lease that the task, try 1 left behind" in caplog.text
+        assert (report.unchanged, report.new) == (4, FILES - 4)
+        assert rows(new) == EACH_ROW_ONCE
+
+    @on_each_import_step
+    def test_takes_over_at_once_from_one_that_still_runs_and_writes_no_more(self, instant: Instant, new: Run) -> None:
+        first, second = self.tries(new)
+        with paused(first, instant) as child:
+            second()
+            child.wake()
+            with pytest.raises(LeaseLost, match=r"another run has taken over"):
+                child.result()
+        assert rows(new) == EACH_ROW_ONCE
+        assert second().unchanged == FILES
+
+    def test_does_not_take_over_from_another_task_instance(self, new: Run) -> None:
+        first, _ = self.tries(new)
+        mapped = Owner("the task, map index 1, try 2", "the task, map index 1")
+        with paused(first, Before("Project.import_tasks")):
+            for other in (mapped, Owner("somebody without a task instance")):
+                with pytest.raises(LeaseHeld, match="the task, try 1"):
+                    replace(new, owner=other)()
+
+
 class TestAKilledRun:
     def test_holds_its_lease_until_it_expires(self, old: Run, new: Run) -> None:
-        old = replace(old, options=replace(IMPORT, lease_seconds=2))
+        old = old.with_options(lease_seconds=2)
         assert killed(old, Before("Project.import_tasks"))
         with pytest.raises(LeaseHeld, match=r"the old run.* expires in \d s"):
             new()
@@ -177,7 +259,7 @@ class TestAKilledRun:
         assert rows(new) == EACH_ROW_ONCE
 
     def test_holds_the_lease_of_its_export_until_it_expires(self, old_export: Run, new_export: Run) -> None:
-        old_export = replace(old_export, options=replace(EXPORT, lease_seconds=2))
+        old_export = old_export.with_options(lease_seconds=2)
         assert killed(old_export, Before("Storage.write"))
         with pytest.raises(LeaseHeld, match=r"the old run.* expires in \d s"):
             new_export()
@@ -276,7 +358,7 @@ class TestALongRun:
     def test_renews_its_lease_while_it_works(self, old: Run, new: Run, tmp_path: Path) -> None:
         seconds = 1.5  # long enough for a machine that stalls now and then
         gate = tmp_path / "gate"
-        old = replace(old, options=replace(IMPORT, lease_seconds=seconds))
+        old = old.with_options(lease_seconds=seconds)
         child = Child(old, Before("Project.import_tasks"), gate)
         for _ in patiently("the run did not begin"):
             if gate.with_suffix(".reached").exists():
@@ -291,11 +373,11 @@ class TestALongRun:
 
     def test_gives_its_lease_back_at_the_end(self, new: Run) -> None:
         new()
-        assert replace(new, holder="the next run")().unchanged == FILES
+        assert replace(new, owner="the next run")().unchanged == FILES
 
     def test_gives_its_lease_back_when_it_fails(self, new: Run, source: Any) -> None:
         source.put("bad.json", "{")
-        failing = replace(new, options=replace(new.options, max_quarantined=0))
+        failing = new.with_options(max_quarantined=0)
         for _ in range(2):
             with pytest.raises(Exception, match="in quarantine"):
                 failing()

@@ -10,7 +10,7 @@ from servers.s3 import running_rclone
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded import EmbeddedStore
 from labelsync_provider.storages.spool import SORTED_IN_MEMORY
-from labelsync_provider.sync.importer import ImportOptions
+from labelsync_provider.sync import ImportOptions
 
 FEW, MANY = 1_000, 100_000
 MOST_GROWTH = 50_000_000

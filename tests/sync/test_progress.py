@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from labelsync_provider.sync import ImportReport
 from labelsync_provider.sync.progress import Progress
-from labelsync_provider.sync.report import ImportReport
 
 log = logging.getLogger(__name__)
 

@@ -34,9 +34,14 @@ from labelsync_provider.projects.embedded import TASK, EmbeddedProject, Embedded
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
-from labelsync_provider.sync.exporter import ExportOptions, export_annotations
-from labelsync_provider.sync.importer import ImportOptions, import_storage
-from labelsync_provider.sync.report import ExportReport, ImportReport
+from labelsync_provider.sync import (
+    ExportOptions,
+    ExportReport,
+    ImportOptions,
+    ImportReport,
+    export_annotations,
+    import_storage,
+)
 
 pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
 
@@ -698,7 +703,7 @@ class TestOverlap:
         other = store.create_project("Cars", "<View/>")
         export.place.put(f"{source}{'x.json'}", self.LABELED)
         Importing(export.place, other, export.engine)(source, regex_filter=".*x.json")
-        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Cars' are imported.*another place"):
+        with pytest.raises(StoragesOverlap, match=r"target=.*tasks of project 'Cars' are imported.*another target"):
             Exporting(export.place, other, export.engine)(target)
         assert export.place.keys() == sorted([*before, f"{source}x.json"])
 

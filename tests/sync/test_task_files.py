@@ -26,7 +26,7 @@ def tasks(content: str | bytes, key: str = "a.json") -> list[Task]:
 def reasons(content: str | bytes, key: str = "a.json") -> list[tuple[int, str]]:
     """Return the bad rows, or, under -1, why the whole file is bad."""
     try:
-        return [(row.index, row.reason) for row in read(content, key) if isinstance(row, BadRow)]
+        return [(row.position, row.reason) for row in read(content, key) if isinstance(row, BadRow)]
     except Invalid as error:
         return [(-1, str(error))]
 
@@ -153,7 +153,7 @@ def test_row_that_is_no_task_leaves_the_others_alone(content: str, bad: list[tup
     assert [index for index, _ in found] == [index for index, _ in bad]
     for (_, reason), (_, expected) in zip(found, bad, strict=True):
         assert re.search(expected, reason), reason
-    assert [row.index for row in read(content) if isinstance(row, Row)] == [
+    assert [row.position for row in read(content) if isinstance(row, Row)] == [
         n for n in range(len(read(content))) if n not in dict(bad)
     ]
 

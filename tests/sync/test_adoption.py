@@ -1,4 +1,4 @@
-"""Moving in: a ledger that knows less than the project does, and tasks from elsewhere."""
+"""Adoption: a ledger that knows less than the project does, and tasks from elsewhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,7 @@ from labelsync_provider.database import open_database
 from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.projects.protocol import Project, Task
-from labelsync_provider.sync.importer import ImportOptions, import_storage
-from labelsync_provider.sync.report import ImportReport
+from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
 pytest_plugins = ["servers.label_studio"]
 

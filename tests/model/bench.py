@@ -1,0 +1,408 @@
+"""The bench: a source, a project and a ledger, runs between them, and what is checked after each.
+
+After a run without faults everything is compared with the model's forecast. A fault makes things unclear; the next run
+without one has to put them right, which is checked by what must always be true, and then the model takes over what the
+ledger says.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from typing import Any
+
+from model.bucket import Bucket, Directory
+from model.fake_project import Clock, Crash, Process
+from model.model import BAD, Forecast, Known, Object, Row, Stored, foretell, from_row, rows_of, text_of
+from model.worlds import FakeWorld, World
+from sqlalchemy import Engine, text
+
+from labelsync_provider.database import writing
+from labelsync_provider.errors import EmptyListing, LeaseLost, TooManyMissing, Unavailable
+from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
+
+COVERAGE: Counter[str] = Counter()
+"""Steps by rule, faults by kind, runs by outcome."""
+
+LEDGER = ("scope", "storage", "object", "row", "quarantine", "journal")
+EXPECTED = (Crash, Unavailable, LeaseLost, EmptyListing, TooManyMissing)
+"""How a run may end otherwise than with a report."""
+
+ODD = [text_of({"text": text}) for text in ("refused", "poison")]
+"""The data of rows that the fake server does not take, or fails over."""
+
+Outcome = ImportReport | BaseException
+Options = dict[str, Any]
+Place = tuple[bool, str]
+"""Whether as blobs, and the path."""
+
+
+class InPlace(Executor):
+    """Runs what it is given at once, so that a history is the same whenever it is repeated."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+class Sight:
+    """What a run with some options sees of the source."""
+
+    def __init__(self, bench: "Bench", options: Options) -> None:
+        self.as_blob = bool(options["use_blob_urls"])
+        self.data_key = options.get("data_key") or "text"
+        prefixes = bench.source.prefixes
+        self.storage = bench.source.open(prefixes[options.get("prefix", 0) % len(prefixes)])
+        self.matches = re.compile(options.get("regex_filter") or "").match
+        self.listed = [info for page in self.storage.list() for info in page]
+        self.objects: list[Object] = []
+        self.odd = False
+        """Whether there is a row that the server does not take, or fails over: the forecast knows nothing of these."""
+        for info in self.listed:
+            if self.matches(info.key):
+                path, uri = self.storage.location.path(info.key), self.storage.object_uri(info.key)
+                content = bench.source.objects[path.removeprefix("in/")]
+                rows = [Row("uri", info.version)] if self.as_blob else rows_of(info.key, content, bench.row_key)
+                known = [known.row for known in bench.known.get((self.as_blob, path), ()) if known.live]
+                takes = self.takes if bench.strict else lambda _: True
+                rows = rows and [row if row and (row in known or takes(row)) else BAD for row in rows]
+                self.objects.append(Object(path, uri, rows))
+                self.odd |= bench.world.odd_rows and any(row and row.data in ODD for row in rows or ())
+
+    def takes(self, row: Row) -> bool:
+        return self.data_key == "text" if self.as_blob else "text" in json.loads(row.data or "{}")
+
+    def looks_for(self, path: str) -> bool:
+        """Tell whether the run would find an object of this path, if there were one."""
+        location = self.storage.location
+        key = location.key(path)
+        return path.startswith(location.start) and self.storage.covers(key) and bool(self.matches(key))
+
+    def missing(self, known: Sequence[Place]) -> dict[str, str]:
+        """Return paths and URIs of the objects known that it looks for and does not find."""
+        there = {o.path for o in self.objects}
+        paths = [
+            path for as_blob, path in known if as_blob == self.as_blob and path not in there and self.looks_for(path)
+        ]
+        return {path: self.storage.object_uri(self.storage.location.key(path)) for path in paths}
+
+
+class Bench:
+    """A source, a project, a ledger, and what the model knows of them."""
+
+    def __init__(self, engine: Engine, source: Bucket | Directory, world: World, clock: Clock) -> None:
+        self.engine, self.source, self.world, self.clock = engine, source, world, clock
+        self.strict, self.row_key = True, None
+        self.known: dict[Place, list[Known]] = {}
+        self.quarantine: dict[Place, set[int | None]] = {}
+        self.unclear = False
+        """Whether a fault has left something that the next run without one is to put right."""
+        self.kinds: set[bool] = set()
+        """Whether there were runs as blobs, and as task files."""
+        self.lost: set[bool] = set()
+        """Kinds of runs whose part of the ledger was lost, and not learnt again from the project."""
+        self.late_ever = False
+        self.deleted_by_hand: Counter[str] = Counter()
+        """By the URI of the task's object."""
+        self.work: dict[int, Stored] = {}
+        """Tasks as they were when a person worked on them last."""
+        self.edited: set[int] = set()
+        self._runs = 0
+        self._processes: list[Process] = []
+        """Of the runs under way; the last is the one at work, those before are paused."""
+        self._digests: dict[tuple[int, str], Any] = {}
+        self._let_commits_fail()
+
+    def _let_commits_fail(self) -> None:
+        commit = self.engine.dialect.do_commit
+
+        def do_commit(connection: Any) -> None:
+            if self._processes:
+                self._processes[-1].commit(lambda: commit(connection))
+            else:
+                commit(connection)
+
+        self.engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+
+    # --- runs ---
+
+    def run(self, options: Options, *, dry_first: bool = False, again: bool = False) -> None:
+        """Run without faults, and check all that can be."""
+        foretold = self._attempt({**options, "dry_run": True}, Process()) if dry_first and not self.on_the_way else None
+        odd = Sight(self, options).odd
+        outcome = self.run_with(options, Process())
+        if foretold is not None and not odd:
+            dry, real = _told(foretold), _told(outcome)
+            differences = {
+                name: (dry.get(name), real.get(name)) for name in dry | real if dry.get(name) != real.get(name)
+            }
+            assert not differences, f"the dry run and the run say: {differences}"
+        if again and isinstance(outcome, ImportReport):
+            clear, process = not (self.unclear or bool(options["use_blob_urls"]) in self.lost), Process()
+            outcome = self.run_with(options, process)
+            if clear and not odd and isinstance(outcome, ImportReport):
+                done = (outcome.new, outcome.tasks_created, outcome.tasks_updated, outcome.tasks_deleted)
+                assert (process.changed, *done) == (0,) * 5, "a second run does nothing"
+
+    def run_with(self, options: Options, process: Process) -> Outcome:
+        """Run with what faults wait for it, and check what can be checked."""
+        sight, before, on_the_way = Sight(self, options), self.world.snapshot(), self.on_the_way
+        self.kinds.add(sight.as_blob)
+        unclear = self.unclear or sight.as_blob in self.lost
+        forecast = None if unclear or sight.odd else self._forecast(sight, options, before)
+        outcome = self._attempt(options, process)
+        COVERAGE[f"ended: {type(outcome).__name__}"] += 1
+        COVERAGE.update(f"fault: {fault}" for fault in process.happened)
+        self._check_work()
+        if not isinstance(outcome, ImportReport):
+            self._check_error(outcome, sight, forecast, options, process)
+            self.unclear = True
+            return outcome
+        if on_the_way or self.on_the_way:
+            self.unclear = True
+            return outcome
+        if forecast and not process.happened:
+            self._check_forecast(forecast, outcome, sight, before)
+        self._take_over()
+        self._check_always(sight, clear=not process.happened)
+        self.unclear = bool(process.happened)
+        self.lost.discard(sight.as_blob)
+        return outcome
+
+    def run_paused(self, options: Options, at: int, others: Options) -> None:
+        """Run, paused right before its n-th request that changes something; another run goes through meanwhile."""
+        process = Process({at: "pause"}, pause=lambda: self._attempt(others, Process()) and None)
+        outcome = self.run_with(options, process)
+        assert not process.happened or not isinstance(outcome, ImportReport), "it went on without its lease"
+
+    def work_by_hand(self, task: int, what: str) -> None:
+        """Do what a person does to a task."""
+        before = self.world.snapshot()[task]
+        if what == "delete":
+            self.world.delete(task)
+            self.deleted_by_hand[before.note.get("uri", "")] += 1
+            self.work.pop(task, None)
+            return
+        if what == "edit":
+            self.world.edit(task, {**before.data, "text": "edited"})
+            self.edited.add(task)
+        else:
+            getattr(self.world, what if hasattr(self.world, what) else "annotate")(task)
+        if what != "edit" or task in self.work:
+            self.work[task] = self.world.snapshot()[task]
+
+    def _attempt(self, options: Options, process: Process) -> Outcome:
+        options = {**options}
+        storage, dry = (
+            self.source.open(self.source.prefixes[options.pop("prefix", 0) % len(self.source.prefixes)]),
+            options.get("dry_run"),
+        )
+        if not options["use_blob_urls"] and self.row_key:
+            options["row_key"] = self.row_key
+        same_task = options.pop("next_try", False)
+        self._runs += not same_task
+        owner = Owner(f"run {self._runs}", f"task instance {self._runs}")
+        runtime = Runtime(self.clock, self.clock, self.clock.sleep, lambda *_: InPlace(), renews_leases=False)
+        before = (self.world.snapshot(), self.ledger()) if dry else None
+        self._processes.append(process)
+        try:
+            outcome: Outcome = import_storage(
+                storage, self.world.open(process), self.engine, ImportOptions(**options), owner, runtime
+            )
+        except EXPECTED as error:
+            outcome = error
+        finally:
+            self._processes.pop()
+        self._learn(process, options)
+        assert not dry or (self.world.snapshot(), self.ledger()) == before, "a dry run writes nothing"
+        return outcome
+
+    @property
+    def on_the_way(self) -> int:
+        """How many requests have not arrived yet."""
+        return self.world.server.waiting if isinstance(self.world, FakeWorld) else 0
+
+    # --- checks ---
+
+    def _forecast(self, sight: Sight, options: Options, before: dict[int, Stored]) -> Forecast:
+        mine = {path: known for (as_blob, path), known in self.known.items() if as_blob == sight.as_blob}
+        return foretell(
+            sight.objects,
+            mine,
+            sight.missing(list(self.known)),
+            before,
+            as_blob=sight.data_key if sight.as_blob else None,
+            on_changed=options["on_changed"],
+            on_missing=options.get("on_missing", "report"),
+            restore_deleted=options.get("restore_deleted", False),
+            by_key=bool(self.row_key) and not sight.as_blob,
+        )
+
+    def _check_error(
+        self, error: BaseException, sight: Sight, forecast: Forecast | None, options: Options, process: Process
+    ) -> None:
+        if isinstance(error, EmptyListing):
+            assert not sight.listed
+            assert not forecast or forecast.counts["missing"]
+        elif isinstance(error, TooManyMissing):
+            assert options.get("on_missing") == "delete"
+            assert not forecast or forecast.deletable > options["max_delete"]
+        else:
+            assert process.happened or (sight.odd and isinstance(error, Unavailable)), error
+
+    def _check_forecast(
+        self, forecast: Forecast, report: ImportReport, sight: Sight, before: dict[int, Stored]
+    ) -> None:
+        counts = {name: getattr(report, name) for name in forecast.counts}
+        differences = {name: (counts[name], n) for name, n in forecast.counts.items() if counts[name] != n}
+        assert not differences, f"reported and foretold: {differences}"
+        assert (report.listed, report.matched, report.gone) == (len(sight.listed), len(sight.objects), 0)
+        after, uris = self.world.snapshot(), {o.path: o.uri for o in sight.objects}
+        new = {(task.note["uri"], task.note["row"]): (n, task) for n, task in after.items() if n not in before}
+        assert len(new) == len(after.keys() - before.keys()) == len(forecast.created)
+        expected = dict(forecast.project)
+        for path, position, row in forecast.created:
+            n, task = new[uris[path], None if sight.as_blob else position]
+            made = Stored({sight.data_key: uris[path]}, {}, {}) if sight.as_blob else from_row(row)
+            expected[n] = made
+            for other in forecast.known.values():
+                for known in other:
+                    known.task = None if known.task == n else known.task
+            next(k for k in forecast.known[path] if k.task == 0 and k.position == position).task = n
+        assert after.keys() == expected.keys()
+        for n, task in after.items():
+            there = expected[n] if self.world.tells_skip else replace(expected[n], skip=task.skip)
+            assert task.same(there), (n, task, there)
+        known = {**self.known, **{(sight.as_blob, path): known for path, known in forecast.known.items()}}
+        expected_rows = Counter(self._comparable(place, k, after) for place, ks in known.items() for k in ks)
+        self._take_over()
+        rows = Counter(self._comparable(place, k, after) for place, ks in self.known.items() for k in ks)
+        assert rows == expected_rows, f"the ledger has {rows - expected_rows}, and should have {expected_rows - rows}"
+
+    def _comparable(self, place: Place, known: Known, project: dict[int, Stored]) -> Any:
+        note = project[known.task].note if known.task in project else {}
+        is_its = note and place == (note["row"] is None, self.source.open().path_of(note["uri"]))
+        task = known.task if is_its else None
+        return (
+            place,
+            task,
+            known.row if known.live else None,
+            known.position if known.live else None,
+            known.live,
+            known.key,
+        )
+
+    def _check_work(self) -> None:
+        after = self.world.snapshot()
+        for n, then in self.work.items():
+            assert n in after, f"task {n}, which a person has worked on, is gone"
+            assert Counter(after[n].annotations) >= Counter(then.annotations), f"task {n} has lost annotations"
+            assert after[n].drafts == then.drafts, f"task {n} has lost a draft"
+            assert self.late_ever or after[n].data == then.data, (
+                f"task {n}, which a person has worked on, was overwritten"
+            )
+
+    def _check_always(self, sight: Sight, *, clear: bool) -> None:
+        """Check what is true after every run that ends with a report."""
+        project = self.world.snapshot()
+        for o in sight.objects:
+            place = (sight.as_blob, o.path)
+            live = Counter(known.position for known in self.known.get(place, ()) if known.live)
+            live.pop(None, None)
+            assert all(count == 1 for count in live.values()), f"{o.path}: two live tasks of one row"
+            quarantined = self.quarantine.get(place, set())
+            if o.rows is not None:
+                for n, row in enumerate(o.rows):
+                    assert not row or n in live or (sight.odd and n in quarantined), f"{o.path}, row {n} has no task"
+                assert all(n is None or n < len(o.rows) for n in live), f"{o.path}: a task of a row that is not there"
+            if not sight.odd:
+                assert quarantined == _bad(o, sight.as_blob), f"{o.path}: the quarantine is not what is bad"
+            dead = 0
+            for known in self.known.get(place, ()):
+                task = project.get(known.task or 0)
+                if task is None or task.note.get("uri") != o.uri:
+                    dead += 1
+                elif not sight.as_blob and known.task not in self.edited and not self.late_ever:
+                    assert json.loads(known.row.data or "{}") == task.data, f"task {known.task} is not of the row known"
+            assert dead <= self.deleted_by_hand[o.uri], f"{o.path}: {dead} tasks are gone that nobody has deleted"
+        if clear:
+            known_tasks = {known.task for knowns in self.known.values() for known in knowns}
+            for n, task in project.items():
+                mine = (
+                    task.note
+                    and sight.as_blob == (task.note["row"] is None)
+                    and sight.storage.path_of(task.note["uri"])
+                )
+                if mine and sight.looks_for(mine):
+                    assert n in known_tasks or task.worked_on, f"task {n} is one too many: {task}"
+
+    # --- what the ledger says ---
+
+    def ledger(self) -> dict[str, Any]:
+        """Return all rows of the ledger's tables."""
+        with self.engine.connect() as connection:
+            rows = {name: connection.execute(text(f"SELECT * FROM labelsync_{name}")).mappings() for name in LEDGER}
+            return {name: sorted(map(dict, some), key=str) for name, some in rows.items()}
+
+    def _take_over(self) -> None:
+        """Have the model know what the ledger knows."""
+        ledger = self.ledger()
+        self.known, self.quarantine = {}, {}
+        for row in ledger["row"]:
+            live = row["state"] == "live"
+            known = Known(row["task"], self._row(row), row["position"] if live else None, live, row["key"])
+            self.known.setdefault((bool(row["as_blob"]), row["path"]), []).append(known)
+        for row in ledger["quarantine"]:
+            place = (bool(row["as_blob"]), row["path"])
+            self.quarantine.setdefault(place, set()).add(None if place[0] else row["position"])
+
+    def lose_the_ledger(self) -> None:
+        with writing(self.engine) as connection:
+            # The embedded store remembers the fencing number, and takes no smaller one.
+            for name in (*LEDGER, *(["lease"] if self.world.remote else [])):
+                connection.execute(text(f"DELETE FROM labelsync_{name}"))
+        self.known, self.quarantine, self.lost = {}, {}, {False, True}
+
+    def _learn(self, process: Process, options: Options) -> None:
+        """Learn from what was sent which digests stand for what: in the ledger, only those are found."""
+        self.late_ever |= bool({"late", "crash late", "twice", "pause"} & set(process.happened))
+        objects = {o.uri: o.rows for o in Sight(self, options).objects}
+        for note in process.notes:
+            rows = objects.get(note["uri"])
+            if note.get("row") is not None and rows and (row := rows[note["row"]]):
+                for n, (digest, part) in enumerate(zip(_parts(note["digest"]), _parts_of(row), strict=True)):
+                    assert self._digests.setdefault((n, digest), part) == part, (
+                        f"two contents have one digest: {note} {part} {self._digests[n, digest]}"
+                    )
+
+    def _row(self, row: dict[str, Any]) -> Row:
+        if row["as_blob"]:
+            return Row("uri", row["digest"])
+        return Row(*(self._digests[n, digest] for n, digest in enumerate(_parts(row["digest"]))))
+
+
+def _parts(digest: str) -> list[str]:
+    parts = digest.split(".")
+    return parts + [""] * (4 - len(parts))
+
+
+def _parts_of(row: Row) -> tuple[Any, ...]:
+    return row.data, row.labels, row.annotations, row.skip
+
+
+def _bad(o: Object, as_blob: bool) -> set[int | None]:
+    if o.rows is None:
+        return {None}
+    return {None if as_blob else n for n, row in enumerate(o.rows) if row is BAD}
+
+
+def _told(outcome: Outcome) -> Any:
+    if not isinstance(outcome, ImportReport):
+        return {"ended": type(outcome)}
+    return {name: value for name, value in outcome.as_dict().items() if name not in ("seconds", "created_ids")}

@@ -1,0 +1,387 @@
+"""A remote project in memory with Label Studio's semantics, and the faults that a network and a process have.
+
+`FakeServer` is what outlives the runs; `FakeProject` is one run's client of it, and `Process` that run's life.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from model.model import Json, Stored, text_of
+
+from labelsync_provider.errors import RequestFailed, Unavailable
+from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
+
+STRICT = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="x"/></Choices></View>'
+LOOSE = "<View/>"
+PAGE = 2
+SECONDS_OF_A_REQUEST = 0.01
+LONGEST_ON_THE_WAY = 1800.0
+"""Seconds; the engine thinks it possible for an hour that a request arrives late."""
+
+T = TypeVar("T")
+Fault = Literal[
+    "crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice", "pause"
+]
+
+
+class Crash(BaseException):
+    """The process is killed. Whatever it tries to do afterwards raises this again."""
+
+
+class Clock:
+    """Virtual time, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 0.0)
+
+
+@dataclass
+class Process:
+    """One run's life: the faults that wait for it, by the number of its request or commit."""
+
+    requests: dict[int, Fault] = field(default_factory=dict)
+    commits: dict[int, Fault] = field(default_factory=dict)
+    pause: Callable[[], None] = lambda: None
+    """What happens while the run is paused."""
+    dead: bool = False
+    requests_seen: int = 0
+    commits_seen: int = 0
+    changed: int = 0
+    """Requests that were sent."""
+    happened: list[str] = field(default_factory=list)
+    notes: list[Json] = field(default_factory=list)
+    """The source references that it sent."""
+
+    def alive(self) -> None:
+        if self.dead:
+            raise Crash
+
+    def die(self) -> None:
+        self.dead = True
+        raise Crash
+
+    def next_fault(self) -> Fault | None:
+        fault = self.requests.get(self.requests_seen)
+        self.requests_seen += 1
+        if fault:
+            self.happened.append(fault)
+        return fault
+
+    def commit(self, do: Callable[[], None]) -> None:
+        """Commit, or die before or after it."""
+        self.alive()
+        fault = self.commits.get(self.commits_seen)
+        self.commits_seen += 1
+        if fault:
+            self.happened.append(f"commit: {fault}")
+        if fault == "crash before":
+            self.die()
+        do()
+        if fault:
+            self.die()
+
+
+@dataclass
+class _OnTheWay:
+    deliver: Callable[[], object]
+    steps: int
+    """Calls of the server until it arrives."""
+    sent_at: float
+
+
+class Refused(Exception):
+    """The server does not take some tasks of a batch; it names them by their places."""
+
+    def __init__(self, places: set[int]) -> None:
+        self.places = places
+
+
+class FakeServer:
+    """Tasks, and requests that are on the way to them."""
+
+    def __init__(self, clock: Clock, *, reuses_ids: bool) -> None:
+        self.clock, self._reuses_ids = clock, reuses_ids
+        self.tasks: dict[int, Stored] = {}
+        self.effects: dict[int, set[str]] = {}
+        """By task, the imports and updates whose annotations it has."""
+        self.touched: set[int] = set()
+        """Tasks that a person has done something to."""
+        self.label_config = STRICT
+        self._last = 0
+        self._on_the_way: list[_OnTheWay] = []
+
+    # --- requests on the way ---
+
+    def send_late(self, deliver: Callable[[], object], steps: int) -> None:
+        self._on_the_way.append(_OnTheWay(deliver, steps, self.clock()))
+
+    def step(self) -> None:
+        """Let time pass, and what is due arrive."""
+        self.clock.sleep(SECONDS_OF_A_REQUEST)
+        for request in self._on_the_way:
+            request.steps -= 1
+        self.arrive(lambda r: r.steps <= 0 or r.sent_at + LONGEST_ON_THE_WAY < self.clock())
+
+    def arrive(self, due: Callable[[_OnTheWay], bool] = lambda _: True) -> int:
+        """Let requests arrive; return how many have."""
+        arriving = [request for request in self._on_the_way if due(request)]
+        self._on_the_way = [request for request in self._on_the_way if request not in arriving]
+        for request in arriving:
+            try:
+                request.deliver()
+            except (Refused, RequestFailed):
+                pass  # nobody hears the answer
+        return len(arriving)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are on the way."""
+        return len(self._on_the_way)
+
+    # --- what a request does ---
+
+    def create(self, tasks: Sequence[Task]) -> list[int]:
+        if any(task.data.get("text") == "poison" for task in tasks):
+            raise RequestFailed("500: the server fails over a task of this batch")
+        if refused := {n for n, task in enumerate(tasks) if task.data.get("text") == "refused"}:
+            raise Refused(refused)
+        return [self._create(stored_from(task)) for task in tasks]
+
+    def add(self, data: Json) -> int:
+        """Add a task that no import made."""
+        return self._create(Stored(data, {}, {}))
+
+    def _create(self, stored: Stored) -> int:
+        self._last = max(self.tasks, default=0) + 1 if self._reuses_ids else self._last + 1
+        self.tasks[self._last] = stored
+        self.effects[self._last] = {str(stored.note.get("effect"))} if stored.annotations else set()
+        self.touched.discard(self._last)
+        return self._last
+
+    def patch(self, task_id: int, update: TaskUpdate) -> None:
+        if task_id not in self.tasks:
+            return
+        task, meta = self.tasks[task_id], dict(update.meta)
+        note = meta.pop("labelsync")
+        data = task.data if update.data is None else {**(task.data if update.merge_data else {}), **update.data}
+        if data.get("text") == "refused":
+            raise Refused({0})
+        self.tasks[task_id] = replace(task, data=data, meta={**task.meta, **meta}, note=note)
+
+    def put_predictions(self, task_id: int, predictions: Sequence[Json]) -> None:
+        if task := self.tasks.get(task_id):
+            versions = {prediction.get("model_version") for prediction in predictions}
+            kept = tuple(p for p in task.predictions if p[0] not in versions)
+            new = tuple((p.get("model_version"), text_of(p["result"])) for p in predictions)
+            self.tasks[task_id] = replace(task, predictions=kept + new)
+
+    def add_annotations(self, task_id: int, update: TaskUpdate) -> None:
+        effect = update.meta["labelsync"]["effect"]
+        if (task := self.tasks.get(task_id)) and effect not in self.effects[task_id]:
+            self.effects[task_id].add(effect)
+            new = tuple(text_of(a["result"]) for a in update.annotations)
+            self.tasks[task_id] = replace(task, annotations=task.annotations + new)
+
+    def delete(self, wanted: Mapping[int, Stored], untouched: bool) -> None:
+        """Delete what nobody works on, if it still is the task that was looked at."""
+        for task_id, seen in wanted.items():
+            task = self.tasks.get(task_id)
+            if task and task.note.get("effect") == seen.note.get("effect"):
+                if not task.worked_on or (untouched and task_id not in self.touched and not task.drafts):
+                    del self.tasks[task_id]
+
+
+class FakeProject:
+    """One run's client; see `Project`."""
+
+    remote = True
+    id = 1
+    title = "Fake"
+    uri = "fake://projects/1"
+
+    def __init__(self, server: FakeServer, process: Process) -> None:
+        self._server, self._process = server, process
+        self._confirm: Callable[[], None] = lambda: None
+
+    @property
+    def label_config(self) -> str:
+        return self._server.label_config
+
+    @property
+    def data_keys(self) -> Sequence[str]:
+        return data_keys(self.label_config)
+
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+        self._confirm = confirm
+
+    def check(self, task: Task) -> str | None:
+        key = missing_key(self.data_keys, task.data)
+        return key and f"{key!r} key is expected in task data"
+
+    def adapt(self, task: Task) -> int:
+        return 0
+
+    def last_task_id(self) -> int:
+        # Ids are given again, whatever the highest was.
+        return 0 if self._server._reuses_ids else self._server._last
+
+    # --- look ---
+
+    def _tasks(self) -> dict[int, Stored]:
+        self._process.alive()
+        self._server.step()
+        return self._server.tasks
+
+    def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
+        while page := sorted(n for n in self._tasks() if n > task_id)[:PAGE]:
+            yield [self._stored(n, with_data) for n in page]
+            task_id = page[-1]
+
+    def _stored(self, task_id: int, with_data: bool) -> StoredTask:
+        task = self._server.tasks[task_id]
+        meta = {**task.meta, "labelsync": task.note} if task.note else task.meta
+        return StoredTask(task_id, deepcopy(meta), deepcopy(task.data) if with_data else {})
+
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        tasks = self._tasks()
+        return {
+            n: TaskLook(
+                tasks[n].worked_on,
+                n not in self._server.touched and not tasks[n].drafts,
+                tasks[n].note.get("effect", ""),
+            )
+            for n, uri in uris.items()
+            if n in tasks and _is_of(tasks[n], uri)
+        }
+
+    # --- change ---
+
+    def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        tasks = deepcopy(list(tasks))
+        self._process.notes += [task.meta["labelsync"] for task in tasks]
+        reasons = [self.check(task) for task in tasks]
+        outcomes = iter(self._import([task for task, reason in zip(tasks, reasons, strict=True) if not reason]))
+        return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
+
+    def _import(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        if not tasks:
+            return []
+        try:
+            return list(self._request(lambda: self._server.create(tasks)))
+        except Refused as refusal:
+            rest = iter(self._import([task for n, task in enumerate(tasks) if n not in refusal.places]))
+            return [Rejected("400: no") if n in refusal.places else next(rest) for n in range(len(tasks))]
+        except RequestFailed:
+            return self._halves(tasks)
+
+    def _halves(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        """Import the good ones of a batch that the server fails over, as the client of a real one does."""
+        outcomes: list[int | Rejected] = []
+        half = len(tasks) // 2
+        for some in (tasks[:half], tasks[half:]) if half else ():
+            try:
+                outcomes += self._import(some)
+            except RequestFailed as failure:
+                outcomes += [Rejected(str(failure), lasting=False)] * len(some)
+        if not any(isinstance(outcome, int) for outcome in outcomes):
+            raise RequestFailed("500: nothing goes in")
+        return outcomes
+
+    def update_tasks(
+        self, updates: Mapping[int, TaskUpdate]
+    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+        for task_id, update in deepcopy(dict(updates)).items():
+            self._process.notes.append(update.meta["labelsync"])
+            task = self._tasks().get(task_id)
+            if not task or not _is_of(task, update.uri):
+                yield task_id, "gone"
+                continue
+            begun = task.note.get("effect") == update.meta["labelsync"]["effect"]
+            if task.worked_on and update.data is not None and not begun:
+                yield task_id, "worked_on"
+                continue
+            try:
+                self._request(partial(self._server.patch, task_id, update))
+            except Refused:
+                yield task_id, Rejected("400: no")
+                continue
+            if update.predictions:
+                self._request(partial(self._server.put_predictions, task_id, update.predictions), late=False)
+            if update.annotations and (begun or not task.worked_on):
+                self._request(partial(self._server.add_annotations, task_id, update), late=False)
+                yield task_id, "updated"
+            else:
+                yield task_id, "in_part" if update.annotations else "updated"
+
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
+        tasks = self._tasks()
+        mine = {n: tasks[n] for n, uri in uris.items() if n in tasks and _is_of(tasks[n], uri)}
+        free = {n: task for n, task in mine.items() if untouched or not task.worked_on}
+        if free:
+            self._request(lambda: self._server.delete(free, untouched))
+        there = self._tasks()
+        return {n for n, uri in uris.items() if n not in there or not _is_of(there[n], uri)}
+
+    def _request(self, deliver: Callable[[], T], *, late: bool = True) -> T:
+        """Send a request that changes something, with what fault may be due.
+
+        :param late: whether it may arrive late; a prediction that does is a second one, and nothing could tell.
+        """
+        self._process.alive()
+        self._server.step()
+        self._confirm()
+        fault, process = self._process.next_fault(), self._process
+        if not late and fault in ("crash late", "late", "twice"):
+            fault = "lost before"
+        if fault in ("crash late", "late"):
+            self._server.send_late(deliver, 1 + process.requests_seen * 3 % 11)
+        elif fault == "pause":
+            process.pause()
+        if fault in ("crash before", "crash late"):
+            process.die()
+        if fault in ("lost before", "late"):
+            raise Unavailable("the answer did not come")
+        if fault == "failed":
+            raise RequestFailed("500: the server failed")
+        answer = deliver()
+        process.changed += 1
+        if fault == "twice":
+            self._server.send_late(deliver, 3)
+        if fault == "crash after":
+            process.die()
+        if fault in ("lost after", "twice"):
+            raise Unavailable("the answer did not come")
+        return answer
+
+    # --- what only an export asks for ---
+
+    def changes(self, since: Any = None) -> Iterator[list[TaskState]]:
+        yield [TaskState(n, bool(task.annotations)) for n, task in sorted(self._tasks().items())]
+
+    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
+        yield from ()
+
+    def progress(self) -> Progress:
+        return Progress(len(self._tasks()), 0, 0)  # a counter, and a wrong one
+
+
+def stored_from(task: Task) -> Stored:
+    meta = dict(task.meta)
+    note = meta.pop("labelsync", {})
+    predictions = tuple((p.get("model_version"), text_of(p["result"])) for p in task.predictions)
+    annotations = tuple(text_of(a["result"]) for a in task.annotations)
+    return Stored(task.data, meta, note, predictions, annotations, skip=task.allow_skip)
+
+
+def _is_of(task: Stored, uri: str) -> bool:
+    return bool(task.note.get("uri") == uri if task.note else uri in task.data.values())

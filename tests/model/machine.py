@@ -1,0 +1,388 @@
+"""Histories: what happens to a source, a project and the runs between them, step by step; drawn at random, repeatable, made small."""
+
+import gzip
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from model.bench import COVERAGE, Bench, Options
+from model.bucket import Bucket, Directory
+from model.fake_project import Clock, Process
+from model.worlds import EmbeddedWorld, FakeWorld, World
+
+from labelsync_provider.database import open_database
+from labelsync_provider.database.schema import ensure_schema
+
+# --- what is drawn ---
+
+KEYS = ["a.json", "a.json", "b.jsonl", "b.jsonl", "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt"]
+RESULTS: list[Any] = [[], [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["x"]}}]]
+BAD_ROWS: list[Any] = [42, {"data": 5}, {"other": 1}]
+ODD_ROWS = [{"text": "refused"}, {"text": "poison"}]
+CHANGES = ["insert", "append", "remove", "replace", "swap", "double", "relabel"]
+DEFAULTS: Options = {
+    "use_blob_urls": False,
+    "on_changed": "report",
+    "on_missing": "report",
+    "restore_deleted": False,
+    "regex_filter": None,
+    "prefix": 0,
+    "data_key": "text",
+    "max_delete": 1000,
+    "batch_size": 2,
+}
+OTHERS: dict[str, list[Any]] = {
+    "use_blob_urls": [True],
+    "on_changed": ["update", "update", "add", "add"],
+    "on_missing": ["delete", "delete"],
+    "restore_deleted": [True],
+    "regex_filter": ["b", "a|n"],
+    "prefix": [1, 2, 3],
+    "data_key": ["other"],
+    "max_delete": [0],
+    "batch_size": [3],
+}
+"""What an option may be besides its default; the longer the list, the likelier."""
+REQUEST_FAULTS = ["crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice"]
+COMMIT_FAULTS = ["crash before", "crash after"]
+
+
+class Step(NamedTuple):
+    """Something that happens: a method of `History`, and what it is given."""
+
+    name: str
+    given: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={_shown(value)}' for name, value in self.given.items())})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict) and "on_changed" in value:
+        return str({name: option for name, option in value.items() if option != DEFAULTS.get(name)})
+    return repr(value)
+
+
+class Draw:
+    """Draws steps."""
+
+    def __init__(self, number: int) -> None:
+        self._random = Random(number)
+
+    def flag(self) -> bool:
+        return self._random.random() < 0.5
+
+    def steps(self, count: int, *, faults: bool) -> list[Step]:
+        return [self._step(faults=faults) for _ in range(count)]
+
+    def _step(self, *, faults: bool) -> Step:
+        one, some = self._random.choice, self._random.randrange(8)
+        weights = {
+            "put": 3,
+            "change": 7,
+            "put_garbage": 1,
+            "delete": 1,
+            "rename": 1,
+            "return_to_earlier": 1,
+            "work_by_hand": 3,
+            "change_label_config": 0.5,
+            "add_by_hand": 0.5,
+            "lose_the_ledger": 0.3,
+            "switch_row_key": 0.3,
+            "run": 5 if faults else 7,
+            "run_with_faults": 4 if faults else 0,
+            "run_paused": 1 if faults else 0,
+            "let_requests_arrive": 1 if faults else 0,
+        }
+        (name,) = self._random.choices(list(weights), list(weights.values()))
+        given: dict[str, Any] = {}
+        if name == "put":
+            given = {"key": one(KEYS), "rows": [self._row() for _ in range(one([0, 1, 1, 2, 3, 4, 5]))]}
+        elif name == "change":
+            given = {"file": some, "change": one(CHANGES), "at": one(range(5)), "row": self._row(), "to": one(range(5))}
+        elif name == "put_garbage":
+            given = {"key": one(KEYS), "content": one([b"", b'{"text": "on'])}
+        elif name in ("delete", "rename"):
+            given = {"file": some} | ({"to": one(KEYS)} if name == "rename" else {})
+        elif name == "return_to_earlier":
+            given = {"back": some}
+        elif name == "work_by_hand":
+            given = {"task": some, "what": one(["annotate", "draft", "edit", "delete", "delete"])}
+        elif name == "change_label_config":
+            given = {"strict": one([True, False])}
+        elif name == "run":
+            given = {"options": self._options(), "dry_first": one([True, False]), "again": one([True, False])}
+        elif name == "run_with_faults":
+            faults_ = [self._fault() for _ in range(one([1, 1, 2]))]
+            given = {"options": self._options(), "faults": faults_, "next_try": one([True, False])}
+        elif name == "run_paused":
+            given = {
+                "options": self._options(),
+                "at": one([0, 0, 1, 2]),
+                "others": self._options(),
+                "next_try": one([True, False]),
+            }
+        return Step(name, given)
+
+    def _row(self) -> Any:
+        one, chance = self._random.choice, self._random.random
+        if (kind := chance()) < 0.15:
+            return one(BAD_ROWS)
+        if kind < 0.17:
+            return one(ODD_ROWS)
+        data = {"text": one(["one", "two", "three"])}
+        if kind < 0.6:
+            return data | ({"id": one([1, 2, 3])} if chance() < 0.7 else {})
+        labels = {
+            "meta": {name: one([0, 1]) for name in "pq" if chance() < 0.5},
+            "predictions": [
+                {"model_version": one(["m1", "m2"]), "result": one(RESULTS)} for _ in range(one([0, 1, 2]))
+            ],
+            "annotations": [{"result": one(RESULTS)}],
+            "allow_skip": one([True, False]),
+            "id": one([1, 2, 3]),
+        }
+        return {"data": data} | {name: value for name, value in labels.items() if chance() < 0.5}
+
+    def _options(self) -> Options:
+        return {
+            name: self._random.choice([*[value] * (2 if name == "on_changed" else 4), *OTHERS[name]])
+            for name, value in DEFAULTS.items()
+        }
+
+    def _fault(self) -> tuple[str, int, str]:
+        if self._random.random() < 0.6:
+            return "request", self._random.choice([0, 0, 0, 1, 1, 2, 3]), self._random.choice(REQUEST_FAULTS)
+        return "commit", self._random.randrange(13), self._random.choice(COMMIT_FAULTS)
+
+
+def shrunk(steps: list[Step], fails: Callable[[list[Step]], bool]) -> list[Step]:
+    """Return a history as small as can be of those that fail: without steps, with default options, with fewer rows."""
+    before: list[Step] = []
+    while steps != before:
+        before = steps
+        for length in (8, 4, 2, 1):
+            at = 0
+            while at < len(steps):
+                fewer = steps[:at] + steps[at + length :]
+                if fails(fewer):
+                    steps = fewer
+                else:
+                    at += length
+        for at, step in enumerate(steps):
+            for simpler in _simpler(step):
+                changed = [*steps[:at], simpler, *steps[at + 1 :]]
+                if simpler != steps[at] and fails(changed):
+                    steps = changed
+    return steps
+
+
+def _simpler(step: Step) -> Iterator[Step]:
+    given = step.given
+    for name in ("dry_first", "again", "next_try"):
+        if given.get(name):
+            yield Step(step.name, given := {**given, name: False})
+            given = step.given
+    for which in ("options", "others"):
+        for name, value in given.get(which, {}).items():
+            if value != DEFAULTS[name]:
+                yield Step(step.name, {**given, which: {**given[which], name: DEFAULTS[name]}})
+    for which in ("rows", "faults"):
+        for n in range(len(given.get(which, ()))):
+            yield Step(step.name, {**given, which: given[which][:n] + given[which][n + 1 :]})
+    if isinstance(row := given.get("row"), dict):
+        yield Step(step.name, {**given, "row": {"text": "one"}})
+
+
+def _content(key: str, rows: list[Any]) -> bytes:
+    """Return a task file. One row is an object, if it is one; of JSON lines, each is a line."""
+    if "jsonl" in key:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    else:
+        text = json.dumps(rows[0] if len(rows) == 1 and isinstance(rows[0], dict) else rows)
+    return gzip.compress(text.encode(), mtime=0) if key.endswith(".gz") else text.encode()
+
+
+# --- where ---
+
+
+@cache
+def _empty_database() -> bytes:
+    """Return a SQLite database with all tables. Making them takes longer than a history."""
+    with tempfile.TemporaryDirectory() as directory:
+        engine = open_database(f"sqlite:///{directory}/empty.db")
+        ensure_schema(engine)
+        engine.dispose()
+        return (Path(directory) / "empty.db").read_bytes()
+
+
+@contextmanager
+def sqlite_history(world: str, *, files: bool, by_key: bool) -> Iterator["History"]:
+    """Begin a history with a ledger on SQLite; in memory, where there is a file system for that."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="model-", dir=memory if memory.is_dir() else None) as directory:
+        (Path(directory) / "labelsync.db").write_bytes(_empty_database())
+        history = History(Path(directory), f"sqlite:///{directory}/labelsync.db", world, files=files, by_key=by_key)
+        try:
+            yield history
+        finally:
+            history.close()
+
+
+class History:
+    """A source, a project and a ledger at the beginning, and the steps that may follow."""
+
+    def __init__(self, directory: Path, database: str, world: World | str, *, files: bool, by_key: bool) -> None:
+        self._engine, clock = open_database(database), Clock()
+        source = Directory(directory) if files else Bucket()
+        if isinstance(world, str):
+            world = (
+                EmbeddedWorld(self._engine) if world == "embedded" else FakeWorld(clock, reuses_ids="reused" in world)
+            )
+        self.bench = Bench(self._engine, source, world, clock)
+        self.bench.row_key = "id" if by_key else None
+        self.files: dict[str, list[Any]] = {}
+        """The rows of each object, as JSON values; of garbage, none."""
+        self.past: list[tuple[str, bytes, list[Any]]] = []
+
+    def take(self, step: Step) -> None:
+        """Take a step, unless there is nothing to take it with."""
+        getattr(self, step.name)(**step.given)
+
+    def end(self) -> None:
+        """Whatever has happened: a run without faults puts it right, and the next has nothing to do."""
+        self.let_requests_arrive()
+        for as_blob in sorted(self.bench.kinds):
+            options = {**DEFAULTS, "use_blob_urls": as_blob}
+            self.bench.run(options, dry_first=True, again=True)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    # --- the source ---
+
+    def put(self, key: str, rows: list[Any]) -> None:
+        COVERAGE["step: put"] += 1
+        self._put(key, rows)
+
+    def change(self, file: int, change: str, at: int, row: Any, to: int) -> None:
+        if self.files:
+            COVERAGE[f"step: {change} a row"] += 1
+            key = _nth(self.files, file)
+            self._put(key, _changed(self.files[key], change, at, row, to))
+
+    def put_garbage(self, key: str, content: bytes) -> None:
+        COVERAGE["step: put garbage"] += 1
+        self._store(key, content, [])
+
+    def delete(self, file: int) -> None:
+        if not self.files:
+            return
+        COVERAGE["step: delete"] += 1
+        key = _nth(self.files, file)
+        del self.files[key]
+        self.bench.source.delete(key)
+
+    def rename(self, file: int, to: str) -> None:
+        key = _nth(self.files, file) if self.files else to
+        if key != to and ("jsonl" in key, key.endswith(".gz")) == ("jsonl" in to, to.endswith(".gz")):
+            COVERAGE["step: rename"] += 1
+            self.bench.source.rename(key, to)
+            self.files[to] = self.files.pop(key)
+
+    def return_to_earlier(self, back: int) -> None:
+        if self.past:
+            COVERAGE["step: return to an earlier version"] += 1
+            key, content, rows = self.past[-1 - back % len(self.past)]
+            self.files[key] = rows
+            self.bench.source.put_again(key, content)
+
+    def _put(self, key: str, rows: list[Any]) -> None:
+        self._store(key, _content(key, rows), rows)
+
+    def _store(self, key: str, content: bytes, rows: list[Any]) -> None:
+        self.files[key] = rows
+        self.bench.source.put(key, content)
+        self.past.append((key, content, rows))
+
+    # --- the project ---
+
+    def change_label_config(self, strict: bool) -> None:
+        COVERAGE["step: label config"] += 1
+        self.bench.strict = strict
+        self.bench.world.set_strict(strict)
+
+    def work_by_hand(self, task: int, what: str) -> None:
+        if tasks := self.bench.world.snapshot():
+            COVERAGE[f"step: {what} by hand"] += 1
+            self.bench.work_by_hand(_nth(tasks, task), what)
+
+    def add_by_hand(self) -> None:
+        if isinstance(self.bench.world, FakeWorld):
+            COVERAGE["step: add by hand"] += 1
+            self.bench.world.server.add({"text": "by hand"})
+
+    # --- runs ---
+
+    def run(self, options: Options, dry_first: bool, again: bool) -> None:
+        COVERAGE["step: run"] += 1
+        self.bench.run(options, dry_first=dry_first, again=again)
+
+    def run_with_faults(self, options: Options, faults: list[Any], next_try: bool) -> None:
+        COVERAGE["step: run with faults"] += 1
+        by_kind = {kind: {n: fault for k, n, fault in faults if k == kind} for kind in ("request", "commit")}
+        self.bench.run_with({**options, "next_try": next_try}, Process(by_kind["request"], by_kind["commit"]))
+
+    def run_paused(self, options: Options, at: int, others: Options, next_try: bool) -> None:
+        COVERAGE["step: run paused"] += 1
+        self.bench.run_paused(options, at, {**others, "next_try": next_try})
+
+    def let_requests_arrive(self) -> None:
+        if self.bench.on_the_way:
+            COVERAGE["step: late requests arrive"] += self.bench.world.server.arrive()  # type: ignore[attr-defined]
+
+    def lose_the_ledger(self) -> None:
+        if not self.bench.on_the_way:
+            COVERAGE["step: lose the ledger"] += 1
+            self.bench.lose_the_ledger()
+
+    def switch_row_key(self) -> None:
+        """Switch `row_key`, and have every file read again."""
+        COVERAGE["step: switch row_key"] += 1
+        self.bench.row_key = None if self.bench.row_key else "id"
+        for key, rows in list(self.files.items()):
+            if rows:
+                self._store(
+                    key, _content(key, rows) + (gzip.compress(b"\n", mtime=0) if key.endswith(".gz") else b"\n"), rows
+                )
+
+
+def _changed(rows: list[Any], change: str, at: int, row: Any, to: int) -> list[Any]:
+    rows = list(rows)
+    if not rows or change in ("insert", "append"):
+        rows.insert(len(rows) if change == "append" else at % (len(rows) + 1), row)
+        return rows
+    at, to = at % len(rows), to % len(rows)
+    if change == "remove":
+        del rows[to]
+    elif change == "replace":
+        rows[to] = row
+    elif change == "swap":
+        rows[at], rows[to] = rows[to], rows[at]
+    elif change == "double":
+        rows.insert(at, rows[to])
+    elif isinstance(rows[to], dict) and isinstance(row, dict):
+        # The same data, with another row's labels.
+        data = rows[to].get("data", {name: value for name, value in rows[to].items() if name != "id"})
+        rows[to] = {**{name: value for name, value in row.items() if name != "text"}, "data": data}
+    return rows
+
+
+def _nth(things: Any, number: int) -> Any:
+    return sorted(things)[number % len(things)]
