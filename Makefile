@@ -39,7 +39,7 @@ test-browser: $(UV)
 
 MINUTES ?= 5
 soak: $(UV)
-	@$(RUN) python tests/model/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests $(RUN) python -m model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(UV)
 	@$(RUN) python benchmarks/run.py

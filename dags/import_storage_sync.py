@@ -127,7 +127,7 @@ with DAG(
             False,
             type="boolean",
             title="Adopt tasks that are there",
-            description="Once, when moving in from Label Studio's own sync or another tool: nothing comes in twice.",
+            description="Once, when coming from Label Studio's own sync or another tool: nothing comes in twice.",
             section=SERVER,
         ),
         "restore_deleted": Param(

@@ -36,14 +36,14 @@ from labelsync_provider.operators.export_annotations import ExportAnnotationsOpe
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.storages.protocol import Storage
-from labelsync_provider.sync import lease, ledger
+from labelsync_provider.sync.ledger import tables as ledger
 
 pytest_plugins = ["servers.s3", "servers.azure", "servers.redis", "servers.label_studio"]
 
 LABEL_CONFIG = '<View><Image name="image" value="$image"/></View>'
 TASK = json.dumps({"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": "yes"}]}]}).encode()
 AIRFLOW_HOME = Path(os.environ["AIRFLOW_HOME"])
-LEDGER = [*ledger.METADATA.tables.values(), *lease.METADATA.tables.values()]
+LEDGER = list(ledger.METADATA.tables.values())
 TOKEN = f"ya29.{token_hex(20)}"
 WITH_LEVEL = logging.Formatter("%(levelname)s %(name)s %(message)s")
 

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, insert
+from sqlalchemy import ColumnElement, Connection, Dialect, Table, insert, literal, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -24,9 +24,13 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> No
     _execute(connection, _insert_text(connection.dialect, table), rows)
 
 
-def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert many rows, as `insert_rows`; where the primary key is there already, replace the other columns."""
-    _execute(connection, _upsert_text(connection.dialect, table), rows)
+def upsert_rows(connection: Connection, table: Table, rows: Sequence[Row], **constants: int | bool) -> None:
+    """Insert many rows, as `insert_rows`; where the primary key is there already, replace the other columns.
+
+    :param constants: values of columns that are the same in all rows, which then do not hold them. To bind a boolean
+        takes SQLite longer than to bind a path.
+    """
+    _execute(connection, _upsert_text(connection.dialect, table, tuple(constants.items())), rows)
 
 
 def _execute(connection: Connection, text: str, rows: Sequence[Row]) -> None:
@@ -53,12 +57,18 @@ def _insert_text(dialect: Dialect, table: Table) -> str:
 
 
 @cache
-def _upsert_text(dialect: Dialect, table: Table) -> str:
-    statement = UPSERTS[dialect.name](table)
+def _upsert_text(dialect: Dialect, table: Table, constants: tuple[tuple[str, int | bool], ...]) -> str:
+    statement = UPSERTS[dialect.name](table).values({name: _in_text(dialect, value) for name, value in constants})
     replaced = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
     keys = [column.name for column in table.primary_key]
     statement = statement.on_conflict_do_update(index_elements=keys, set_=replaced)
-    return str(statement.compile(dialect=dialect, column_keys=table.c.keys()))
+    given = [name for name in table.c.keys() if name not in dict(constants)]  # noqa: SIM118 - it holds columns
+    return str(statement.compile(dialect=dialect, column_keys=given))
+
+
+def _in_text(dialect: Dialect, value: int | bool) -> ColumnElement[Any]:
+    text = literal(value).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return literal_column(str(text))
 
 
 def chunks(values: Iterable[T], size: int) -> Iterable[list[T]]:

@@ -47,7 +47,7 @@ class ImportStorageSyncOperator(BaseOperator):
     :param max_quarantined: if more objects and rows than this are in quarantine, the run fails, after the good
         ones are in.
     :param adopt: look through the tasks that the project has already, and take those that carry the source reference
-        or, with `use_blob_urls`, the URI of an object for the tasks of that object. Moving in from Label Studio's own
+        or, with `use_blob_urls`, the URI of an object for the tasks of that object. Coming from Label Studio's own
         sync, or another tool, needs it once. A ledger that knows nothing of a source learns from references unasked.
     :param restore_deleted: import rows again whose tasks somebody has deleted from the project.
     :param dry_run: report what would happen, and write nothing anywhere.

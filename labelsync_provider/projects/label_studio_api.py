@@ -49,24 +49,20 @@ class TaskApi:
         :param include: the fields that are returned, separated by commas.
         """
         while True:
-            page = self._page(include, [column_filter("id", "greater", "Number", after), *filters])["tasks"]
+            above = column_filter("id", "greater", "Number", after)
+            page = self._page(include, [above, *filters], size=PAGE)["tasks"]
             if page:
                 yield page
                 after = page[-1]["id"]
             if len(page) < PAGE:
                 return
 
-    def by_ids(
-        self, task_ids: Sequence[int], include: str, *filters: Json, size: int = IDS_IN_A_URL, **params: Any
-    ) -> Iterator[list[Json]]:
-        """Yield those of some tasks that are there and that the filters let through.
-
-        :param size: the most tasks that one page has.
-        """
+    def by_ids(self, task_ids: Sequence[int], include: str, *filters: Json, **params: Any) -> Iterator[list[Json]]:
+        """Yield those of some tasks that are there and that the filters let through, `IDS_IN_A_URL` in a page."""
         ids = sorted(task_ids)
-        for start in range(0, len(ids), size):
-            selected = {"all": False, "included": ids[start : start + size]}
-            yield self._page(include, filters, selected=selected, **params)["tasks"]
+        for start in range(0, len(ids), IDS_IN_A_URL):
+            selected = {"all": False, "included": ids[start : start + IDS_IN_A_URL]}
+            yield self._page(include, filters, size=IDS_IN_A_URL, selected=selected, **params)["tasks"]
 
     def with_work(self, task_ids: Sequence[int], *fields: str, **params: Any) -> Iterator[list[Json]]:
         """Yield tasks with what tells whether somebody works on them: see `is_worked_on`.
@@ -84,8 +80,8 @@ class TaskApi:
         include: str,
         filters: Sequence[Json],
         *,
+        size: int,
         ordering: str = "tasks:id",
-        size: int = PAGE,
         selected: Json | None = None,
         **params: Any,
     ) -> Json:

@@ -8,8 +8,8 @@ import msgspec
 from labelsync_provider.projects.protocol import Json, TaskUpdate
 
 HELD_BACK = "annotations_held_back"
-"""Noted in a task's source reference when an update came without its annotations, because somebody worked on the task.
-Were that update begun anew, they would otherwise be taken for annotations that it did not come to add."""
+"""The key in a task's source reference which says that the update left its annotations out, because somebody worked on
+the task. When the same update is done again, to complete it, they are left out again."""
 
 UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
 
@@ -97,7 +97,7 @@ def number(value: Any) -> Any:
     """Return what a store makes of a number that is given as a text or an integer; anything else as it is."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

@@ -55,7 +55,9 @@ class Location:
 
     def is_nested(self, other: "Location") -> bool:
         """Tell whether one of two locations in the same container lies within the other, or is the same."""
-        return _is_nested(f"{self.endpoint}/{self.start}", f"{other.endpoint}/{other.start}")
+        # The document root of local files may be / itself.
+        one, two = (f"{location.endpoint.rstrip('/')}/{location.start}" for location in (self, other))
+        return _is_nested(one, two)
 
     def is_elsewhere(self, other: "Location") -> bool:
         """Tell whether the same paths, at another endpoint, are those of other objects."""

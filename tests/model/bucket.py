@@ -1,4 +1,4 @@
-"""The two sources of the model: a bucket in memory whose version is the content, and files whose version is the mtime."""
+"""The sources of the model: a bucket in memory whose version is the content, and files whose version is the mtime."""
 
 import os
 from collections.abc import Iterator, Sequence

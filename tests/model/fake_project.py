@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -137,10 +138,8 @@ class FakeServer:
         arriving = [request for request in self._on_the_way if due(request)]
         self._on_the_way = [request for request in self._on_the_way if request not in arriving]
         for request in arriving:
-            try:
+            with suppress(Refused, RequestFailed):  # nobody hears the answer
                 request.deliver()
-            except (Refused, RequestFailed):
-                pass  # nobody hears the answer
         return len(arriving)
 
     @property
@@ -196,9 +195,10 @@ class FakeServer:
         """Delete what nobody works on, if it still is the task that was looked at."""
         for task_id, seen in wanted.items():
             task = self.tasks.get(task_id)
-            if task and task.note.get("effect") == seen.note.get("effect"):
-                if not task.worked_on or (untouched and task_id not in self.touched and not task.drafts):
-                    del self.tasks[task_id]
+            as_imported = task_id not in self.touched and task and not task.drafts
+            same = task and task.note.get("effect") == seen.note.get("effect")
+            if task and same and (not task.worked_on or (untouched and as_imported)):
+                del self.tasks[task_id]
 
 
 class FakeProject:

@@ -1,4 +1,7 @@
-"""Histories: what happens to a source, a project and the runs between them, step by step; drawn at random, repeatable, made small."""
+"""Histories: what happens to a source, a project and the runs between them, step by step.
+
+They are drawn at random, repeatable by their number, and made small when they fail.
+"""
 
 import gzip
 import json
@@ -14,40 +17,31 @@ from model.bench import COVERAGE, Bench, Options
 from model.bucket import Bucket, Directory
 from model.fake_project import Clock, Process
 from model.worlds import EmbeddedWorld, FakeWorld, World
+from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
 from labelsync_provider.database.schema import ensure_schema
 
 # --- what is drawn ---
 
-KEYS = ["a.json", "a.json", "b.jsonl", "b.jsonl", "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt"]
+KEYS = [*["a.json"] * 5, *["b.jsonl"] * 3, "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt"]
 RESULTS: list[Any] = [[], [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["x"]}}]]
 BAD_ROWS: list[Any] = [42, {"data": 5}, {"other": 1}]
 ODD_ROWS = [{"text": "refused"}, {"text": "poison"}]
 CHANGES = ["insert", "append", "remove", "replace", "swap", "double", "relabel"]
-DEFAULTS: Options = {
-    "use_blob_urls": False,
-    "on_changed": "report",
-    "on_missing": "report",
-    "restore_deleted": False,
-    "regex_filter": None,
-    "prefix": 0,
-    "data_key": "text",
-    "max_delete": 1000,
-    "batch_size": 2,
+OPTIONS: dict[str, tuple[float, list[Any]]] = {
+    "use_blob_urls": (0.85, [False, True]),
+    "on_changed": (0.2, ["report", "update", "add"]),
+    "on_missing": (0.5, ["report", "delete"]),
+    "restore_deleted": (0.85, [False, True]),
+    "regex_filter": (0.85, [None, "b", "a|n"]),
+    "prefix": (0.85, [0, 1, 2, 3]),
+    "data_key": (0.9, ["text", "other"]),
+    "max_delete": (0.9, [1000, 0]),
+    "batch_size": (0.5, [2, 3]),
 }
-OTHERS: dict[str, list[Any]] = {
-    "use_blob_urls": [True],
-    "on_changed": ["update", "update", "add", "add"],
-    "on_missing": ["delete", "delete"],
-    "restore_deleted": [True],
-    "regex_filter": ["b", "a|n"],
-    "prefix": [1, 2, 3],
-    "data_key": ["other"],
-    "max_delete": [0],
-    "batch_size": [3],
-}
-"""What an option may be besides its default; the longer the list, the likelier."""
+"""How often an option has its default, and what it may be, that first."""
+DEFAULTS: Options = {name: values[0] for name, (_, values) in OPTIONS.items()}
 REQUEST_FAULTS = ["crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice"]
 COMMIT_FAULTS = ["crash before", "crash after"]
 
@@ -78,31 +72,33 @@ class Draw:
         return self._random.random() < 0.5
 
     def steps(self, count: int, *, faults: bool) -> list[Step]:
-        return [self._step(faults=faults) for _ in range(count)]
+        put = {"key": "a.json", "rows": [self._row() for _ in range(3)]}
+        begin = [Step("put", put), Step("run", {"options": self._options(), "dry_first": False, "again": False})]
+        return begin + [self._step(faults=faults) for _ in range(count)]
 
     def _step(self, *, faults: bool) -> Step:
         one, some = self._random.choice, self._random.randrange(8)
         weights = {
-            "put": 3,
-            "change": 7,
-            "put_garbage": 1,
-            "delete": 1,
-            "rename": 1,
+            "put": 1.5,
+            "change": 8,
+            "put_garbage": 0.3,
+            "delete": 0.4,
+            "rename": 0.4,
             "return_to_earlier": 1,
-            "work_by_hand": 3,
-            "change_label_config": 0.5,
-            "add_by_hand": 0.5,
-            "lose_the_ledger": 0.3,
-            "switch_row_key": 0.3,
-            "run": 5 if faults else 7,
-            "run_with_faults": 4 if faults else 0,
-            "run_paused": 1 if faults else 0,
-            "let_requests_arrive": 1 if faults else 0,
+            "work_by_hand": 2.5,
+            "change_label_config": 0.3,
+            "add_by_hand": 0.3,
+            "lose_the_ledger": 0.2,
+            "switch_row_key": 0.2,
+            "run": 5 if faults else 8,
+            "run_with_faults": 5 if faults else 0,
+            "run_paused": 1.5 if faults else 0,
+            "let_requests_arrive": 0.7 if faults else 0,
         }
         (name,) = self._random.choices(list(weights), list(weights.values()))
         given: dict[str, Any] = {}
         if name == "put":
-            given = {"key": one(KEYS), "rows": [self._row() for _ in range(one([0, 1, 1, 2, 3, 4, 5]))]}
+            given = {"key": one(KEYS), "rows": [self._row() for _ in range(one([0, 1, 2, 3, 4, 5]))]}
         elif name == "change":
             given = {"file": some, "change": one(CHANGES), "at": one(range(5)), "row": self._row(), "to": one(range(5))}
         elif name == "put_garbage":
@@ -131,9 +127,9 @@ class Draw:
 
     def _row(self) -> Any:
         one, chance = self._random.choice, self._random.random
-        if (kind := chance()) < 0.15:
+        if (kind := chance()) < 0.1:
             return one(BAD_ROWS)
-        if kind < 0.17:
+        if kind < 0.11:
             return one(ODD_ROWS)
         data = {"text": one(["one", "two", "three"])}
         if kind < 0.6:
@@ -151,8 +147,8 @@ class Draw:
 
     def _options(self) -> Options:
         return {
-            name: self._random.choice([*[value] * (2 if name == "on_changed" else 4), *OTHERS[name]])
-            for name, value in DEFAULTS.items()
+            name: values[0] if self._random.random() < share else self._random.choice(values[1:])
+            for name, (share, values) in OPTIONS.items()
         }
 
     def _fault(self) -> tuple[str, int, str]:
@@ -195,7 +191,7 @@ def _simpler(step: Step) -> Iterator[Step]:
     for which in ("rows", "faults"):
         for n in range(len(given.get(which, ()))):
             yield Step(step.name, {**given, which: given[which][:n] + given[which][n + 1 :]})
-    if isinstance(row := given.get("row"), dict):
+    if isinstance(given.get("row"), dict):
         yield Step(step.name, {**given, "row": {"text": "one"}})
 
 
@@ -222,29 +218,36 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def sqlite_history(world: str, *, files: bool, by_key: bool) -> Iterator["History"]:
+def sqlite_history(world: World | str, *, files: bool, by_key: bool) -> Iterator["History"]:
     """Begin a history with a ledger on SQLite; in memory, where there is a file system for that."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="model-", dir=memory if memory.is_dir() else None) as directory:
         (Path(directory) / "labelsync.db").write_bytes(_empty_database())
-        history = History(Path(directory), f"sqlite:///{directory}/labelsync.db", world, files=files, by_key=by_key)
-        try:
+        url = f"sqlite:///{directory}/labelsync.db"
+        with history_at(Path(directory), url, world, files=files, by_key=by_key) as history:
             yield history
-        finally:
-            history.close()
+
+
+@contextmanager
+def history_at(directory: Path, database: str, world: World | str, *, files: bool, by_key: bool) -> Iterator["History"]:
+    """Begin a history with its files in a directory, and its ledger in a database."""
+    engine = open_database(database)
+    ensure_schema(engine)
+    try:
+        yield History(engine, directory, world, files=files, by_key=by_key)
+    finally:
+        engine.dispose()
 
 
 class History:
     """A source, a project and a ledger at the beginning, and the steps that may follow."""
 
-    def __init__(self, directory: Path, database: str, world: World | str, *, files: bool, by_key: bool) -> None:
-        self._engine, clock = open_database(database), Clock()
+    def __init__(self, engine: Engine, directory: Path, world: World | str, *, files: bool, by_key: bool) -> None:
+        clock = Clock()
         source = Directory(directory) if files else Bucket()
         if isinstance(world, str):
-            world = (
-                EmbeddedWorld(self._engine) if world == "embedded" else FakeWorld(clock, reuses_ids="reused" in world)
-            )
-        self.bench = Bench(self._engine, source, world, clock)
+            world = EmbeddedWorld(engine) if world == "embedded" else FakeWorld(clock, reuses_ids="reused" in world)
+        self.bench = Bench(engine, source, world, clock)
         self.bench.row_key = "id" if by_key else None
         self.files: dict[str, list[Any]] = {}
         """The rows of each object, as JSON values; of garbage, none."""
@@ -260,10 +263,6 @@ class History:
         for as_blob in sorted(self.bench.kinds):
             options = {**DEFAULTS, "use_blob_urls": as_blob}
             self.bench.run(options, dry_first=True, again=True)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
 
     # --- the source ---
 

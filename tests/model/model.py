@@ -327,6 +327,8 @@ def foretell(
             if k and on_changed == "update":
                 if stored:
                     _update(out, k, stored, row, o.uri, as_blob)
+                elif replace(row, skip=k.row.skip) != k.row:
+                    k.row = row  # A person has deleted it, and nothing is left to be told of it.
                 continue
             if k:
                 k.live, k.position = False, None

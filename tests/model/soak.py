@@ -1,81 +1,87 @@
-"""Run histories for a long time, each round with another seed; at last, some against a real Label Studio.
+"""Run histories for a long time, each another; at last, some against a real Label Studio.
 
 make soak MINUTES=30 SEED=7
 """
 
 import argparse
+import logging
 import os
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from model.bench import COVERAGE
+from model.machine import History, history_at, sqlite_history
+from model.test_model import WORLDS, check
+from model.worlds import LabelStudioWorld
+from servers.label_studio import LabelStudioServer, running_label_studio
+from servers.postgres import PostgresServer, running_postgres
 
-from hypothesis import Phase, seed  # noqa: E402
-from model.bench import COVERAGE  # noqa: E402
-from model.fake_project import Clock  # noqa: E402
-from model.machine import Histories  # noqa: E402
-from model.test_model import run  # noqa: E402
-from model.worlds import LabelStudioWorld, World  # noqa: E402
-from servers.label_studio import LabelStudioServer, running_label_studio  # noqa: E402
-from servers.postgres import running_postgres  # noqa: E402
-from sqlalchemy import Engine  # noqa: E402
+from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio_client import Client
 
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects  # noqa: E402
-from labelsync_provider.projects.label_studio_client import Client  # noqa: E402
-
-HISTORIES_IN_A_ROUND = 50
-ON_POSTGRES = 5
-"""Every so manieth round has its ledger, and its embedded store, on PostgreSQL."""
-ON_A_SERVER = 8
-"""Histories against a real Label Studio, of 25 steps each."""
+ON_POSTGRES = 10
+"""Every so manieth history has its ledger, and its embedded store, on PostgreSQL."""
+ON_A_SERVER = 200
+"""Steps against a real Label Studio."""
 
 
 def soak(seconds: float, number: int) -> Counter[str]:
-    """Run rounds of histories until the time is over; return what was covered."""
-    seeds, ends = random.Random(number), time.monotonic() + seconds
+    """Run histories until the time is over; return what was covered."""
+    logging.disable(logging.CRITICAL)
+    numbers, ends = random.Random(number), time.monotonic() + seconds
     with running_postgres() as postgres:
-
-        @contextmanager
-        def postgres_database(_: Path) -> Iterator[str]:
-            url = postgres.create_database()
-            yield url
-            postgres.execute(f"DROP DATABASE {url.rpartition('/')[2].partition('?')[0]} WITH (FORCE)")
-
-        on_postgres = type("OnPostgres", (Histories,), {"databases": staticmethod(postgres_database)})
         while time.monotonic() < ends:
-            COVERAGE["rounds"] += 1
-            one = seeds.getrandbits(32)
-            kind = on_postgres if COVERAGE["rounds"] % ON_POSTGRES == 0 else type("OnSQLite", (Histories,), {})
-            print(f"seed {one}, {kind.__name__}", flush=True)
-            run(seed(one)(kind), HISTORIES_IN_A_ROUND, print_blob=True)
+            on_postgres = COVERAGE["histories"] % ON_POSTGRES == 0
+            COVERAGE["histories on PostgreSQL"] += on_postgres
+            begin = {"begin": partial(postgres_history, postgres)} if on_postgres else {}
+            world, faults = numbers.choice(WORLDS), numbers.random() < 0.7
+            check(numbers.getrandbits(32), world, faults=faults, **begin)  # type: ignore[arg-type]
     return COVERAGE
 
 
-class OnLabelStudio(Histories):
-    """Histories without faults on a real server: it has enough of its own."""
-
-    server: LabelStudioServer
-    worlds = ("Label Studio",)
-    run_with_faults = run_paused = add_by_hand = change_label_config = let_requests_arrive = None  # type: ignore[assignment]
-
-    def world_of(self, kind: str, engine: Engine, clock: Clock) -> World:
-        project, server = self.server.create_project(), self.server
-        return LabelStudioWorld(
-            server.client(), project, lambda: Projects(Client(server.url, server.token)).project(project)
-        )
+@contextmanager
+def postgres_history(postgres: PostgresServer, world: str, *, files: bool, by_key: bool) -> Iterator[History]:
+    """Begin a history with a ledger, and an embedded store, on PostgreSQL."""
+    url = postgres.create_database()
+    with (
+        tempfile.TemporaryDirectory(prefix="model-") as directory,
+        history_at(Path(directory), url, world, files=files, by_key=by_key) as history,
+    ):
+        yield history
+    postgres.execute(f"DROP DATABASE {url.rpartition('/')[2].partition('?')[0]} WITH (FORCE)")
 
 
 def on_label_studio(number: int) -> None:
-    """Run some histories against a real Label Studio."""
-    with tempfile.TemporaryDirectory() as documents, running_label_studio(Path(documents)) as OnLabelStudio.server:
-        run(seed(number)(OnLabelStudio), ON_A_SERVER, phases=[Phase.generate])
+    """Run histories without faults against a real Label Studio: it has enough of its own."""
+    with tempfile.TemporaryDirectory() as documents, running_label_studio(Path(documents)) as server:
+        begin = partial(label_studio_history, server)
+        steps: Counter[str] = Counter()
+        while steps.total() < ON_A_SERVER:
+            number, before = number + 1, COVERAGE.copy()
+            check(number, "Label Studio", faults=False, begin=begin, shrink=False)
+            steps.update({name: n for name, n in (COVERAGE - before).items() if name.startswith("step")})
+
+
+@contextmanager
+def label_studio_history(server: LabelStudioServer, _: str, *, files: bool, by_key: bool) -> Iterator[History]:
+    """Begin a history in a new project of a server."""
+    project = server.create_project()
+
+    def open_project() -> object:
+        return Projects(Client(server.url, server.token)).project(project)
+
+    with (
+        server.client() as client,
+        sqlite_history(LabelStudioWorld(client, project, open_project), files=files, by_key=by_key) as history,
+    ):
+        yield history
 
 
 def main() -> None:
@@ -84,11 +90,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     asked = parser.parse_args()
-    print(f"SEED={asked.seed} MINUTES={asked.minutes:g}", flush=True)
+    print(f"MINUTES={asked.minutes:g} SEED={asked.seed}", flush=True)
     numbers = random.Random(asked.seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        rounds = [pool.submit(soak, asked.minutes * 60, numbers.getrandbits(32)) for _ in range(os.cpu_count() or 1)]
-        for done in rounds:
+        soaked = [pool.submit(soak, asked.minutes * 60, numbers.getrandbits(32)) for _ in range(os.cpu_count() or 1)]
+        for done in soaked:
             COVERAGE.update(done.result())
     on_label_studio(asked.seed)
     for name, count in sorted(COVERAGE.items()):

@@ -1,4 +1,4 @@
-"""Where the projects of the model live: a fake server, the embedded store, a real Label Studio; and what people do there."""
+"""The projects of the model, and what people do there: of a fake server, the embedded store, a real Label Studio."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from model.model import Json, Stored, text_of
 from sqlalchemy import Engine, delete, insert, select, update
 
 from labelsync_provider.database import writing
-from labelsync_provider.projects.embedded import ANNOTATION, PREDICTION, PROJECT, TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded import ANNOTATION, PREDICTION, PROJECT, TASK, EmbeddedStore
 from labelsync_provider.projects.protocol import Project
 
 RESULT: list[Json] = [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["x"]}}]
@@ -134,7 +134,7 @@ class Watched:
         return getattr(self._project, name)
 
     def import_tasks(self, tasks: Sequence[Any]) -> Any:
-        self._process.notes += [json.loads(json.dumps(task.meta["labelsync"])) for task in tasks]
+        self._process.notes += [dict(task.meta["labelsync"]) for task in tasks]
         self._about_to_change()
         return self._project.import_tasks(tasks)
 
@@ -166,9 +166,7 @@ class LabelStudioWorld:
         return Watched(self._open(), process)
 
     def snapshot(self) -> dict[int, Stored]:
-        tasks = self._ask("GET", "/api/tasks", params={"project": self._id, "page_size": 1000, "fields": "all"})[
-            "tasks"
-        ]
+        asked = {"project": self._id, "page_size": 1000, "fields": "all", "resolve_uri": "false", "query": DRAFTS}
         return {
             task["id"]: Stored(
                 task["data"],

@@ -17,8 +17,8 @@ from servers.label_studio import LabelStudioServer
 from servers.redis import RedisServer
 from servers.s3 import S3Server
 
-from labelsync_provider.errors import Invalid, Unavailable
-from labelsync_provider.projects.label_studio_client import Client, Failed
+from labelsync_provider.errors import Invalid, RequestFailed, Unavailable
+from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.projects.label_studio_storages import (
     REGISTERED,
     LabelStudioStorage,
@@ -408,7 +408,7 @@ class TestStarting:
         client, project, path = client_of(label_studio), label_studio.create_project(), directory(label_studio)
         storage, _ = put_storage(client, project, "import", local(path))
         path.rmdir()
-        with pytest.raises(Failed, match=r"did not start to sync the source storage.*does not exist"):
+        with pytest.raises(RequestFailed, match=r"did not start to sync the source storage.*does not exist"):
             start_sync(client, project, Storage("import", "localfiles", storage))
 
     @pytest.mark.parametrize(("age", "joined"), [(0.0, True), (SIGN_SECONDS + 60, False)])

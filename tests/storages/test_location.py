@@ -69,3 +69,4 @@ def test_a_prefix_of_a_prefix_is_nested_and_at_another_endpoint_elsewhere(drawn:
 def test_directories_below_document_roots_that_lie_in_one_another_are_nested() -> None:
     assert Location("file://", "/data", "in/").is_nested(Location("file://", "/data/in", "a/"))
     assert not Location("file://", "/data", "in/").is_nested(Location("file://", "/data", "in-2/"))
+    assert Location("file://", "/", "data/in/").is_nested(Location("file://", "/data", "in/"))

@@ -110,6 +110,7 @@ def test_of_a_shorter_prefix(run: Importing) -> None:
     assert run("w", dry_run=True).changed == run("w").changed == 2
 
 
+@pytest.mark.parametrize("run", ["fake server"], indirect=True)
 def test_with_a_ledger_that_was_lost(run: Importing, tmp_path: Path) -> None:
     run.engine = open_database(f"sqlite:///{tmp_path}/new.db")
     predicted = run(**CHANGE, dry_run=True)

@@ -22,7 +22,7 @@ from sqlalchemy import select, update
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import UploadsFailed
-from labelsync_provider.projects import label_studio
+from labelsync_provider.projects import label_studio_api
 from labelsync_provider.sync import ExportOptions, ExportReport
 from labelsync_provider.sync.exporter import OVERLAP, WHOLE_AFTER_SECONDS
 from labelsync_provider.sync.ledger.tables import WATERMARK
@@ -212,10 +212,8 @@ class TestIncrementally:
     @pytest.mark.parametrize(
         ("layout", "include_cancelled", "server"),
         [
-            ("annotation", True, "label_studio"),
             ("annotation", False, "label_studio_postgres"),
-            ("task", True, "label_studio_postgres"),
-            ("task", False, "label_studio"),
+            ("task", True, "label_studio"),
         ],
         indirect=["server"],
     )
@@ -304,8 +302,8 @@ class TestIncrementally:
         export.assert_nothing_to_do()
 
     def test_more_than_a_page(self, labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(label_studio, "PAGE", 7)
-        monkeypatch.setattr(label_studio, "IDS_IN_A_URL", 4)
+        monkeypatch.setattr(label_studio_api, "PAGE", 7)
+        monkeypatch.setattr(label_studio_api, "IDS_IN_A_URL", 4)
         export()
         export.assert_in_step()
         random.seed(1)
@@ -470,8 +468,8 @@ def test_a_run_killed(point: Instant, labeling: Labeling, export: Export) -> Non
 def test_every_annotation_is_written_once_through_a_proxy_that_spoils_answers(
     labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_studio, "PAGE", 50)
-    monkeypatch.setattr(label_studio, "IDS_IN_A_URL", 10)
+    monkeypatch.setattr(label_studio_api, "PAGE", 50)
+    monkeypatch.setattr(label_studio_api, "IDS_IN_A_URL", 10)
     labeling.add(300, lambda n: ["good"] * (1 + n % 2))
     chaos = export.chaos
     chaos.bad_gateway = chaos.reset = chaos.truncate = 0.1

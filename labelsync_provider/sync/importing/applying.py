@@ -12,7 +12,7 @@ from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.planning import Create, Plan, Report, SetAside, Step, Update
 from labelsync_provider.sync.importing.reconciling import deduplicate
-from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of
+from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.ledger.records import Change, Changes, Creation, JournalEntry, KnownRow, RowState
 from labelsync_provider.sync.progress import Progress
@@ -180,10 +180,12 @@ class Applier:
         )
         self._wait()
         by_task = {update.row.task: update for update in updates if update.row.task is not None}
-        outcomes = self._run.project.update_tasks({task: update.update for task, update in by_task.items()})
-        for task, outcome in outcomes:
+        begun = False
+        for task, outcome in updated(self._run.project, by_task):
+            # What the project failed over may have been begun: the next run completes it.
+            begun |= isinstance(outcome, Rejected) and not outcome.lasting
             self._account_update(by_task[task], outcome)
-        self._closes.append(number)
+        (self._doubts if begun else self._closes).append(number)
         self._progress(self._run.report.listed, self._run.report)
 
     def _without_held_back(self, updates: list[Update]) -> list[Update]:

@@ -10,7 +10,7 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
 from labelsync_provider.sync.ledger.imports import RowCount
-from labelsync_provider.sync.ledger.records import KnownObject
+from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN
 
@@ -49,7 +49,7 @@ def objects_to_look_at(
     source, ledger, judged_by = run.source, run.ledger, run.judged_by
 
     def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
-        same = known.complete and known.version == info.version
+        same = known.state == COMPLETE and known.version == info.version
         return same and (not known.quarantined or known.judged_by == judged_by)
 
     pages = _filtered(run, passes)

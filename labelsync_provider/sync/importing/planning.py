@@ -30,11 +30,6 @@ class Create(Struct, gc=False):
     size: int
     """In bytes."""
 
-    @property
-    def was_refused(self) -> bool:
-        """Whether an earlier run may have found that the project fails over this very task, and over no other."""
-        return self.obj.known is not None and self.obj.known.quarantined > 0
-
 
 class Update(Struct, gc=False):
     """A task to be updated."""

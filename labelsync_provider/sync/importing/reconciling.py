@@ -11,7 +11,9 @@ from typing import cast
 from labelsync_provider.sync.importing.deleting import delete_announced
 from labelsync_provider.sync.importing.sending import arrived
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import (
+    COMPLETE,
     Change,
     Changes,
     Creation,
@@ -58,19 +60,26 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
     updates = {change.row.task: change for change in cast("list[Change]", entry.effects) if change.row.task is not None}
     looks = run.project.look({task: change.update.uri for task, change in updates.items()})
     begun = {task: change for task, change in updates.items() if task in looks and looks[task].effect == change.effect}
+    known = run.ledger.of(blobs=entry.as_blob).known_tasks(begun)
+    known = {task: row for task, row in known.items() if row.path == begun[task].row.path}
+    if entry.doubted_since is not None:
+        # What is known to be done needs no second look.
+        begun = {task: change for task, change in begun.items() if task in known and _differs(known[task], change.row)}
     changes = Changes()
     if begun:
-        outcomes = run.project.update_tasks({task: change.update for task, change in begun.items()})
-        completed = {task for task, outcome in outcomes if outcome == "updated"}
-        for task, row in run.ledger.of(blobs=entry.as_blob).known_tasks(completed).items():
-            after = begun[task].row
-            if row.path == after.path:
-                changes.change(row._replace(digest=after.digest, key=after.key))
-        log.warning("A run broke off: %d of its updates had begun, and are completed.", len(completed))
+        outcomes = dict(run.project.update_tasks({task: change.update for task, change in begun.items()}))
+        for task in known.keys() & begun.keys():
+            if outcomes[task] == "updated":
+                changes.change(known[task]._replace(digest=begun[task].row.digest, key=begun[task].row.key))
+        log.warning("A run broke off: %d of its updates had begun, and are completed.", len(begun))
     if entry.doubted_since is None or changes:
         _enter(run, entry, changes, all_known=len(begun) == len(updates))
     else:
         _forget_if_old(run, entry)
+
+
+def _differs(known: KnownRow, updated: KnownRow) -> bool:
+    return (known.digest, known.key) != (updated.digest, updated.key)
 
 
 def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
@@ -108,40 +117,45 @@ def _keep_one_each(
 ) -> None:
     """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's."""
     ledger, objects, changes = run.ledger.of(blobs=entry.as_blob), _Objects(run, entry), Changes()
-    doubles: dict[int, tuple[Creation, KnownRow]] = {}
+    extra: dict[int, tuple[Creation, KnownRow | None]] = {}
     """By the id of a task that is one too many, what made it, and the row that has one already."""
     for creation, tasks in late:
         unknown = [task for task in tasks if task not in known]
         row = objects.standing_for(creation, tasks)
-        if row is None:
+        if row is None and not objects.was_compared(creation.row.path):
             row = objects.enter(changes, creation, unknown.pop(0))
-        doubles |= dict.fromkeys(unknown, (creation, row))
-    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
-        entry, changes, doubted_since=entry.doubted_since, reopens={row.path for row in changes.created}
-    )
-    if not doubles:
+        extra |= dict.fromkeys(unknown, (creation, row))
+    _enter_late(ledger, entry, changes)
+    if not extra:
         return
-    log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(doubles))
-    extra = [Deletion(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in doubles.items()]
-    worked_on = doubles.keys() - delete_announced(run, ledger, extra, untouched=True)
-    instead = {row.task: (task, creation, row) for task in sorted(worked_on) for creation, row in (doubles[task],)}
-    there = [Deletion(creation.uri, row) for task, creation, row in instead.values() if row.task is not None]
-    given_up = delete_announced(run, ledger, there, untouched=True) if there else set()
-    kept = Changes()
-    for standing, (task, creation, row) in instead.items():
-        if standing is None or standing in given_up:
+    log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(extra))
+    deletions = [Deletion(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in extra.items()]
+    worked_on = {
+        task: extra[task] for task in sorted(extra.keys() - delete_announced(run, ledger, deletions, untouched=True))
+    }
+    standing = [Deletion(creation.uri, row) for creation, row in worked_on.values() if row and row.task is not None]
+    free = delete_announced(run, ledger, standing, untouched=True) if standing else set()
+    kept, replaced = Changes(), set[KnownRow]()
+    for task, (creation, row) in worked_on.items():
+        if row is None:
+            # Its row is in the object no more, or another one stands for it.
+            objects.enter(kept, creation, task, state=RowState.SUPERSEDED)
+        elif row not in replaced and (row.task is None or row.task in free):
+            replaced.add(row)
             kept.created.append(row._replace(task=task, digest=creation.row.digest))
-    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
-        entry, kept, doubted_since=entry.doubted_since, reopens={row.path for row in kept.created}
-    )
-    for task in sorted(worked_on - {row.task for row in kept.created}):
-        creation, row = doubles[task]
-        log.error(
-            "Tasks %s and %d were made from the same row of %s, and each has been worked on: keep one by hand.",
-            row.task,
-            task,
-            creation.uri,
-        )
+        else:
+            log.error(
+                "Tasks %s and %d were made from the same row of %s, and each has been worked on: keep one by hand.",
+                row.task,
+                task,
+                creation.uri,
+            )
+    _enter_late(ledger, entry, kept)
+
+
+def _enter_late(ledger: ImportLedger, entry: JournalEntry, changes: Changes) -> None:
+    reopens = {row.path for row in changes.created}
+    ledger.enter_reconciled(entry, changes, doubted_since=entry.doubted_since, reopens=reopens)
 
 
 def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: bool) -> None:
@@ -166,11 +180,11 @@ class _Objects:
 
     def __init__(self, run: ImportRun, entry: JournalEntry) -> None:
         paths = sorted({effect.row.path for effect in entry.effects})
-        self._rows = {
-            (row.path, row.number): row
-            for rows in run.ledger.of(blobs=entry.as_blob).rows_of(paths).values()
-            for row in rows
-        }
+        ledger = run.ledger.of(blobs=entry.as_blob)
+        self._rows = {(row.path, row.number): row for rows in ledger.rows_of(paths).values() for row in rows}
+        # Whoever reconciles first has them looked at again: what is dealt with now was compared since.
+        known = [obj for page in ledger.objects_at(paths) for obj in page]
+        self._compared = {obj.path for obj in known if obj.state == COMPLETE}
         self._at: dict[tuple[str, int], KnownRow] = {}
         self._equal: dict[tuple[str, str | None], list[KnownRow]] = {}
         self._highest: dict[str, int] = {}
@@ -195,17 +209,22 @@ class _Objects:
             self._doubled.add(found)
         return found
 
-    def enter(self, changes: Changes, creation: Creation, task: int) -> KnownRow:
+    def was_compared(self, path: str) -> bool:
+        """Tell whether a run has dealt with an object since the creation was given up."""
+        return path in self._compared
+
+    def enter(self, changes: Changes, creation: Creation, task: int, state: str = RowState.LIVE) -> KnownRow:
         """Note that the task of a creation is there; its row may have gone elsewhere since."""
         path, position = creation.row.path, creation.row.position
-        before = self._rows.get((path, creation.replaces.number)) if creation.replaces else None
+        live = state == RowState.LIVE
+        before = self._rows.get((path, creation.replaces.number)) if live and creation.replaces else None
         if before and before.state == RowState.LIVE:
             changes.change(before._replace(state=RowState.SUPERSEDED, position=None))
             if before.position is not None:
                 del self._at[path, before.position]
         self._highest[path] = number = self._highest.get(path, -1) + 1
-        taken = position is None or (path, position) in self._at
-        row = creation.row._replace(number=number, position=None if taken else position, task=task)
+        free = live and position is not None and (path, position) not in self._at
+        row = creation.row._replace(number=number, state=state, position=position if free else None, task=task)
         if row.position is not None:
             self._at[path, row.position] = row
         changes.created.append(row)

@@ -5,14 +5,15 @@ What an answer does not tell is found out by reading back the tasks above the hi
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 from dataclasses import dataclass, field
 from itertools import count
 
 from labelsync_provider.errors import RequestFailed, Unavailable
 from labelsync_provider.projects.protocol import Project, Rejected
-from labelsync_provider.sync.importing.planning import Create
+from labelsync_provider.projects.task_content import UpdateOutcome
+from labelsync_provider.sync.importing.planning import Create, Update
 from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class _Recovery:
                 parts.extend(halves if turn % 2 else reversed(halves))
             else:
                 alone.extend(rest)
-        if alone and not some_arrived and not all(create.was_refused for create in alone):
+        if alone and not some_arrived and not all(create.obj.was_quarantined for create in alone):
             raise error
         for create in alone:
             self.outcomes[create.effect] = Rejected(str(error), lasting=False)
@@ -113,6 +114,30 @@ class _Recovery:
         # Even what has arrived may arrive once more, where something on the way repeats a request.
         self.sent.doubted |= not ended
         return rest
+
+
+def updated(project: Project, updates: Mapping[int, Update]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
+    """Update tasks by id; yield what became of each. One over which the project fails does not keep the others out.
+
+    :raises Unavailable: it is the server: no update was made.
+    """
+    waiting, failed = dict(updates), dict[int, RequestFailed]()
+    while waiting:
+        try:
+            for task, outcome in project.update_tasks({task: update.update for task, update in waiting.items()}):
+                del waiting[task]
+                yield task, outcome
+        except RequestFailed as error:
+            # They are made in order: it is the first of those that are left.
+            task = next(iter(waiting))
+            failed[task] = error
+            del waiting[task]
+            if len(failed) > HALVINGS and len(failed) + len(waiting) == len(updates):
+                raise
+    if failed and len(failed) == len(updates) and not all(updates[task].obj.was_quarantined for task in failed):
+        raise next(iter(failed.values()))
+    for task, failure in failed.items():
+        yield task, Rejected(str(failure), lasting=False)
 
 
 def arrived(project: Project, effects: Iterable[str], after_task: int) -> dict[str, list[int]]:

@@ -16,14 +16,14 @@ from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger
-from labelsync_provider.sync.ledger.records import KnownObject, KnownRow, QuarantinedRow
+from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, KnownRow, QuarantinedRow
 from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
 from labelsync_provider.sync.runtime import Runtime
 
 
 def _effects() -> Iterator[str]:
     """Yield names of effects that no other run has."""
-    run = secrets.token_hex(6)
+    run = secrets.token_urlsafe(6)
     return (f"{run}.{n}" for n in count())
 
 
@@ -104,6 +104,11 @@ class SourceObject(Struct, gc=False):
     complete: bool = True
     """False when something was only reported, or may pass: then the next run looks again."""
 
+    @property
+    def was_quarantined(self) -> bool:
+        """Whether an earlier run may have found that the project fails over a row of it, and over no other."""
+        return self.known is not None and self.known.quarantined > 0
+
     def set_aside(self, position: int | None, reason: str, *, lasting: bool) -> QuarantinedRow:
         """Put the object (no position), or a row of it, in quarantine.
 
@@ -116,10 +121,10 @@ class SourceObject(Struct, gc=False):
 
     def opened(self) -> KnownObject:
         """Return what is known of the object until it is dealt with: the next run looks at it, if this one does not."""
-        known = self.known or KnownObject(self.path, None, False, 0, 0, None)
-        return known._replace(complete=False)
+        known = self.known or KnownObject(self.path, None, OPEN, 0, 0, None)
+        return known._replace(state=OPEN)
 
     def closed(self, judged_by: str) -> KnownObject:
         """Return what is known of the object once it is dealt with."""
-        bad = len(self.bad)
-        return KnownObject(self.path, self.info.version, self.complete, self.rows, bad, judged_by if bad else None)
+        bad, state = len(self.bad), COMPLETE if self.complete else OPEN
+        return KnownObject(self.path, self.info.version, state, self.rows, bad, judged_by if bad else None)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from labelsync_provider.database import chunks, upsert_rows
-from labelsync_provider.sync.ledger.records import Changes, JournalEntry, KnownObject, KnownRow
+from labelsync_provider.sync.ledger.records import OPEN, Changes, JournalEntry, KnownObject, KnownRow
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT
 from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, SCOPE
 
@@ -37,11 +37,11 @@ def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Ch
     """Enter what became of rows, objects and quarantine."""
     _drop(connection, scope, as_blob, changes.dropped)
     _change(connection, scope, as_blob, list(changes.changed.values()))
-    upsert_rows(connection, ROW, [(scope, as_blob, *row) for row in changes.created])
+    upsert_rows(connection, ROW, changes.created, scope=scope, as_blob=as_blob)
     for some in chunks(changes.cleared, IN_A_STATEMENT):
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
-    upsert_rows(connection, OBJECT, [(scope, as_blob, *known) for known in changes.objects.values()])
-    upsert_rows(connection, QUARANTINE, [(scope, as_blob, *entry) for entry in changes.quarantine])
+    upsert_rows(connection, OBJECT, list(changes.objects.values()), scope=scope, as_blob=as_blob)
+    upsert_rows(connection, QUARANTINE, changes.quarantine, scope=scope, as_blob=as_blob)
 
 
 def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
@@ -103,10 +103,10 @@ def reopen(connection: Connection, scope: int, as_blob: bool, paths: Iterable[st
     """Have objects looked at again by the next comparison, and known where they were not."""
     for some in chunks(sorted(set(paths)), IN_A_STATEMENT):
         at = these(OBJECT, scope, as_blob, some)
-        connection.execute(update(OBJECT).where(*at).values(complete=False))
+        connection.execute(update(OBJECT).where(*at).values(state=OPEN))
         known = set(connection.scalars(select(OBJECT.c.path).where(*at)))
-        unknown = [KnownObject(path, None, False, 0, 0, None) for path in some if path not in known]
-        upsert_rows(connection, OBJECT, [(scope, as_blob, *obj) for obj in unknown])
+        unknown = [KnownObject(path, None, OPEN, 0, 0, None) for path in some if path not in known]
+        upsert_rows(connection, OBJECT, unknown, scope=scope, as_blob=as_blob)
 
 
 def forget(connection: Connection, scope: int, as_blob: bool, paths: Iterable[str]) -> None:
@@ -116,5 +116,5 @@ def forget(connection: Connection, scope: int, as_blob: bool, paths: Iterable[st
         at = these(OBJECT, scope, as_blob, some)
         connection.execute(delete(OBJECT).where(*at, ~exists().where(*of_object)))
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
-        look_again = {"complete": False, "quarantined": 0, "judged_by": None}
+        look_again = {"state": OPEN, "quarantined": 0, "judged_by": None}
         connection.execute(update(OBJECT).where(*at).values(look_again))

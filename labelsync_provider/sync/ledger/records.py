@@ -1,12 +1,15 @@
 """What the ledger holds, as values."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from labelsync_provider.projects.protocol import TaskUpdate
+
+# Plain strings: SQLite takes thrice as long over a member of an enum.
+OPEN: Final = "open"
+COMPLETE: Final = "complete"
 
 
 class KnownObject(NamedTuple):
@@ -15,8 +18,8 @@ class KnownObject(NamedTuple):
     path: str
     version: str | None
     """None if no run has compared it yet: its tasks are known from a run that was killed, or from the project."""
-    complete: bool
-    """Whether all that is in this version has been dealt with; if not, the next run looks at it again."""
+    state: str
+    """`COMPLETE` if all that is in this version has been dealt with; `OPEN`: the next run looks at it again."""
     rows: int
     """Rows that a live task stands for."""
     quarantined: int
@@ -24,12 +27,12 @@ class KnownObject(NamedTuple):
     """What decided that a part of it is bad: label config, options, package. None if nothing is."""
 
 
-class RowState(StrEnum):
+class RowState:
     """What a row of the ledger is to its object."""
 
-    LIVE = "live"
+    LIVE: Final = "live"
     """No other task stands for this row."""
-    SUPERSEDED = "superseded"
+    SUPERSEDED: Final = "superseded"
     """A newer task stands for this row; the old one was left in the project."""
 
 
@@ -39,7 +42,7 @@ class KnownRow(NamedTuple):
     path: str
     number: int
     """Tells the rows of an object apart; it has no other meaning."""
-    state: RowState
+    state: str
     position: int | None
     """Where the row stands in the object, counted from 0; None if it is in the object no more."""
     task: int | None

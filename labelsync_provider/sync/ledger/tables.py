@@ -42,7 +42,7 @@ OBJECT = Table(
     Column("as_blob", Boolean, primary_key=True),
     Column("path", PATH, primary_key=True),
     Column("version", Text),
-    Column("complete", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("quarantined", Integer, nullable=False),
     Column("judged_by", Text),

@@ -51,7 +51,7 @@ def _create_imports() -> None:
         sa.Column("as_blob", sa.Boolean, primary_key=True),
         sa.Column("path", PATH, primary_key=True),
         sa.Column("version", sa.Text),
-        sa.Column("complete", sa.Boolean, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
         sa.Column("rows", sa.Integer, nullable=False),
         sa.Column("quarantined", sa.Integer, nullable=False),
         sa.Column("judged_by", sa.Text),
