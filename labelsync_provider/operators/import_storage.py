@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ImportStorageSyncOperator(BaseOperator):
     """Makes a task of every object, or of every row of every task file, that is new in a storage.
 
-    However often it runs, and wherever it was killed before: each object, row and version becomes one task.
+    However often it runs, and wherever it was killed before: each object, or row of a task file, has one live task.
     Returns the report, see `labelsync_provider.sync.report.ImportReport`.
 
     All parameters are templated.

@@ -56,6 +56,7 @@ from labelsync_provider.projects.protocol import (
 from labelsync_provider.projects.task_content import (
     UpdateOutcome,
     effect_of,
+    held_back,
     planned,
     prediction_changes,
     tasks_made_from,
@@ -291,7 +292,7 @@ class EmbeddedProject:
                 for task_id, row in self._made_from(connection, {task_id: uris[task_id] for task_id in some}).items():
                     worked_on = bool(row["annotated"])
                     as_imported = not worked_on and row["created_at"] == row["updated_at"]
-                    looks[task_id] = TaskLook(worked_on, as_imported, effect_of(row["meta"]))
+                    looks[task_id] = TaskLook(worked_on, as_imported, effect_of(row["meta"]), held_back(row["meta"]))
         return looks
 
     def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:

@@ -18,6 +18,7 @@ from labelsync_provider.projects.task_content import (
     UpdateOutcome,
     canonical,
     effect_of,
+    held_back,
     number,
     planned,
     prediction_changes,
@@ -50,7 +51,8 @@ def look(api: TaskApi, uris: Mapping[int, str]) -> dict[int, TaskLook]:
         there = {task["id"]: task for task in page}
         for task_id in _made_from(api, uris, there):
             task = there[task_id]
-            looks[task_id] = TaskLook(is_worked_on(task), _is_as_imported(task), effect_of(task["meta"]))
+            meta = task["meta"]
+            looks[task_id] = TaskLook(is_worked_on(task), _is_as_imported(task), effect_of(meta), held_back(meta))
     return looks
 
 

@@ -59,6 +59,8 @@ class TaskLook(NamedTuple):
     """Nothing has happened to it since it was imported: what annotations it has came with it."""
     effect: str
     """The `effect` in its source reference: which import or update wrote it last; empty if it tells of none."""
+    held_back: bool = False
+    """Whether that update left its annotations out, because somebody worked on the task."""
 
 
 class StoredTask(NamedTuple):

@@ -31,6 +31,12 @@ def effect_of(meta: Any) -> str:
     return _text(meta, "effect") or ""
 
 
+def held_back(meta: Any) -> bool:
+    """Tell from a task's source reference whether the update that wrote it last left its annotations out."""
+    reference = meta.get("labelsync") if isinstance(meta, dict) else None
+    return isinstance(reference, dict) and HELD_BACK in reference
+
+
 def tasks_made_from(
     uris: Mapping[int, str], metas: Mapping[int, Any], data_of: Callable[[Sequence[int]], Mapping[int, Json]]
 ) -> set[int]:
@@ -61,12 +67,12 @@ def planned(update: TaskUpdate, data: Json, meta: Any, *, worked_on: bool) -> Ch
     if worked_on and update.data is not None and not begun:
         return None
     new_meta = before | update.meta
-    held_back = bool(update.annotations) and (HELD_BACK in before["labelsync"] if begun else worked_on)
-    if held_back and isinstance(reference := update.meta.get("labelsync"), dict):
+    keeps_back = bool(update.annotations) and (held_back(before) if begun else worked_on)
+    if keeps_back and isinstance(reference := update.meta.get("labelsync"), dict):
         new_meta["labelsync"] = reference | {HELD_BACK: True}
     new_data = data | update.data if update.data is not None and update.merge_data else update.data
-    adds_annotations = bool(update.annotations) and not held_back
-    return Change("in_part" if held_back else "updated", new_data, new_meta, adds_annotations, begun)
+    adds_annotations = bool(update.annotations) and not keeps_back
+    return Change("in_part" if keeps_back else "updated", new_data, new_meta, adds_annotations, begun)
 
 
 def prediction_changes(

@@ -59,8 +59,7 @@ def _enter(ledger: ImportLedger, tasks: list[KnownRow], *, only_unknown_objects:
         adopted[row.path, row.number] = row
     changes.created = list(adopted.values())
     if changes:
-        ledger.enter(changes)
-        ledger.reopen(paths)
+        ledger.enter(changes, reopens=paths)
     return len(adopted)
 
 

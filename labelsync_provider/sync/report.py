@@ -53,11 +53,13 @@ class ImportReport:
     quarantine: list[Failure] = field(default_factory=list)
     """The first of them."""
 
-    def quarantined_as(self, failure: Failure) -> None:
-        """Count a quarantined object or row, and keep the first by name."""
+    def quarantined_as(self, failure: Failure) -> bool:
+        """Count a quarantined object or row; keep the first by name, and tell whether this is one of them."""
         self.quarantined += 1
-        if len(self.quarantine) < FAILURES_SHOWN:
+        shown = len(self.quarantine) < FAILURES_SHOWN
+        if shown:
             self.quarantine.append(failure)
+        return shown
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as Airflow's XCom takes it."""

@@ -100,7 +100,9 @@ def rows(key: str, content: bytes, row_key: str | None = None) -> Iterator[Row |
     first = text.lstrip()[:1]
     lines = key.lower().removesuffix(".gz").endswith(LINES)
     if first == b"[":
-        return _each(_elements(text), row_key)
+        if not (elements := _elements(text)):
+            raise Invalid(EMPTY)
+        return _each(elements, row_key)
     if first != b"{" and not (first and lines):
         raise Invalid(f"not a task file: it begins with {first!r}, not with a JSON object or array" if first else EMPTY)
     try:
@@ -254,7 +256,7 @@ def _key(value: Json, row_key: str) -> str:
     found: Any = value
     for name in row_key.split("."):
         found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, str | int) or isinstance(found, bool) or found == "":
+    if not isinstance(found, str | int) or isinstance(found, bool) or found == "" or not _storable(found):
         raise Invalid(f"bad row: its {row_key!r} (row_key) must be a text or a whole number, it is {_kind(found)}")
     return str(found)
 

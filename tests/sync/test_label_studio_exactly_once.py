@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from killing import After, Before, Child, Instant, OnServer, Run, killed, patiently, paused
-from msgspec import structs
 from places import Directory
 from servers.chaos import Chaos, running_chaos
 from servers.label_studio import LabelStudioServer
@@ -205,28 +204,32 @@ def rows(project: Project) -> Counter[tuple[str, int, str]]:
 
 # --- every fault at once ---
 
+# What becomes of one request to import after the other.
+FAULTS = ("swallow", None, "bad_gateway", "reset_before", None, "delay_request", "delay_answer", None)
 
-def test_thousands_of_rows_through_every_fault(
+
+def test_a_thousand_rows_and_more_through_every_fault(
     project: Project, chaos: Chaos, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = fill(project.place, 100, 60)
-    gets, posts = itertools.count(), 0
-    project.run = replace(
-        project.run,
-        options=structs.replace(OPTIONS, batch_size=75, lease_seconds=60),
-        server=replace(project.run.server, read_seconds=2.0, retry_seconds=60.0),
-    )
+    rows = fill(project.place, 40, 45)
+    gets, faults, posts = itertools.count(), itertools.cycle(FAULTS), 0
+    project.run = replace(project.run, server=replace(project.run.server, read_seconds=2.0, retry_seconds=60.0))
+    project.run = project.run.with_options(batch_size=75, lease_seconds=60)
 
-    # Of three requests to read, one may be spoiled; of those that import, each.
-    def some(method: str, path: str) -> bool:
+    def spoiled(method: str, path: str) -> bool:
         nonlocal posts
-        posts += is_import(method, path)
-        return is_import(method, path) or (method == "GET" and next(gets) % 3 == 0)
+        no_faults(chaos)
+        fault = None
+        if is_import(method, path):
+            posts, fault = posts + 1, next(faults)
+        elif method == "GET" and next(gets) % 5 == 0:
+            fault = "reset"
+        if fault:
+            setattr(chaos, fault, 1)
+        return fault is not None
 
     chaos.delay = HELD_TOO_LONG + 1
-    project.spoil(
-        some, reset=0.1, reset_before=0.03, swallow=0.08, bad_gateway=0.1, delay_request=0.06, delay_answer=0.06
-    )
+    project.spoil(spoiled)
     for run in itertools.count(1):
         # What Airflow would do.
         try:
@@ -235,19 +238,16 @@ def test_thousands_of_rows_through_every_fault(
         except Unavailable:
             assert run < 5
     seen = replace(chaos)
+    project.spoil()
     project.quietly()
     project.assert_each_row_is_one_task(rows)
     doubled = sum(map(int, re.findall(r"arrived after all; (\d+) tasks", caplog.text)))
     looks = caplog.text.count("Read back")
     print(f"{run} runs, {posts} batches posted, {looks} times read back, {doubled} tasks were double, {seen}")
-    assert looks >= 20
+    assert looks >= 10
     assert doubled >= 75
     assert seen.resets - seen.lost >= 3
-    assert seen.lost >= 3
-    assert seen.swallowed >= 3
-    assert seen.bad_gateways >= 5
-    assert seen.requests_delayed >= 3
-    assert seen.answers_delayed >= 3
+    assert min(seen.swallowed, seen.bad_gateways, seen.requests_delayed, seen.answers_delayed) >= 3
 
 
 # --- one fault at a time ---

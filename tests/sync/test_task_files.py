@@ -290,3 +290,67 @@ class TestDigest:
 
     def test_differs_with_the_content(self) -> None:
         assert len({self.of(content) for content in (*self.OTHER, self.SAME[0])}) == len(self.OTHER) + 1
+
+
+class TestAllowSkip:
+    @pytest.mark.parametrize(("given", "kept"), [("true", True), ("false", False), ("null", None)])
+    def test_comes_with_the_task(self, given: str, kept: bool | None) -> None:
+        assert tasks(f'{{"data": {{"text": "a"}}, "allow_skip": {given}}}') == [Task({"text": "a"}, allow_skip=kept)]
+
+    @pytest.mark.parametrize("given", ["1", '"no"', "[]"])
+    def test_of_another_type_makes_a_bad_row(self, given: str) -> None:
+        ((_, reason),) = reasons(f'{{"data": {{"text": "a"}}, "allow_skip": {given}}}')
+        assert reason.startswith("bad row: `allow_skip` must be true or false, it is ")
+
+    def test_alone_is_data_like_any_other_key(self) -> None:
+        assert tasks('{"allow_skip": true}') == [Task({"allow_skip": True})]
+
+    def test_alone_makes_another_digest_of_the_same_data(self) -> None:
+        first, second = read('[{"data": {"a": 1}}, {"data": {"a": 1}, "allow_skip": false}]')
+        assert isinstance(first, Row)
+        assert isinstance(second, Row)
+        assert first.digest != second.digest
+        assert task_files.without_skip(second.digest) == first.digest
+
+
+class TestRowKey:
+    @staticmethod
+    def keys(content: str, row_key: str) -> list[str | None]:
+        """Return the keys of the rows; of a bad one, why it is bad."""
+        found = rows("a.json", content.encode(), row_key)
+        return [row.key if isinstance(row, Row) else row.reason for row in found]
+
+    @pytest.mark.parametrize(
+        ("row_key", "row"),
+        [
+            ("id", '{"id": 7, "text": "a"}'),
+            ("id", '{"id": "7", "data": {"text": "a"}}'),
+            ("data.id", '{"data": {"id": 7}}'),
+            ("data.file.name", '{"data": {"file": {"name": "7"}}}'),
+            ("meta.row", '{"data": {}, "meta": {"row": 7}}'),
+        ],
+    )
+    def test_is_the_field_as_written_a_number_or_a_text(self, row_key: str, row: str) -> None:
+        assert self.keys(row, row_key) == ["7"]
+
+    @pytest.mark.parametrize(
+        "value", ['""', "null", "true", "1.5", "[]", "{}"], ids=["empty", "null", "boolean", "float", "array", "object"]
+    )
+    def test_of_another_kind_makes_a_bad_row(self, value: str) -> None:
+        (reason,) = self.keys(f'{{"id": {value}, "text": "a"}}', "id")
+        assert str(reason).startswith("bad row: its 'id' (row_key) must be a text or a whole number, it is ")
+
+    def test_that_a_row_lacks_makes_a_bad_row(self) -> None:
+        assert [str(key)[:7] for key in self.keys('[{"id": 1}, {"text": "a"}, {"data": {"id": 2}}]', "id")] == [
+            "1",
+            "bad row",
+            "bad row",
+        ]
+
+    def test_given_a_second_time_makes_the_second_row_a_bad_one(self) -> None:
+        first, second, third = self.keys('[{"id": 1}, {"id": 2}, {"id": "1"}]', "id")
+        assert (first, second) == ("1", "2")
+        assert "is that of row 0 too" in str(third)
+
+    def test_is_none_where_it_is_not_asked_for(self) -> None:
+        assert [row.key for row in read('[{"id": 1}]') if isinstance(row, Row)] == [None]

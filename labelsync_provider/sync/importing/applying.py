@@ -8,13 +8,16 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import Executor
 
+from msgspec.structs import replace
+
 from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
-from labelsync_provider.sync.importing.planning import Create, Plan, Report, SetAside, Step, Update
+from labelsync_provider.sync.importing.planning import Plan
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
-from labelsync_provider.sync.ledger.records import Change, Changes, Creation, JournalEntry, KnownRow, RowState
+from labelsync_provider.sync.importing.steps import Create, Quarantine, ReportChanged, Step, Update
+from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.runtime import Inline
 from labelsync_provider.sync.task_files import with_annotations_of
@@ -25,8 +28,8 @@ BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
 FIRST_BATCH = 250
 """Size of the first batch to a remote project, in tasks. Small, so that the server starts before a full one is read."""
-OBJECTS_AT_ONCE = 5000
-"""Objects that wait to be entered with the next announcement; without one, this many are entered."""
+ENTRIES_AT_ONCE = 10_000
+"""Objects and rows that wait to be entered with the next announcement; without one, this many are entered."""
 
 
 class Applier:
@@ -82,10 +85,10 @@ class Applier:
             self._changes.objects[obj.path] = obj.opened()
 
     def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
-        if isinstance(step, SetAside):
+        if isinstance(step, Quarantine):
             self._set_aside(obj, step.position, step.reason, lasting=step.lasting)
             return
-        if isinstance(step, Report):
+        if isinstance(step, ReportChanged):
             self._run.report.changed += 1
             obj.rows += 1
             obj.complete = False
@@ -108,7 +111,8 @@ class Applier:
     def _read_to_end(self, obj: SourceObject) -> None:
         obj.read_to_end = True
         self._close_if_done(obj)
-        if len(self._changes.objects) >= OBJECTS_AT_ONCE:
+        changes = self._changes
+        if len(changes.objects) + len(changes.changed) + len(changes.quarantine) >= ENTRIES_AT_ONCE:
             self._enter()
 
     def _close_if_done(self, obj: SourceObject) -> bool:
@@ -127,8 +131,8 @@ class Applier:
             self._changes.objects[obj.path] = obj.opened()
 
     def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
-        failure = self._run.quarantined(obj.set_aside(position, reason, lasting=lasting))
-        if failure:
+        failure = self._run.failure(obj.set_aside(position, reason, lasting=lasting))
+        if self._run.report.quarantined_as(failure):
             log.warning("Quarantined %s", failure)
 
     # --- requests ---
@@ -141,7 +145,7 @@ class Applier:
         self._batch_size = self._run.options.batch_size
         project = self._run.project
         after_task = project.last_task_id() if self._after_task is None else self._after_task
-        effects = [Creation(create.effect, create.obj.uri, create.row, create.replaces) for create in batch]
+        effects = [CreateEffect(create.effect, create.obj.uri, create.row, create.replaces) for create in batch]
         number = self._enter(JournalEntry("create", effects, after_task))
         self._receive()
         self._wait()
@@ -156,7 +160,7 @@ class Applier:
         sent, self._on_the_way = self._on_the_way, None
         if sent is None:
             return
-        outcomes = outcomes_of(sent, self._run.project, self._run.runtime)
+        outcomes = outcomes_of(self._run, sent)
         self._after_task = self._run.project.last_task_id()
         (self._doubts if sent.doubted else self._closes).append(sent.number)
         report, created = self._run.report, []
@@ -171,35 +175,55 @@ class Applier:
 
     def _update(self) -> None:
         """Announce the updates that are waiting, and have them made."""
-        updates, self._updates, self._update_bytes = self._without_held_back(self._updates), [], 0
+        updates, self._updates, self._update_bytes = self._updates, [], 0
         if not updates:
             return
         self._receive()
-        number = self._enter(
-            JournalEntry("update", [Change(update.effect, update.row, update.update) for update in updates], 0)
-        )
+        self._enter()
+        wanted = self._without_held_back(self._still_known(updates))
+        if not wanted:
+            return
+        # Without the data: it comes with the first of the requests that an update takes, and may hold a signed URL.
+        effects = [
+            UpdateEffect(step.effect, step.row, replace(step.update, data=None, merge_data=False))
+            for step in wanted.values()
+        ]
+        number = self._enter(JournalEntry("update", effects, 0))
         self._wait()
-        by_task = {update.row.task: update for update in updates if update.row.task is not None}
+
+        def was_refused(task: int) -> bool:
+            return self._run.was_refused(wanted[task].row.path, wanted[task].row.position)
+
         begun = False
-        for task, outcome in updated(self._run.project, by_task):
+        requested = {task: step.update for task, step in wanted.items()}
+        for task, outcome in updated(self._run.project, requested, was_refused):
             # What the project failed over may have been begun: the next run completes it.
             begun |= isinstance(outcome, Rejected) and not outcome.lasting
-            self._account_update(by_task[task], outcome)
+            self._account_update(wanted[task], outcome)
         (self._doubts if begun else self._closes).append(number)
         self._progress(self._run.report.listed, self._run.report)
 
-    def _without_held_back(self, updates: list[Update]) -> list[Update]:
+    def _still_known(self, updates: list[Update]) -> dict[int, Update]:
+        """Return, by task, the updates whose task the ledger still knows: its id may be another one's by now."""
+        by_task = {step.row.task: step for step in updates if step.row.task is not None}
+        known = self._run.ledger.known_tasks(by_task)
+        same = {task for task, row in known.items() if row.is_same(by_task[task].row)}
+        for task in by_task.keys() - same:
+            self._account_update(by_task[task], "gone")
+        return {task: step for task, step in by_task.items() if task in same}
+
+    def _without_held_back(self, updates: dict[int, Update]) -> dict[int, Update]:
         """Account for the updates that would only annotate a task which somebody works on; return the others."""
-        annotate = {update.row.task: update for update in updates if update.only_annotations}
-        uris = {task: update.obj.uri for task, update in annotate.items() if task is not None}
+        uris = {task: step.obj.uri for task, step in updates.items() if step.only_annotations}
         looks = self._run.project.look(uris) if uris else {}
-        held_back = {task for task in annotate if task in looks and looks[task].worked_on}
+        held_back = {task for task, look in looks.items() if look.worked_on}
         for task in held_back:
-            self._account_update(annotate[task], "worked_on")
-        return [update for update in updates if update.row.task not in held_back]
+            self._account_update(updates[task], "worked_on")
+        return {task: step for task, step in updates.items() if task not in held_back}
 
     def _wait(self) -> None:
-        runtime, pause = self._run.runtime, self._run.options.min_seconds_between_batches
+        runtime, options = self._run.runtime, self._run.options
+        pause = 0 if options.dry_run else options.min_seconds_between_batches
         # Even to sleep for no time gives the processor away.
         if self._requested_at is not None and (early := self._requested_at + pause - runtime.monotonic()) > 0:
             runtime.sleep(early)
@@ -211,7 +235,7 @@ class Applier:
         obj, changes, report = create.obj, self._changes, self._run.report
         obj.on_the_way -= 1
         if isinstance(outcome, Rejected):
-            self._set_aside(obj, create.row.position, outcome.reason, lasting=outcome.lasting)
+            self._set_aside(obj, self._position(create.row), outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
             changes.created.append(create.row.with_task(outcome))
@@ -226,7 +250,7 @@ class Applier:
         obj, report = update.obj, self._run.report
         obj.on_the_way -= 1
         if isinstance(outcome, Rejected):
-            self._set_aside(obj, update.row.position, outcome.reason, lasting=outcome.lasting)
+            self._set_aside(obj, self._position(update.row), outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
             report.changed += 1
@@ -236,6 +260,10 @@ class Applier:
                 self._changes.change(now)
             obj.complete = obj.complete and now.digest == update.digest
         self._close_or_keep_open(obj)
+
+    def _position(self, row: KnownRow) -> int | None:
+        """Return where a row stands, as it is shown: a blob is no row."""
+        return None if self._run.options.use_blob_urls else row.position
 
     def _enter(self, announces: JournalEntry | None = None) -> int:
         """Enter what has been found out since the last time, and announce what is to be requested next."""

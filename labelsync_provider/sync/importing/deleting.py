@@ -6,7 +6,7 @@ from labelsync_provider.database import chunks
 from labelsync_provider.errors import TooManyMissing
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.ledger.imports import ImportLedger
-from labelsync_provider.sync.ledger.records import Changes, Deletion, JournalEntry, KnownRow
+from labelsync_provider.sync.ledger.records import Changes, DeleteEffect, JournalEntry, KnownRow
 
 LOOK_AT_ONCE = 1000
 """Tasks that are looked at, or deleted, together."""
@@ -44,6 +44,10 @@ class Deletions:
         """Take note of objects that are gone: unless a task of theirs stays, nothing is known of them any more."""
         self._forgotten.extend(paths)
 
+    def forget_gone(self) -> None:
+        """Enter that objects are gone whose tasks were noted before."""
+        self._run.ledger.forget(self._forgotten)
+
     def carry_out(self) -> None:
         """Delete what has been noted.
 
@@ -61,7 +65,7 @@ class Deletions:
             self._delete(some)
         if self._gone:
             run.ledger.enter(Changes(dropped=self._gone))
-        run.ledger.forget(self._forgotten)
+        self.forget_gone()
 
     def _look(self, count: int) -> None:
         rows, self._unseen = self._unseen[:count], self._unseen[count:]
@@ -74,12 +78,17 @@ class Deletions:
             self._pending.extend(free)
 
     def _delete(self, rows: list[KnownRow]) -> None:
-        gone = delete_announced(self._run, self._run.ledger, [Deletion(self._run.uri(row.path), row) for row in rows])
-        self._run.report.tasks_deleted += len(gone)
+        run = self._run
+        # The id of a task that a person deleted may be that of one that this run has created.
+        known = run.ledger.known_tasks([row.task for row in rows if row.task is not None])
+        same = [row for row in rows if row.task in known and known[row.task].is_same(row)]
+        self._gone.extend(row._replace(task=None) for row in rows if row not in same)
+        gone = delete_announced(run, run.ledger, [DeleteEffect(run.uri(row.path), row) for row in same]) if same else ()
+        run.report.tasks_deleted += len(gone)
 
 
 def delete_announced(
-    run: ImportRun, ledger: ImportLedger, deletions: list[Deletion], *, untouched: bool = False
+    run: ImportRun, ledger: ImportLedger, deletions: list[DeleteEffect], *, untouched: bool = False
 ) -> set[int]:
     """Delete those of the tasks that nobody works on, and what the ledger knows of them; return their ids.
 

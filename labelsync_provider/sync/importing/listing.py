@@ -89,9 +89,9 @@ def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:
     report.unchanged += sum([known.rows for known in unchanged])
     if bad := [known for known in unchanged if known.quarantined]:
         shown = bad[: FAILURES_SHOWN - len(report.quarantine)]
-        rows = islice(run.ledger.quarantined([known.path for known in shown]), FAILURES_SHOWN)
-        counted = sum([run.quarantined(row) is not None for row in rows])
-        report.quarantined += sum([known.quarantined for known in bad]) - counted
+        rows = run.ledger.quarantined([known.path for known in shown])
+        report.quarantine.extend(map(run.failure, islice(rows, FAILURES_SHOWN - len(report.quarantine))))
+        report.quarantined += sum([known.quarantined for known in bad])
 
 
 def _known_rows(run: ImportRun, paths: Sequence[str]) -> dict[str, KnownRows]:

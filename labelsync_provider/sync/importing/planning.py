@@ -6,61 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
+from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import task_files
 from labelsync_provider.sync.importing.matching import Match, ReadRow, match
 from labelsync_provider.sync.importing.reading import Read
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.importing.steps import Quarantine, ReportChanged, Step, create, update_of
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
-from labelsync_provider.sync.task_files import BadRow, Row, data_part, without_skip
+from labelsync_provider.sync.task_files import BadRow, Row, without_skip
 
 log = logging.getLogger(__name__)
-
-
-class Create(Struct, gc=False):
-    """A task to be created."""
-
-    obj: SourceObject
-    task: Task
-    effect: str
-    row: KnownRow
-    """As it is known once the task is there, but for its task."""
-    replaces: KnownRow | None
-    """The row whose task it supersedes."""
-    size: int
-    """In bytes."""
-
-
-class Update(Struct, gc=False):
-    """A task to be updated."""
-
-    obj: SourceObject
-    effect: str
-    update: TaskUpdate
-    before: KnownRow
-    row: KnownRow
-    """As it is known once the task is updated."""
-    digest: str
-    """Of the row as it stands in the file."""
-    only_annotations: bool
-    """Whether nothing else has changed: then nothing is to be done for a task that somebody works on."""
-    size: int
-    """In bytes."""
-
-
-class SetAside(Struct, gc=False):
-    """An object (no position), or a row of it, to be put in quarantine."""
-
-    position: int | None
-    reason: str
-    lasting: bool = True
-
-
-class Report(Struct, gc=False):
-    """A row that has changed, of which nothing but that is to be told."""
-
-
-Step = Create | Update | SetAside | Report
 
 
 class Plan(Struct, gc=False):
@@ -86,11 +41,11 @@ def blob_plans(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Plan
     """Yield what is to become of objects that are imported as they are, each as one row."""
     for obj in objects:
         if obj.info.problem:
-            yield Plan(obj, [SetAside(None, obj.info.problem)])
+            yield Plan(obj, [Quarantine(None, obj.info.problem)])
             continue
         row = Row(0, Task({run.data_key: obj.url}), obj.info.version, None, len(obj.url))
         if obj.known_rows is None:
-            yield Plan(obj, (_create(run, obj, row, 0, None),))
+            yield Plan(obj, (create(run, obj, row, 0, None),))
         else:
             yield _plan_of_known(run, obj, lambda row=row: iter((row,)), obj.known_rows.take(obj.path))  # type: ignore[misc]
 
@@ -101,12 +56,12 @@ def task_file_plans(run: ImportRun, read: Iterable[Read]) -> Iterator[Plan]:
         if isinstance(content, NotFound):
             run.report.gone += 1
         elif isinstance(content, str):
-            yield Plan(obj, [SetAside(None, content)])
+            yield Plan(obj, [Quarantine(None, content)])
         elif isinstance(content, Exception):
             # What a storage refuses, it may give another time.
             if isinstance(content, Denied):
                 run.denied = run.denied or content
-            yield Plan(obj, [SetAside(None, str(content), lasting=False)])
+            yield Plan(obj, [Quarantine(None, str(content), lasting=False)])
         else:
             run.some_read = True
             run.report.bytes_read += obj.info.size
@@ -118,7 +73,7 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes) -> Plan:
     try:
         rows = task_files.rows(key, content, row_key)
     except Invalid as error:
-        return Plan(obj, [SetAside(None, str(error))])
+        return Plan(obj, [Quarantine(None, str(error))])
     if obj.known_rows is None:
         return Plan(obj, _all_new(run, obj, rows))
     first = iter([rows])
@@ -131,9 +86,9 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes) -> Plan:
 def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) -> Iterator[Step]:
     for row in rows:
         if isinstance(row, BadRow):
-            yield SetAside(row.position, row.reason)
+            yield Quarantine(row.position, row.reason)
         else:
-            yield _create(run, obj, row, row.position, None)
+            yield create(run, obj, row, row.position, None)
 
 
 def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[KnownRow]) -> Plan:
@@ -145,7 +100,7 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
     ]
     if read and all(row.digest is None for row in read):
         # A file that has become garbage says nothing of its rows.
-        return Plan(obj, [SetAside(row.position, row.reason) for row in rows() if isinstance(row, BadRow)])
+        return Plan(obj, [Quarantine(row.position, row.reason) for row in rows() if isinstance(row, BadRow)])
     matched = match(live.values(), read, by_key=run.options.row_key is not None)
     if matched.by_place_only and run.options.on_changed != "add":
         _warn_of_guess(run, obj, len(matched.known))
@@ -194,10 +149,10 @@ class _Decisions:
             plan.unchanged += 1
             self._obj.rows += 1
             self._enter(known, known._replace(position=row.position, digest=row.digest, key=row.key or known.key))
-        elif known and self._run.options.on_changed != "add":
+        elif known and (self._run.options.on_changed != "add" or self._was_overwritten(known, row.digest)):
             here = known._replace(position=row.position, key=row.key or known.key)
             self._enter(known, here)
-            if self._run.options.on_changed == "report":
+            if self._run.options.on_changed == "report" and not self._was_overwritten(known, row.digest):
                 self.report.add(row.position)
             elif self._only_skip_differs(known.digest or "", row.digest):
                 self.not_writable.append(row.position)
@@ -221,6 +176,10 @@ class _Decisions:
         else:
             self.plan.new += 1
 
+    def _was_overwritten(self, known: KnownRow, digest: str) -> bool:
+        """Tell whether a request that came late has overwritten what the task had, and the row still has."""
+        return self._run.overwritten.get((known.path, known.number)) == digest
+
     def _only_skip_differs(self, before: str, now: str) -> bool:
         return not self._run.options.use_blob_urls and without_skip(before) == without_skip(now)
 
@@ -235,55 +194,15 @@ def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions,
         return
     for row in rows():
         if isinstance(row, BadRow):
-            yield SetAside(row.position, row.reason)
+            yield Quarantine(row.position, row.reason)
         elif row.position in decisions.create:
-            yield _create(run, obj, row, next_number, decisions.create[row.position])
+            yield create(run, obj, row, next_number, decisions.create[row.position])
             next_number += 1
         elif row.position in decisions.report:
             problem = run.project.check(row.task)
-            yield SetAside(row.position, problem) if problem else Report()
+            yield Quarantine(row.position, problem) if problem else ReportChanged()
         elif row.position in decisions.update:
-            yield _update(run, obj, row, decisions.update[row.position])
-
-
-def _create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
-    effect = next(run.effects)
-    task = _noted(run, obj, row, effect, row.digest)
-    known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
-    return Create(obj, task, effect, known, replaces, row.size)
-
-
-def _update(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | SetAside:
-    effect, digest = next(run.effects), row.digest
-    if not run.options.use_blob_urls:
-        # What cannot be written has not changed in the task, and stays reported.
-        digest = task_files.with_skip_of(digest, before.digest or "")
-    task = _noted(run, obj, row, effect, digest)
-    if problem := run.project.check(task):
-        return SetAside(row.position, problem)
-    update = TaskUpdate(obj.uri, task.meta)
-    if run.options.use_blob_urls:
-        update.data, update.merge_data = task.data, True
-    else:
-        update.predictions, update.annotations = task.predictions, task.annotations
-        if data_part(before.digest or "") != data_part(row.digest):
-            update.data = task.data
-    only_annotations = task_files.with_annotations_of(digest, before.digest or "") == before.digest
-    row_after = before._replace(digest=digest)
-    return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
-
-
-def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str) -> Task:
-    """Return the row's task with its source reference in `meta`."""
-    note: Json = {"uri": obj.uri, "row": None, "version": obj.info.version, "effect": effect}
-    if not run.options.use_blob_urls:
-        # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
-        note |= {"row": row.position, "digest": digest}
-        if row.key is not None:
-            note["key"] = row.key
-    row.task.meta["labelsync"] = note
-    run.report.annotators_unknown += run.project.adapt(row.task)
-    return row.task
+            yield update_of(run, obj, row, decisions.update[row.position])
 
 
 def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:

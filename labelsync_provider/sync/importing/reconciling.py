@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from typing import cast
 
 from labelsync_provider.sync.importing.deleting import delete_announced
-from labelsync_provider.sync.importing.sending import arrived
+from labelsync_provider.sync.importing.sending import arrived, updated
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import (
     COMPLETE,
-    Change,
     Changes,
-    Creation,
-    Deletion,
+    CreateEffect,
+    DeleteEffect,
     JournalEntry,
     KnownRow,
     RowState,
+    UpdateEffect,
 )
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def reconcile(run: ImportRun) -> None:
 
 
 def _reconcile_creations(run: ImportRun, entry: JournalEntry) -> None:
-    creations = cast("list[Creation]", entry.effects)
+    creations = cast("list[CreateEffect]", entry.effects)
     found = arrived(run.project, [creation.effect for creation in creations], entry.after_task)
     log.warning(
         "A run broke off: of its last batch, %d tasks had arrived and %d not.", len(found), len(creations) - len(found)
@@ -57,7 +57,9 @@ def _reconcile_creations(run: ImportRun, entry: JournalEntry) -> None:
 
 def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
     """Complete the updates that were begun. What was not begun, the next comparison finds."""
-    updates = {change.row.task: change for change in cast("list[Change]", entry.effects) if change.row.task is not None}
+    updates = {
+        change.row.task: change for change in cast("list[UpdateEffect]", entry.effects) if change.row.task is not None
+    }
     looks = run.project.look({task: change.update.uri for task, change in updates.items()})
     begun = {task: change for task, change in updates.items() if task in looks and looks[task].effect == change.effect}
     known = run.ledger.of(blobs=entry.as_blob).known_tasks(begun)
@@ -67,9 +69,12 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
         begun = {task: change for task, change in begun.items() if task in known and _differs(known[task], change.row)}
     changes = Changes()
     if begun:
-        outcomes = dict(run.project.update_tasks({task: change.update for task, change in begun.items()}))
+        outcomes = dict(updated(run.project, {task: change.update for task, change in begun.items()}, lambda _: True))
         for task in known.keys() & begun.keys():
             if outcomes[task] == "updated":
+                if entry.doubted_since is not None:
+                    # It came late, and may have overwritten what is in the source still.
+                    run.overwritten[known[task].path, known[task].number] = known[task].digest
                 changes.change(known[task]._replace(digest=begun[task].row.digest, key=begun[task].row.key))
         log.warning("A run broke off: %d of its updates had begun, and are completed.", len(begun))
     if entry.doubted_since is None or changes:
@@ -84,7 +89,7 @@ def _differs(known: KnownRow, updated: KnownRow) -> bool:
 
 def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
     """Enter the deletions that were made; should a row still stand in the source, it is imported again."""
-    deletions = cast("list[Deletion]", entry.effects)
+    deletions = cast("list[DeleteEffect]", entry.effects)
     uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
     paths = {deletion.row.task: deletion.row.path for deletion in deletions}
     there = run.project.look(uris)
@@ -99,25 +104,33 @@ def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
 def deduplicate(run: ImportRun) -> None:
     """Look whether creations that were given up have arrived after all, and undo what that doubled."""
     doubted = [entry for entry in run.ledger.journal() if entry.kind == "create" and entry.doubted_since is not None]
-    effects = [creation.effect for entry in doubted for creation in cast("list[Creation]", entry.effects)]
+    effects = [creation.effect for entry in doubted for creation in cast("list[CreateEffect]", entry.effects)]
     found = arrived(run.project, effects, min((entry.after_task for entry in doubted), default=0))
     arrivals = [task for tasks in found.values() for task in tasks]
-    known = {task for blobs in (False, True) for task in run.ledger.of(blobs=blobs).known_tasks(arrivals)}
     for entry in doubted:
-        creations = cast("list[Creation]", entry.effects)
+        rows = run.ledger.of(blobs=entry.as_blob).known_tasks(arrivals)
+        creations = cast("list[CreateEffect]", entry.effects)
         late = [(creation, found[creation.effect]) for creation in creations if creation.effect in found]
+        # An id alone says nothing: it may have been that of another row's task, which is deleted.
+        known = {
+            task
+            for creation, tasks in late
+            for task in tasks
+            if task in rows and (rows[task].path, rows[task].digest) == (creation.row.path, creation.row.digest)
+        }
         late = [(creation, tasks) for creation, tasks in late if not known >= set(tasks)]
         if late:
+            run.ledger.mark_ids_reused([task for _, tasks in late for task in tasks if task not in known])
             _keep_one_each(run, entry, late, known)
         _forget_if_old(run, entry)
 
 
 def _keep_one_each(
-    run: ImportRun, entry: JournalEntry, late: Sequence[tuple[Creation, list[int]]], known: set[int]
+    run: ImportRun, entry: JournalEntry, late: Sequence[tuple[CreateEffect, list[int]]], known: set[int]
 ) -> None:
     """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's."""
     ledger, objects, changes = run.ledger.of(blobs=entry.as_blob), _Objects(run, entry), Changes()
-    extra: dict[int, tuple[Creation, KnownRow | None]] = {}
+    extra: dict[int, tuple[CreateEffect, KnownRow | None]] = {}
     """By the id of a task that is one too many, what made it, and the row that has one already."""
     for creation, tasks in late:
         unknown = [task for task in tasks if task not in known]
@@ -125,15 +138,15 @@ def _keep_one_each(
         if row is None and not objects.was_compared(creation.row.path):
             row = objects.enter(changes, creation, unknown.pop(0))
         extra |= dict.fromkeys(unknown, (creation, row))
-    _enter_late(ledger, entry, changes)
+    _enter_late(ledger, changes)
     if not extra:
         return
     log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(extra))
-    deletions = [Deletion(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in extra.items()]
+    deletions = [DeleteEffect(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in extra.items()]
     worked_on = {
         task: extra[task] for task in sorted(extra.keys() - delete_announced(run, ledger, deletions, untouched=True))
     }
-    standing = [Deletion(creation.uri, row) for creation, row in worked_on.values() if row and row.task is not None]
+    standing = [DeleteEffect(creation.uri, row) for creation, row in worked_on.values() if row and row.task is not None]
     free = delete_announced(run, ledger, standing, untouched=True) if standing else set()
     kept, replaced = Changes(), set[KnownRow]()
     for task, (creation, row) in worked_on.items():
@@ -150,12 +163,12 @@ def _keep_one_each(
                 task,
                 creation.uri,
             )
-    _enter_late(ledger, entry, kept)
+    _enter_late(ledger, kept)
 
 
-def _enter_late(ledger: ImportLedger, entry: JournalEntry, changes: Changes) -> None:
+def _enter_late(ledger: ImportLedger, changes: Changes) -> None:
     reopens = {row.path for row in changes.created}
-    ledger.enter_reconciled(entry, changes, doubted_since=entry.doubted_since, reopens=reopens)
+    ledger.enter(changes, reopens=reopens)
 
 
 def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: bool) -> None:
@@ -164,15 +177,14 @@ def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: 
     since = entry.doubted_since or now
     # What does not outlive who sent it has come, or never will.
     may_come = run.project.remote and not all_known and now - since <= DOUBT_SECONDS
+    closes, doubts = ((), (entry.id,)) if may_come else ((entry.id,), ())
     reopens = {effect.row.path for effect in entry.effects}
-    run.ledger.of(blobs=entry.as_blob).enter_reconciled(
-        entry, changes, doubted_since=since if may_come else None, reopens=reopens
-    )
+    run.ledger.of(blobs=entry.as_blob).enter(changes, closes=closes, doubts=doubts, now=since, reopens=reopens)
 
 
 def _forget_if_old(run: ImportRun, entry: JournalEntry) -> None:
     if run.runtime.now() - (entry.doubted_since or 0) > DOUBT_SECONDS:
-        run.ledger.of(blobs=entry.as_blob).enter_reconciled(entry, Changes(), doubted_since=None, reopens=())
+        run.ledger.enter(Changes(), closes=(entry.id,))
 
 
 class _Objects:
@@ -197,7 +209,7 @@ class _Objects:
         self._of_task = {row.task: row for row in self._rows.values()}
         self._doubled: set[KnownRow] = set()
 
-    def standing_for(self, creation: Creation, tasks: Sequence[int]) -> KnownRow | None:
+    def standing_for(self, creation: CreateEffect, tasks: Sequence[int]) -> KnownRow | None:
         """Return the row that a task of this creation would double: its own, or that which another run made instead."""
         own = [self._of_task[task] for task in tasks if task in self._of_task]
         row = creation.row
@@ -213,7 +225,7 @@ class _Objects:
         """Tell whether a run has dealt with an object since the creation was given up."""
         return path in self._compared
 
-    def enter(self, changes: Changes, creation: Creation, task: int, state: str = RowState.LIVE) -> KnownRow:
+    def enter(self, changes: Changes, creation: CreateEffect, task: int, state: str = RowState.LIVE) -> KnownRow:
         """Note that the task of a creation is there; its row may have gone elsewhere since."""
         path, position = creation.row.path, creation.row.position
         live = state == RowState.LIVE

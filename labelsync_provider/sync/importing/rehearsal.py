@@ -58,7 +58,8 @@ class Rehearsal:
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id."""
-        return self._project.tasks_after(task_id, with_data=with_data)
+        for page in self._project.tasks_after(task_id, with_data=with_data):
+            yield [task for task in page if task.id not in self._deleted]
 
     def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
         """Look at tasks, but for those that would have been deleted."""
@@ -97,8 +98,9 @@ def _outcome(update: TaskUpdate, look: TaskLook | None) -> Literal["updated", "i
     note = update.meta.get("labelsync")
     if look is None:
         return "gone"
-    begun = isinstance(note, dict) and look.effect and look.effect == note.get("effect")
-    if not look.worked_on or begun:
+    if isinstance(note, dict) and look.effect and look.effect == note.get("effect"):
+        return "in_part" if look.held_back and update.annotations else "updated"
+    if not look.worked_on:
         return "updated"
     if update.data is not None:
         return "worked_on"

@@ -10,9 +10,8 @@ def forget_deleted(run: ImportRun, passes: Filter) -> None:
 
     Objects that this run does not look at stay as they are.
     """
-    for rows in run.ledger.live_rows():
+    for rows in run.ledger.all_rows():
         there = run.project.look({row.task: run.uri(row.path) for row in rows if row.task is not None})
         deleted = [row for row in rows if row.task not in there and covers(run, passes, row.path)]
         if deleted:
-            run.ledger.enter(Changes(dropped=deleted))
-            run.ledger.reopen({row.path for row in deleted})
+            run.ledger.enter(Changes(dropped=deleted), reopens={row.path for row in deleted})

@@ -88,6 +88,7 @@ def _import(run: ImportRun) -> ImportReport:
 
     report.seconds = run.runtime.monotonic() - started
     judge_listing(run, passes)
+    deletions.forget_gone()
     judge_quarantine(run)
     deletions.carry_out()
     report.seconds = run.runtime.monotonic() - started

@@ -5,16 +5,16 @@ What an answer does not tell is found out by reading back the tasks above the hi
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 from dataclasses import dataclass, field
 from itertools import count
 
 from labelsync_provider.errors import RequestFailed, Unavailable
-from labelsync_provider.projects.protocol import Project, Rejected
+from labelsync_provider.projects.protocol import Project, Rejected, TaskUpdate
 from labelsync_provider.projects.task_content import UpdateOutcome
-from labelsync_provider.sync.importing.planning import Create, Update
-from labelsync_provider.sync.runtime import Runtime
+from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.steps import Create
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Sent:
     """Whether a request for it was given up that may arrive yet."""
 
 
-def outcomes_of(sent: Sent, project: Project, runtime: Runtime) -> list[Outcome]:
+def outcomes_of(run: ImportRun, sent: Sent) -> list[Outcome]:
     """Wait for a batch; return what became of each task, in its order. What did not arrive is sent again.
 
     :raises Unavailable: it is the server: no part of the batch could be brought in.
@@ -49,24 +49,23 @@ def outcomes_of(sent: Sent, project: Project, runtime: Runtime) -> list[Outcome]
     try:
         return sent.answer.result()
     except Unavailable as error:
-        return _Recovery(sent, project, runtime).run(error)
+        return _Recovery(run, sent).bring_in(error)
 
 
 @dataclass
 class _Recovery:
     """Brings in what did not arrive: whole once more, then in halves, until it is known which task is at fault."""
 
+    run: ImportRun
     sent: Sent
-    project: Project
-    runtime: Runtime
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By effect."""
 
-    def run(self, error: Unavailable) -> list[Outcome]:
+    def bring_in(self, error: Unavailable) -> list[Outcome]:
         batch = self.sent.batch
         parts = [self._not_arrived(batch, error)]
         some_arrived, failed, alone = bool(self.outcomes), 0, list[Create]()
-        self.runtime.sleep(FAILED_SECONDS)
+        self.run.runtime.sleep(FAILED_SECONDS)
         for turn in count():
             if not parts:
                 break
@@ -74,7 +73,7 @@ class _Recovery:
             if not part:
                 continue
             try:
-                sent = self.project.import_tasks([create.task for create in part])
+                sent = self.run.project.import_tasks([create.task for create in part])
                 self.outcomes |= {create.effect: outcome for create, outcome in zip(part, sent, strict=True)}
                 some_arrived = True
                 continue
@@ -92,11 +91,14 @@ class _Recovery:
                 parts.extend(halves if turn % 2 else reversed(halves))
             else:
                 alone.extend(rest)
-        if alone and not some_arrived and not all(create.obj.was_quarantined for create in alone):
+        if alone and not some_arrived and not all(self._was_refused(create) for create in alone):
             raise error
         for create in alone:
             self.outcomes[create.effect] = Rejected(str(error), lasting=False)
         return [self.outcomes[create.effect] for create in batch]
+
+    def _was_refused(self, create: Create) -> bool:
+        return self.run.was_refused(create.row.path, create.row.position)
 
     def _not_arrived(self, part: Sequence[Create], error: Unavailable) -> list[Create]:
         """Look which tasks of a part have arrived; return the others."""
@@ -104,8 +106,8 @@ class _Recovery:
         wanted = {create.effect for create in part}
         found: dict[str, list[int]] = {}
         for seconds in LOOKS_AFTER_SECONDS[:1] if ended else LOOKS_AFTER_SECONDS:
-            self.runtime.sleep(seconds)
-            found = arrived(self.project, wanted, self.sent.after_task)
+            self.run.runtime.sleep(seconds)
+            found = arrived(self.run.project, wanted, self.sent.after_task)
             if len(found) == len(wanted):
                 break
         log.warning("%s Read back: %d of %d tasks have arrived.", error, len(found), len(part))
@@ -116,15 +118,18 @@ class _Recovery:
         return rest
 
 
-def updated(project: Project, updates: Mapping[int, Update]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
+def updated(
+    project: Project, updates: Mapping[int, TaskUpdate], was_refused: Callable[[int], bool]
+) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
     """Update tasks by id; yield what became of each. One over which the project fails does not keep the others out.
 
+    :param was_refused: tells of a task whether it is known that the project fails over it, and over no other.
     :raises Unavailable: it is the server: no update was made.
     """
     waiting, failed = dict(updates), dict[int, RequestFailed]()
     while waiting:
         try:
-            for task, outcome in project.update_tasks({task: update.update for task, update in waiting.items()}):
+            for task, outcome in project.update_tasks(dict(waiting)):
                 del waiting[task]
                 yield task, outcome
         except RequestFailed as error:
@@ -132,9 +137,10 @@ def updated(project: Project, updates: Mapping[int, Update]) -> Iterator[tuple[i
             task = next(iter(waiting))
             failed[task] = error
             del waiting[task]
-            if len(failed) > HALVINGS and len(failed) + len(waiting) == len(updates):
+            none_made = len(failed) + len(waiting) == len(updates)
+            if none_made and len(failed) > HALVINGS:
                 raise
-    if failed and len(failed) == len(updates) and not all(updates[task].obj.was_quarantined for task in failed):
+    if failed and len(failed) == len(updates) and not all(map(was_refused, failed)):
         raise next(iter(failed.values()))
     for task, failure in failed.items():
         yield task, Rejected(str(failure), lasting=False)

@@ -17,7 +17,7 @@ from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, KnownRow, QuarantinedRow
-from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, ImportReport
+from labelsync_provider.sync.report import Failure, ImportReport
 from labelsync_provider.sync.runtime import Runtime
 
 
@@ -43,6 +43,8 @@ class ImportRun:
     denied: Denied | None = None
     """The first refusal to let an object be read."""
     some_read: bool = False
+    overwritten: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    """By path and number of a row, the digest of what its task had before a late request overwrote it."""
 
     @cached_property
     def judged_by(self) -> str:
@@ -60,14 +62,15 @@ class ImportRun:
         """Return the URI of an object in the source."""
         return self.source.object_uri(self.key(path))
 
-    def quarantined(self, row: QuarantinedRow) -> Failure | None:
-        """Count what is in quarantine; return it as the report shows it, if it is one of the first."""
-        self.report.quarantined += 1
-        if len(self.report.quarantine) == FAILURES_SHOWN:
-            return None
-        failure = Failure(self.key(row.path), row.position, row.reason)
-        self.report.quarantine.append(failure)
-        return failure
+    def was_refused(self, path: str, position: int | None) -> bool:
+        """Tell whether an earlier run found that the project fails over a row, and over no other."""
+        rows = self.ledger.quarantined([path])
+        position = None if self.options.use_blob_urls else position
+        return any(not row.lasting and row.position == position for row in rows)
+
+    def failure(self, row: QuarantinedRow) -> Failure:
+        """Return what is in quarantine as the report shows it."""
+        return Failure(self.key(row.path), row.position, row.reason)
 
 
 class KnownRows:
@@ -104,17 +107,12 @@ class SourceObject(Struct, gc=False):
     complete: bool = True
     """False when something was only reported, or may pass: then the next run looks again."""
 
-    @property
-    def was_quarantined(self) -> bool:
-        """Whether an earlier run may have found that the project fails over a row of it, and over no other."""
-        return self.known is not None and self.known.quarantined > 0
-
     def set_aside(self, position: int | None, reason: str, *, lasting: bool) -> QuarantinedRow:
         """Put the object (no position), or a row of it, in quarantine.
 
         :param lasting: whether it stays as bad as it is until something changes.
         """
-        row = QuarantinedRow(self.path, len(self.bad), position, reason)
+        row = QuarantinedRow(self.path, len(self.bad), position, reason, lasting)
         self.bad.append(row)
         self.complete &= lasting
         return row

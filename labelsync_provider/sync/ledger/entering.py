@@ -58,11 +58,11 @@ def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[Kn
 
 
 def _drop(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
-    # A task is that of one row, whichever kind of object that is of.
-    for some in chunks([row.task for row in rows if row.task is not None], IN_A_STATEMENT):
-        connection.execute(delete(ROW).where(ROW.c.scope == scope, ROW.c.task.in_(some)))
-    if without_task := [_number(row) for row in rows if row.task is None]:
-        connection.execute(delete(ROW).where(*_numbered(scope, as_blob)), without_task)
+    if rows:
+        # A row that has another task by now stays.
+        same = ROW.c.task.is_(None) | (ROW.c.task == bindparam("its_task", type_=BigInteger))
+        numbers = [_number(row) | {"its_task": row.task} for row in rows]
+        connection.execute(delete(ROW).where(*_numbered(scope, as_blob), same), numbers)
 
 
 def _numbered(scope: int, as_blob: bool) -> list[ColumnElement[bool]]:

@@ -6,14 +6,15 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Engine,
     Table,
+    and_,
     bindparam,
     case,
     delete,
     exists,
     func,
+    or_,
     select,
     update,
 )
@@ -22,20 +23,20 @@ from labelsync_provider.database import chunks
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.ledger import entering
 from labelsync_provider.sync.ledger.records import (
-    Change,
     Changes,
-    Creation,
-    Deletion,
+    CreateEffect,
+    DeleteEffect,
     JournalEntry,
     KnownObject,
     KnownRow,
     QuarantinedRow,
     RowState,
+    UpdateEffect,
 )
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Confirm, Scope, open_empty
 from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, STORAGE
 
-EFFECTS = {"create": list[Creation], "update": list[Change], "delete": list[Deletion]}
+EFFECTS = {"create": list[CreateEffect], "update": list[UpdateEffect], "delete": list[DeleteEffect]}
 KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject._fields))
 KNOWN_ROWS = select(*(ROW.c[name] for name in KnownRow._fields))
 QUARANTINED = select(*(QUARANTINE.c[name] for name in QuarantinedRow._fields))
@@ -102,11 +103,6 @@ class ImportLedger(Scope):
         with self._write() as connection:
             entering.forget(connection, self._scope, self._as_blobs, paths)
 
-    def reopen(self, paths: Iterable[str]) -> None:
-        """Have objects looked at again by the next comparison, and known where they were not."""
-        with self._write() as connection:
-            entering.reopen(connection, self._scope, self._as_blobs, paths)
-
     # --- rows ---
 
     def count_rows(self, paths: Sequence[str]) -> dict[str, RowCount]:
@@ -140,15 +136,15 @@ class ImportLedger(Scope):
         with self._engine.connect() as connection:
             return connection.scalar(tasks) or 0
 
-    def live_rows(self) -> Iterator[list[KnownRow]]:
-        """Yield the live rows of this location in pages, those whose task is gone first, then by task."""
-        live = KNOWN_ROWS.where(*self._rows(), *self._within(ROW), ROW.c.state == RowState.LIVE)
-        yield [KnownRow._make(row) for row in self._page(live.where(ROW.c.task.is_(None)), {})]
-        by_task = live.where(ROW.c.task > bindparam("task")).order_by(ROW.c.task).limit(PAGE)
-        last: int | None = -1
-        while page := self._page(by_task, {"task": last}):
+    def all_rows(self) -> Iterator[list[KnownRow]]:
+        """Yield the rows of this location in pages, by path and number."""
+        rows = KNOWN_ROWS.where(*self._rows(), *self._within(ROW)).order_by(ROW.c.path, ROW.c.number).limit(PAGE)
+        above = (ROW.c.path > bindparam("path"), ROW.c.path == bindparam("path"), ROW.c.number > bindparam("number"))
+        rows = rows.where(or_(above[0], and_(*above[1:])))
+        last = {"path": "", "number": -1}
+        while page := self._page(rows, last):
             yield [KnownRow._make(row) for row in page]
-            last = page[-1].task
+            last = {"path": page[-1].path, "number": page[-1].number}
 
     def known_tasks(self, task_ids: Iterable[int]) -> dict[int, KnownRow]:
         """Return the rows of this project and container that some tasks stand for."""
@@ -180,6 +176,7 @@ class ImportLedger(Scope):
         closes: Sequence[int] = (),
         doubts: Sequence[int] = (),
         now: float = 0,
+        reopens: Iterable[str] = (),
     ) -> int:
         """Enter what was done, and announce what is about to be, in one transaction.
 
@@ -187,30 +184,10 @@ class ImportLedger(Scope):
         :param closes: the numbers of announcements whose outcome is in `changes`.
         :param doubts: the numbers of announcements that nobody waits for any more, though their effects may come yet.
         :param now: since when, in seconds since the epoch.
+        :param reopens: paths of objects that the next comparison looks at again, and knows if it did not.
         :returns: the number of the announcement; 0 if there is none.
+        :raises LeaseLost: another run has taken over; nothing was entered.
         """
-        return self._enter(changes, announces, closes, doubts, now)
-
-    def enter_reconciled(
-        self, entry: JournalEntry, changes: Changes, *, doubted_since: float | None, reopens: Iterable[str]
-    ) -> None:
-        """Enter what became of effects that were announced by a run of this kind that is over.
-
-        :param doubted_since: since when (seconds since the epoch) some may come yet; None if they are all known.
-        :param reopens: paths of objects that the next comparison looks at again.
-        """
-        closes, doubts = ((entry.id,), ()) if doubted_since is None else ((), (entry.id,))
-        self._enter(changes, None, closes, doubts, doubted_since or 0, reopens)
-
-    def _enter(
-        self,
-        changes: Changes,
-        announces: JournalEntry | None,
-        closes: Sequence[int],
-        doubts: Sequence[int],
-        now: float,
-        reopens: Iterable[str] = (),
-    ) -> int:
         number, kind = 0, (self._scope, self._as_blobs)
         with self._write() as connection:
             if closes:
@@ -219,13 +196,16 @@ class ImportLedger(Scope):
                 connection.execute(update(JOURNAL).where(JOURNAL.c.id.in_(doubts)).values(doubted_since=now))
             if announces:
                 number = entering.announce(connection, *kind, announces)
-            self._mark_ids_reused(connection, [row.task for row in changes.created if row.task is not None])
+            task_ids = [row.task for row in changes.created if row.task is not None]
+            if task_ids and min(task_ids) <= entering.highest_task(connection, self._project):
+                entering.mark_ids_reused(connection, self._project, task_ids)
             entering.enter_changes(connection, *kind, changes)
             entering.reopen(connection, *kind, reopens)
         return number
 
-    def _mark_ids_reused(self, connection: Connection, task_ids: list[int]) -> None:
-        if task_ids and min(task_ids) <= entering.highest_task(connection, self._project):
+    def mark_ids_reused(self, task_ids: Sequence[int]) -> None:
+        """Enter that the tasks which had these ids are gone: others have them now."""
+        with self._write() as connection:
             entering.mark_ids_reused(connection, self._project, task_ids)
 
     def _rows(self) -> list[ColumnElement[bool]]:

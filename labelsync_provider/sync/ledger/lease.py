@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from labelsync_provider.database import UPSERTS, writing
 from labelsync_provider.database.schema import confirm_schema, ensure_schema
@@ -60,6 +60,7 @@ class Lease:
         self._released = threading.Event()
         self._renewal = threading.Thread(target=self._renew, name="labelsync-lease", daemon=True)
         self._renewed_at = 0.0
+        self._held_by = ""
         self.token = 0
         """The fencing number."""
         self._extended = update(LEASE).where(LEASE.c.resource == resource, LEASE.c.token == bindparam("mine"))
@@ -72,14 +73,14 @@ class Lease:
         :raises LeaseHeld: somebody else still had it when the time to wait was over.
         """
         began = self._runtime.monotonic()
-        told = False
+        told = ""
         while (held := self._acquire()) is not None:
             waited = self._runtime.monotonic() - began
             if waited >= self._wait_seconds:
                 raise held
-            if not told:
-                log.info("Waiting up to %.0f s. %s", self._wait_seconds, held)
-                told = True
+            if told != self._held_by:
+                log.info("Waiting up to %.0f s. %s", self._wait_seconds - waited, held)
+                told = self._held_by
             self._runtime.sleep(min(POLL_SECONDS, self._wait_seconds - waited))
         if self._runtime.renews_leases:
             self._renewal.start()
@@ -136,6 +137,7 @@ class Lease:
             now = self._runtime.now()
             earlier_try = self._owner.task_instance is not None and current.task_instance == self._owner.task_instance
             if current.expires_at > now and not earlier_try:
+                self._held_by = current.owner
                 return LeaseHeld(
                     f"{self._resource}: {current.owner} is at it now. Wait for it to end; if it was killed, its "
                     f"lease expires in {current.expires_at - now:.0f} s."
@@ -159,5 +161,5 @@ class Lease:
                     self.confirm(connection)
             except LeaseLost:
                 return  # the next write of the run itself finds out, and fails it
-            except OperationalError as error:
-                log.warning("%s: could not renew the lease, will try again: %s", self._resource, error.orig)
+            except SQLAlchemyError as error:
+                log.warning("%s: could not renew the lease, will try again: %s", self._resource, error)

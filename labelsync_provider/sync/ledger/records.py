@@ -52,6 +52,10 @@ class KnownRow(NamedTuple):
     key: str | None
     """The value of `row_key` in this row, if that option was given."""
 
+    def is_same(self, other: "KnownRow") -> bool:
+        """Tell whether two are the same row of the same object."""
+        return (self.path, self.number) == (other.path, other.number)
+
     def with_task(self, task: int) -> "KnownRow":
         """Return the same row with its task; `_replace` takes three times as long."""
         return KnownRow(self.path, self.number, self.state, self.position, task, self.digest, self.key)
@@ -65,12 +69,14 @@ class QuarantinedRow(NamedTuple):
     position: int | None
     """None for the object as a whole."""
     reason: str
+    lasting: bool
+    """False if whoever refused it may take it another time: then every run tries it again."""
 
 
 # --- the journal ---
 
 
-class Creation(Struct, frozen=True, array_like=True, gc=False):
+class CreateEffect(Struct, frozen=True, array_like=True, gc=False):
     """A task that is about to be created."""
 
     effect: str
@@ -79,7 +85,7 @@ class Creation(Struct, frozen=True, array_like=True, gc=False):
     replaces: KnownRow | None
 
 
-class Change(Struct, frozen=True, array_like=True, gc=False):
+class UpdateEffect(Struct, frozen=True, array_like=True, gc=False):
     """A task that is about to be updated."""
 
     effect: str
@@ -88,14 +94,14 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     update: TaskUpdate
 
 
-class Deletion(Struct, frozen=True, array_like=True, gc=False):
+class DeleteEffect(Struct, frozen=True, array_like=True, gc=False):
     """A task that is about to be deleted."""
 
     uri: str
     row: KnownRow
 
 
-Effects = list[Creation] | list[Change] | list[Deletion]
+Effects = list[CreateEffect] | list[UpdateEffect] | list[DeleteEffect]
 
 
 class JournalEntry(NamedTuple):

@@ -84,6 +84,7 @@ QUARANTINE = Table(
     Column("number", Integer, primary_key=True),
     Column("position", Integer),
     Column("reason", Text, nullable=False),
+    Column("lasting", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
 JOURNAL = Table(

@@ -87,6 +87,7 @@ def _create_imports() -> None:
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("position", sa.Integer),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("lasting", sa.Boolean, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -1,0 +1,104 @@
+"""Steps: what is to be done for a row, as data."""
+
+from msgspec import Struct
+
+from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
+from labelsync_provider.sync import task_files
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.ledger.records import KnownRow, RowState
+from labelsync_provider.sync.task_files import Row, data_part
+
+
+class Create(Struct, gc=False):
+    """A task to be created."""
+
+    obj: SourceObject
+    task: Task
+    effect: str
+    row: KnownRow
+    """As it is known once the task is there, but for its task."""
+    replaces: KnownRow | None
+    """The row whose task it supersedes."""
+    size: int
+    """In bytes."""
+
+
+class Update(Struct, gc=False):
+    """A task to be updated."""
+
+    obj: SourceObject
+    effect: str
+    update: TaskUpdate
+    before: KnownRow
+    row: KnownRow
+    """As it is known once the task is updated."""
+    digest: str
+    """Of the row as it stands in the file."""
+    only_annotations: bool
+    """Whether nothing else has changed: then nothing is to be done for a task that somebody works on."""
+    size: int
+    """In bytes."""
+
+
+class Quarantine(Struct, gc=False):
+    """An object (no position), or a row of it, to be put in quarantine."""
+
+    position: int | None
+    reason: str
+    lasting: bool = True
+
+
+class ReportChanged(Struct, gc=False):
+    """A row that has changed, of which nothing but that is to be told."""
+
+
+Step = Create | Update | Quarantine | ReportChanged
+
+
+def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
+    """Return what makes a task of a row.
+
+    :param number: of the row in the ledger.
+    :param replaces: the row whose task the new one supersedes.
+    """
+    effect = next(run.effects)
+    task = _noted(run, obj, row, effect, row.digest)
+    known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
+    return Create(obj, task, effect, known, replaces, row.size)
+
+
+def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | Quarantine:
+    """Return what brings a row that has changed into the task that stands for it.
+
+    :param before: the row as it is known, at the position where it stands now.
+    """
+    effect, digest = next(run.effects), row.digest
+    if not run.options.use_blob_urls:
+        # What cannot be written has not changed in the task, and stays reported.
+        digest = task_files.with_skip_of(digest, before.digest or "")
+    task = _noted(run, obj, row, effect, digest)
+    if problem := run.project.check(task):
+        return Quarantine(row.position, problem)
+    update = TaskUpdate(obj.uri, task.meta)
+    if run.options.use_blob_urls:
+        update.data, update.merge_data = task.data, True
+    else:
+        update.predictions, update.annotations = task.predictions, task.annotations
+        if data_part(before.digest or "") != data_part(row.digest):
+            update.data = task.data
+    only_annotations = task_files.with_annotations_of(digest, before.digest or "") == before.digest
+    row_after = before._replace(digest=digest)
+    return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
+
+
+def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str) -> Task:
+    """Return the row's task with its source reference in `meta`."""
+    note: Json = {"uri": obj.uri, "row": None, "version": obj.info.version, "effect": effect}
+    if not run.options.use_blob_urls:
+        # The digest tells, of a task alone, whether its row has changed: a lost ledger is rebuilt with it.
+        note |= {"row": row.position, "digest": digest}
+        if row.key is not None:
+            note["key"] = row.key
+    row.task.meta["labelsync"] = note
+    run.report.annotators_unknown += run.project.adapt(row.task)
+    return row.task
