@@ -10,6 +10,7 @@ from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.spool import Spool
 
 MISSING_PAGE = 5000
+"""Missing objects that are told together."""
 
 
 class Known(Protocol):

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FAILURES_SHOWN = 20
+"""Failures that a report names; the others are counted."""
 
 
 @dataclass(frozen=True)

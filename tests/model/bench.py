@@ -170,7 +170,7 @@ class Bench:
         if forecast and not process.happened:
             self._check_forecast(forecast, outcome, sight, before)
         self._take_over()
-        self._check_always(sight, clear=not process.happened)
+        self._check_always(sight, process.happened)
         self.unclear = bool(process.happened)
         self.lost.discard(sight.as_blob)
         return outcome
@@ -308,7 +308,7 @@ class Bench:
                 f"task {n}, which a person has worked on, was overwritten"
             )
 
-    def _check_always(self, sight: Sight, *, clear: bool) -> None:
+    def _check_always(self, sight: Sight, faults: list[str]) -> None:
         """Check what is true after every run that ends with a report."""
         project = self.world.snapshot()
         for o in sight.objects:
@@ -319,10 +319,11 @@ class Bench:
             quarantined = self.quarantine.get(place, set())
             if o.rows is not None:
                 for n, row in enumerate(o.rows):
-                    assert not row or n in live or (sight.odd and n in quarantined), f"{o.path}, row {n} has no task"
+                    tried = n in quarantined and (sight.odd or "failed" in faults)
+                    assert not row or n in live or tried, f"{o.path}, row {n} has no task"
                 there = not any(o.rows) or all(n < len(o.rows) for n in live)
                 assert there, f"{o.path}: a task of a row that is not there"
-            if not sight.odd:
+            if not (sight.odd or "failed" in faults):
                 assert quarantined == _bad(o, sight.as_blob), f"{o.path}: the quarantine is not what is bad"
             dead = 0
             for known in self.known.get(place, ()):
@@ -332,7 +333,7 @@ class Bench:
                 elif not sight.as_blob and known.task not in self.edited and not self.late_ever:
                     assert json.loads(known.row.data or "{}") == task.data, f"task {known.task} is not of the row known"
             assert dead <= self.deleted_by_hand[o.uri], f"{o.path}: {dead} tasks are gone that nobody has deleted"
-        if clear:
+        if not faults:
             known_tasks = {known.task for knowns in self.known.values() for known in knowns}
             for n, task in project.items():
                 mine = (

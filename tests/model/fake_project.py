@@ -281,21 +281,6 @@ class FakeProject:
         except Refused as refusal:
             rest = iter(self._import([task for n, task in enumerate(tasks) if n not in refusal.places]))
             return [Rejected("400: no") if n in refusal.places else next(rest) for n in range(len(tasks))]
-        except RequestFailed:
-            return self._halves(tasks)
-
-    def _halves(self, tasks: Sequence[Task]) -> list[int | Rejected]:
-        """Import the good ones of a batch that the server fails over, as the client of a real one does."""
-        outcomes: list[int | Rejected] = []
-        half = len(tasks) // 2
-        for some in (tasks[:half], tasks[half:]) if half else ():
-            try:
-                outcomes += self._import(some)
-            except RequestFailed as failure:
-                outcomes += [Rejected(str(failure), lasting=False)] * len(some)
-        if not any(isinstance(outcome, int) for outcome in outcomes):
-            raise RequestFailed("500: nothing goes in")
-        return outcomes
 
     def update_tasks(
         self, updates: Mapping[int, TaskUpdate]

@@ -54,7 +54,11 @@ class Applier:
         self._source_entered = run.source.location.at_start() in run.ledger.storages("source")
 
     def apply(self, plans: Iterable[Plan]) -> None:
-        """Carry out plans as they come; at the end all that was requested has arrived and is entered."""
+        """Carry out plans as they come; at the end all that was requested has arrived and is entered.
+
+        :raises Unavailable: the project did not answer as it should; what was announced stays in the journal.
+        :raises LeaseLost: another run has taken over.
+        """
         # What is written by this process itself is not waited for.
         with self._run.runtime.executor(1, "send") if self._run.project.remote else Inline() as pool:
             for plan in plans:
@@ -238,6 +242,7 @@ class Applier:
             self._set_aside(obj, self._position(create.row), outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
+            report.annotators_unknown += create.annotators_unknown
             changes.created.append(create.row.with_task(outcome))
             if create.replaces:
                 changes.change(create.replaces._replace(state=RowState.SUPERSEDED, position=None))

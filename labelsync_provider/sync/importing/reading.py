@@ -9,42 +9,44 @@ from labelsync_provider.errors import Denied, Invalid, NotFound
 from labelsync_provider.sync import task_files
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 
-LOOKED_AT = 20
-WAITING = 2.0
-"""Reading is waiting when most of so many objects in a row took so many times what was computed for them. That a few
-did is no sign: a busy machine has everybody wait now and then."""
+PROBE_OBJECTS = 20
+"""Objects read in a row after which it is decided whether reading is waiting: most of them were. That a few were is no
+sign, for a busy machine has everybody wait now and then."""
+WAITING_FACTOR = 2.0
+"""An object was waited for if it took this many times the processor time that its reading took."""
 
 READ_TOGETHER = 16
 """Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
 SMALL_BYTES = 64 * 1024
+"""Size up to which an object is small."""
 READ_AHEAD_BYTES = 32 * 1024 * 1024
+"""Content that is read before it is asked for, at most."""
 
 Content = bytes | str | Invalid | Denied | NotFound
 """The content of an object; or, as a text, why it is none worth reading; or the storage's answer that there is none."""
 Read = tuple[SourceObject, Content]
 
 
-def contents(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Read]:
-    """Yield objects with their content, in order."""
-    yield from _read_here(run, iter(objects))
+def contents(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
+    """Yield objects with their content, in order.
 
+    They are read in this thread as long as that is computing, and in threads of their own once it proves to be waiting:
+    threads that compute take turns, and files in a warm cache are read thrice as fast without them. Threads only read;
+    whoever takes the content parses it.
 
-def _read_here(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
-    """Read: here as long as reading is computing, in threads once it proves to be waiting.
-
-    Threads that compute take turns, at a price: files in a warm cache are read thrice as fast without. So they only
-    read; to parse is for whoever takes what they have read.
+    :raises Unusable: the storage as a whole cannot be used any more.
+    :raises Unavailable: an object did not come, however often it was asked for.
     """
     looked_at = waited = 0
     for obj in objects:
         started, computing = time.perf_counter(), time.thread_time()
         read = _read(run, obj)
         took, computed = time.perf_counter() - started, time.thread_time() - computing
-        waited += took > WAITING * computed
+        waited += took > WAITING_FACTOR * computed
         yield obj, read
         looked_at += 1
-        if looked_at == LOOKED_AT:
-            if waited > LOOKED_AT // 2:
+        if looked_at == PROBE_OBJECTS:
+            if waited > PROBE_OBJECTS // 2:
                 yield from _read_ahead(run, objects)
             looked_at = waited = 0
 

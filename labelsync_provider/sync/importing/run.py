@@ -51,6 +51,10 @@ def import_storage(
     :raises TooManyQuarantined: with the good objects imported.
     :raises LeaseHeld: another run still imported into this project when the time to wait was over.
     :raises LeaseLost: another run has taken over.
+    :raises Denied: nothing of the source may be read.
+    :raises Unusable: source or server cannot be used as they are named and logged in to.
+    :raises Unavailable: source or server did not answer as they should.
+    :raises SchemaOutdated: the database is of another version of this package.
     """
     runtime = runtime or Runtime()
     data_key = data_key_of(project, options)
@@ -105,5 +109,6 @@ def _adopt(run: ImportRun) -> None:
         by_data = options.adopt and options.use_blob_urls
         run.report.adopted = adopt(run.project, run.source, run.ledger, by_data=by_data)
         if run.report.adopted:
-            place = run.source.location.container
-            log.info("%d tasks from %s were known to the project only.", run.report.adopted, place)
+            log.info(
+                "%d tasks from %s were known to the project only.", run.report.adopted, run.source.location.container
+            )

@@ -19,6 +19,8 @@ class Create(Struct, gc=False):
     """As it is known once the task is there, but for its task."""
     replaces: KnownRow | None
     """The row whose task it supersedes."""
+    annotators_unknown: int
+    """Annotations that go in under another name."""
     size: int
     """In bytes."""
 
@@ -63,8 +65,9 @@ def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: K
     """
     effect = next(run.effects)
     task = _noted(run, obj, row, effect, row.digest)
+    unknown = run.project.adapt(task)
     known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
-    return Create(obj, task, effect, known, replaces, row.size)
+    return Create(obj, task, effect, known, replaces, unknown, row.size)
 
 
 def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | Quarantine:
@@ -77,6 +80,7 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
         # What cannot be written has not changed in the task, and stays reported.
         digest = task_files.with_skip_of(digest, before.digest or "")
     task = _noted(run, obj, row, effect, digest)
+    run.project.adapt(task)
     if problem := run.project.check(task):
         return Quarantine(row.position, problem)
     update = TaskUpdate(obj.uri, task.meta)
@@ -100,5 +104,4 @@ def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str
         if row.key is not None:
             note["key"] = row.key
     row.task.meta["labelsync"] = note
-    run.report.annotators_unknown += run.project.adapt(row.task)
     return row.task

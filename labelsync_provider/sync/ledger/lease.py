@@ -20,6 +20,7 @@ from labelsync_provider.sync.ledger.tables import LEASE
 from labelsync_provider.sync.runtime import Runtime
 
 LEASE_SECONDS = 60.0
+"""How long a lease outlives an owner that was killed."""
 POLL_SECONDS = 1.0
 """How long a run waits before it looks again whether a lease is free."""
 
