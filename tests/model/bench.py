@@ -181,6 +181,10 @@ class Bench:
         outcome = self.run_with(options, process)
         assert not process.happened or not isinstance(outcome, ImportReport), "it went on without its lease"
 
+    def run_meanwhile(self, options: Options, at: int, what: Callable[[], None]) -> None:
+        """Run; a person does something right before its n-th request that changes something."""
+        self.run_with(options, Process({at: "pause"}, pause=what))
+
     def work_by_hand(self, task: int, what: str) -> None:
         """Do what a person does to a task."""
         before = self.world.snapshot()[task]
@@ -334,7 +338,7 @@ class Bench:
                     assert json.loads(known.row.data or "{}") == task.data, f"task {known.task} is not of the row known"
             assert dead <= self.deleted_by_hand[o.uri], f"{o.path}: {dead} tasks are gone that nobody has deleted"
         if not faults:
-            known_tasks = {known.task for knowns in self.known.values() for known in knowns}
+            known_tasks = {(place, known.task) for place, knowns in self.known.items() for known in knowns}
             for n, task in project.items():
                 mine = (
                     task.note
@@ -342,7 +346,9 @@ class Bench:
                     and sight.storage.path_of(task.note["uri"])
                 )
                 if mine and sight.looks_for(mine):
-                    assert n in known_tasks or task.worked_on, f"task {n} is one too many: {task}"
+                    assert ((sight.as_blob, mine), n) in known_tasks or task.worked_on, (
+                        f"task {n} is one too many: {task}"
+                    )
 
     # --- what the ledger says ---
 

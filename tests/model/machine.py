@@ -42,6 +42,7 @@ OPTIONS: dict[str, tuple[float, list[Any]]] = {
 }
 """How often an option has its default, and what it may be, that first."""
 DEFAULTS: Options = {name: values[0] for name, (_, values) in OPTIONS.items()}
+WORK = ["annotate", "draft", "edit", "delete", "delete", "delete the newest"]
 REQUEST_FAULTS = ["crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice"]
 COMMIT_FAULTS = ["crash before", "crash after"]
 
@@ -93,6 +94,7 @@ class Draw:
             "run": 5 if faults else 8,
             "run_with_faults": 5 if faults else 0,
             "run_paused": 1.5 if faults else 0,
+            "run_while_a_person_works": 1 if faults else 0,
             "let_requests_arrive": 0.7 if faults else 0,
         }
         (name,) = self._random.choices(list(weights), list(weights.values()))
@@ -108,7 +110,9 @@ class Draw:
         elif name == "return_to_earlier":
             given = {"back": some}
         elif name == "work_by_hand":
-            given = {"task": some, "what": one(["annotate", "draft", "edit", "delete", "delete"])}
+            given = {"task": some, "what": one(WORK)}
+        elif name == "run_while_a_person_works":
+            given = {"options": self._options(), "at": one([0, 0, 1, 2]), "task": some, "what": one(WORK)}
         elif name == "change_label_config":
             given = {"strict": one([True, False])}
         elif name == "run":
@@ -320,7 +324,8 @@ class History:
     def work_by_hand(self, task: int, what: str) -> None:
         if tasks := self.bench.world.snapshot():
             COVERAGE[f"step: {what} by hand"] += 1
-            self.bench.work_by_hand(_nth(tasks, task), what)
+            newest = what == "delete the newest"
+            self.bench.work_by_hand(max(tasks) if newest else _nth(tasks, task), "delete" if newest else what)
 
     def add_by_hand(self) -> None:
         if isinstance(self.bench.world, FakeWorld):
@@ -341,6 +346,10 @@ class History:
     def run_paused(self, options: Options, at: int, others: Options, next_try: bool) -> None:
         COVERAGE["step: run paused"] += 1
         self.bench.run_paused(options, at, {**others, "next_try": next_try})
+
+    def run_while_a_person_works(self, options: Options, at: int, task: int, what: str) -> None:
+        COVERAGE["step: run while a person works"] += 1
+        self.bench.run_meanwhile(options, at, lambda: self.work_by_hand(task, what))
 
     def let_requests_arrive(self) -> None:
         if self.bench.on_the_way:

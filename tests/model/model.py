@@ -67,7 +67,7 @@ def _lines(text: str) -> list[Any] | None:
 
 def _values(text: str) -> list[Any] | None:
     value = _or_none(text)
-    return value if isinstance(value, list) else [value] if isinstance(value, dict) else None
+    return (value or None) if isinstance(value, list) else [value] if isinstance(value, dict) else None
 
 
 def _or_none(text: str) -> Any:

@@ -9,10 +9,10 @@ import pytest
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync.compare import compare
-from labelsync_provider.sync.ledger.records import KnownObject
+from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
 
 
-known_as = partial(KnownObject, complete=True, rows=1, quarantined=0, judged_by=None)
+known_as = partial(KnownObject, state=COMPLETE, rows=1, quarantined=0, judged_by=None)
 
 
 def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:

@@ -62,7 +62,6 @@ ROWS = {
 QUARANTINE = [("3-malformed.json", None), ("4-lines.jsonl", 1), ("6/below.json", 1)]
 
 # Three batches. `Ledger.enter` enters the outcome of a batch and announces the next one; the fourth call only enters.
-# Each call writes to four tables besides the journal.
 POINTS: dict[str, Instant] = {
     "the lease is taken": After("Lease.__enter__"),
     "the project knows the fencing number": After("Project.fence"),
@@ -71,11 +70,11 @@ POINTS: dict[str, Instant] = {
     "an object is read": After("Storage.read", 2),
     "the ledger knows the source": After("Ledger.enter_storage"),
     "the first batch is about to be announced": Before("Ledger.enter", 1),
-    "the first batch is announced and not committed": Before("ledger.upsert_rows", 1),
+    "the first batch is announced and not committed": After("ledger.enter_changes", 1),
     "the first batch is announced and not sent": After("Ledger.enter", 1),
     "the first batch is sent and not committed": After("embedded.insert_rows", 1),
     "the first batch is in the project and not in the ledger": After("Project.import_tasks", 1),
-    "the first batch is entered and not committed": After("ledger.upsert_rows", 6),
+    "the first batch is entered and not committed": After("ledger.enter_changes", 2),
     "the first batch is entered and the second announced": After("Ledger.enter", 2),
     "the second batch is about to be sent": Before("Project.import_tasks", 2),
     "the second batch is in the project and not in the ledger": After("Project.import_tasks", 2),
@@ -83,7 +82,7 @@ POINTS: dict[str, Instant] = {
     "the last batch is announced and not sent": After("Ledger.enter", 3),
     "the last batch is in the project and not in the ledger": After("Project.import_tasks", 3),
     "the last batch is about to be entered": Before("Ledger.enter", 4),
-    "the last batch is entered and not committed": After("ledger.upsert_rows", 14),
+    "the last batch is entered and not committed": After("ledger.enter_changes", 4),
     "the last batch is entered": After("Ledger.enter", 4),
     "the lease is about to be given back": Before("Lease.__exit__"),
     "the lease is given back": After("Lease.__exit__"),

@@ -62,7 +62,8 @@ class Applier:
         # What is written by this process itself is not waited for.
         with self._run.runtime.executor(1, "send") if self._run.project.remote else Inline() as pool:
             for plan in plans:
-                self._open(plan)
+                if plan.obj.known_rows is not None:
+                    self._open(plan)
                 for step in plan.steps:
                     self._take(plan.obj, step, pool)
                 self._read_to_end(plan.obj)
@@ -114,24 +115,25 @@ class Applier:
 
     def _read_to_end(self, obj: SourceObject) -> None:
         obj.read_to_end = True
-        self._close_if_done(obj)
+        if not obj.on_the_way:
+            self._close(obj)
         changes = self._changes
         if len(changes.objects) + len(changes.changed) + len(changes.quarantine) >= ENTRIES_AT_ONCE:
             self._enter()
 
-    def _close_if_done(self, obj: SourceObject) -> bool:
-        """Enter an object if all that is to become of its rows is known; tell whether it is."""
-        if not obj.read_to_end or obj.on_the_way:
-            return False
+    def _close(self, obj: SourceObject) -> None:
+        """Enter an object: all that is to become of its rows is known."""
         self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
         if obj.known:
             self._changes.cleared.append(obj.path)
-        self._changes.quarantine.extend(obj.bad)
-        return True
+        if obj.bad:
+            self._changes.quarantine.extend(obj.bad)
 
     def _close_or_keep_open(self, obj: SourceObject) -> None:
         """Enter an object of which something has been done: the next run looks at it, if this one does not end."""
-        if not self._close_if_done(obj) and obj.path not in self._changes.objects:
+        if obj.read_to_end and not obj.on_the_way:
+            self._close(obj)
+        elif obj.path not in self._changes.objects:
             self._changes.objects[obj.path] = obj.opened()
 
     def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
