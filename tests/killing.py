@@ -52,7 +52,7 @@ from labelsync_provider.sync import (
     export_annotations,
     import_storage,
 )
-from labelsync_provider.sync.ledger import exports, imports
+from labelsync_provider.sync.ledger import entering, exports
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease
@@ -76,7 +76,7 @@ OWNERS: dict[str, list[Any]] = {
     "database": [DefaultDialect],
     "os": [os],
     "embedded": [embedded],
-    "ledger": [imports, exports],
+    "ledger": [entering, exports],
 }
 
 SWEEP = os.environ.get("LABELSYNC_SWEEP", "commits")

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 
 from labelsync_provider.database import writing
 from labelsync_provider.errors import EmptyListing, LeaseLost, TooManyMissing, Unavailable
-from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
+from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage, task_files
 
 COVERAGE: Counter[str] = Counter()
 """Steps by rule, faults by kind, runs by outcome."""
@@ -170,7 +170,7 @@ class Bench:
         if forecast and not process.happened:
             self._check_forecast(forecast, outcome, sight, before)
         self._take_over()
-        self._check_always(sight, process.happened)
+        self._check_always(Sight(self, options), process.happened)
         self.unclear = bool(process.happened)
         self.lost.discard(sight.as_blob)
         return outcome
@@ -223,7 +223,7 @@ class Bench:
             outcome = error
         finally:
             self._processes.pop()
-        self._learn(process, options)
+        self.late_ever |= bool({"late", "crash late", "twice", "pause"} & set(process.happened))
         assert not dry or (self.world.snapshot(), self.ledger()) == before, "a dry run writes nothing"
         return outcome
 
@@ -377,17 +377,15 @@ class Bench:
                 connection.execute(text(f"DELETE FROM labelsync_{name}"))
         self.known, self.quarantine, self.lost = {}, {}, {False, True}
 
-    def _learn(self, process: Process, options: Options) -> None:
-        """Learn from what was sent which digests stand for what: in the ledger, only those are found."""
-        self.late_ever |= bool({"late", "crash late", "twice", "pause"} & set(process.happened))
-        objects = {o.uri: o.rows for o in Sight(self, options).objects}
-        for note in process.notes:
-            rows = objects.get(note["uri"])
-            if note.get("row") is not None and rows and (row := rows[note["row"]]):
-                parts = (row.data, row.labels, row.annotations)
-                for digest, part in zip(_parts(note["digest"]), parts, strict=False):
-                    known = self._digests.setdefault(digest, part) if digest else ""
-                    assert part == known, f"two contents have one digest: {note}, {part!r} and {known!r}"
+    def learn(self, key: str, content: bytes) -> None:
+        """Learn which digests stand for the rows of an object: in the ledger, only digests are found."""
+        mine = rows_of(key, content, None)
+        for row in task_files.rows(key, content, None) if mine else ():
+            if isinstance(row, task_files.Row) and mine and (known := mine[row.position]):
+                parts = (known.data, known.labels, known.annotations)
+                for digest, part in zip(_parts(row.digest), parts, strict=False):
+                    before = self._digests.setdefault(digest, part) if digest else ""
+                    assert part == before, f"two contents have one digest: {part!r} and {before!r}"
 
     def _row(self, row: dict[str, Any]) -> Row:
         if row["as_blob"]:

@@ -60,8 +60,6 @@ class Process:
     changed: int = 0
     """Requests that were sent."""
     happened: list[str] = field(default_factory=list)
-    notes: list[Json] = field(default_factory=list)
-    """The source references that it sent."""
 
     def alive(self) -> None:
         if self.dead:
@@ -268,7 +266,6 @@ class FakeProject:
 
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         tasks = deepcopy(list(tasks))
-        self._process.notes += [task.meta["labelsync"] for task in tasks]
         reasons = [self.check(task) for task in tasks]
         outcomes = iter(self._import([task for task, reason in zip(tasks, reasons, strict=True) if not reason]))
         return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
@@ -286,7 +283,6 @@ class FakeProject:
         self, updates: Mapping[int, TaskUpdate]
     ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
         for task_id, update in deepcopy(dict(updates)).items():
-            self._process.notes.append(update.meta["labelsync"])
             task = self._tasks().get(task_id)
             if not task or not _is_of(task, update.uri):
                 yield task_id, "gone"

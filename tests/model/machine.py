@@ -199,12 +199,16 @@ def _simpler(step: Step) -> Iterator[Step]:
         yield Step(step.name, {**given, "row": {"text": "one"}})
 
 
-def _content(key: str, rows: list[Any]) -> bytes:
-    """Return a task file. One row is an object, if it is one; of JSON lines, each is a line."""
+def _content(key: str, rows: list[Any], *, by_key: bool) -> bytes:
+    """Return a task file. One row is an object, if it is one; of JSON lines, each is a line.
+
+    With `row_key` it has another version than without: what is complete is not read again because of that option.
+    """
     if "jsonl" in key:
         text = "".join(json.dumps(row) + "\n" for row in rows)
     else:
         text = json.dumps(rows[0] if len(rows) == 1 and isinstance(rows[0], dict) else rows)
+    text += "\n" * by_key
     return gzip.compress(text.encode(), mtime=0) if key.endswith(".gz") else text.encode()
 
 
@@ -298,6 +302,7 @@ class History:
             COVERAGE["step: rename"] += 1
             self.bench.source.rename(key, to)
             self.files[to] = self.files.pop(key)
+            self.bench.learn(to, self.bench.source.objects[to])
 
     def return_to_earlier(self, back: int) -> None:
         if self.past:
@@ -307,11 +312,12 @@ class History:
             self.bench.source.put_again(key, content)
 
     def _put(self, key: str, rows: list[Any]) -> None:
-        self._store(key, _content(key, rows), rows)
+        self._store(key, _content(key, rows, by_key=self.bench.row_key is not None), rows)
 
     def _store(self, key: str, content: bytes, rows: list[Any]) -> None:
         self.files[key] = rows
         self.bench.source.put(key, content)
+        self.bench.learn(key, content)
         self.past.append((key, content, rows))
 
     # --- the project ---
@@ -364,11 +370,9 @@ class History:
         """Switch `row_key`, and have every file read again."""
         COVERAGE["step: switch row_key"] += 1
         self.bench.row_key = None if self.bench.row_key else "id"
+        self.past.clear()
         for key, rows in list(self.files.items()):
-            if rows:
-                self._store(
-                    key, _content(key, rows) + (gzip.compress(b"\n", mtime=0) if key.endswith(".gz") else b"\n"), rows
-                )
+            self._put(key, rows)
 
 
 def _changed(rows: list[Any], change: str, at: int, row: Any, to: int) -> list[Any]:

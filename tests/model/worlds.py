@@ -134,12 +134,10 @@ class Watched:
         return getattr(self._project, name)
 
     def import_tasks(self, tasks: Sequence[Any]) -> Any:
-        self._process.notes += [dict(task.meta["labelsync"]) for task in tasks]
         self._about_to_change()
         return self._project.import_tasks(tasks)
 
     def update_tasks(self, updates: Mapping[int, Any]) -> Iterator[Any]:
-        self._process.notes += [update.meta["labelsync"] for update in updates.values()]
         self._about_to_change()
         yield from self._project.update_tasks(updates)
 

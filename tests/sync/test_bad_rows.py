@@ -45,7 +45,7 @@ def test_bad_row_put_in_between_takes_no_row_away(run: Importing) -> None:
         assert some(run(**DELETE)) == {"unchanged": 5, "quarantined": 2}
 
 
-@pytest.mark.parametrize("content", ["", "   ", "garbage", '{"text": "1"', b"\xff\xfe", "5"], ids=repr)
+@pytest.mark.parametrize("content", ["", "   ", "[]", "garbage", '{"text": "1"', b"\xff\xfe", "5"], ids=repr)
 def test_file_that_became_empty_or_garbage_makes_no_row_missing(run: Importing, content: str | bytes) -> None:
     before = run.tasks()
     run.put("a.jsonl", content)

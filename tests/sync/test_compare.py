@@ -11,7 +11,6 @@ from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
 
-
 known_as = partial(KnownObject, state=COMPLETE, rows=1, quarantined=0, judged_by=None)
 
 

@@ -150,10 +150,10 @@ class TestNewAndUnchanged:
         assert run().tasks_created == 3
         assert some(run()) == {"unchanged": 3}
 
-    def test_an_empty_array_is_a_file_without_tasks(self, run: Importing) -> None:
+    def test_an_empty_array_is_as_empty_as_an_empty_file(self, run: Importing) -> None:
         run.source.put("a.json", "[]")
-        assert some(run(), "listed") == {"listed": 1}
-        assert some(run(), "bytes_read") == {}
+        assert some(run(), "listed") == {"listed": 1, "quarantined": 1}
+        assert some(run(), "bytes_read") == {"quarantined": 1}
 
     def test_two_projects_know_nothing_of_each_other(self, run: Importing, store: EmbeddedStore) -> None:
         run.source.put("a.json", texts("1"))

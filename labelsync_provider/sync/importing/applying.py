@@ -16,7 +16,7 @@ from labelsync_provider.sync.importing.planning import Plan
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
-from labelsync_provider.sync.importing.steps import Create, Quarantine, ReportChanged, Step, Update
+from labelsync_provider.sync.importing.steps import Create, Quarantine, Step, Update
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.runtime import Inline
@@ -93,11 +93,6 @@ class Applier:
         if isinstance(step, Quarantine):
             self._set_aside(obj, step.position, step.reason, lasting=step.lasting)
             return
-        if isinstance(step, ReportChanged):
-            self._run.report.changed += 1
-            obj.rows += 1
-            obj.complete = False
-            return
         obj.on_the_way += 1
         if isinstance(step, Create):
             self._creations.append(step)
@@ -137,6 +132,8 @@ class Applier:
             self._changes.objects[obj.path] = obj.opened()
 
     def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
+        # A blob is no row of anything.
+        position = None if self._run.options.use_blob_urls else position
         failure = self._run.failure(obj.set_aside(position, reason, lasting=lasting))
         if self._run.report.quarantined_as(failure):
             log.warning("Quarantined %s", failure)
@@ -241,7 +238,7 @@ class Applier:
         obj, changes, report = create.obj, self._changes, self._run.report
         obj.on_the_way -= 1
         if isinstance(outcome, Rejected):
-            self._set_aside(obj, self._position(create.row), outcome.reason, lasting=outcome.lasting)
+            self._set_aside(obj, create.row.position, outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
             report.annotators_unknown += create.annotators_unknown
@@ -257,7 +254,7 @@ class Applier:
         obj, report = update.obj, self._run.report
         obj.on_the_way -= 1
         if isinstance(outcome, Rejected):
-            self._set_aside(obj, self._position(update.row), outcome.reason, lasting=outcome.lasting)
+            self._set_aside(obj, update.row.position, outcome.reason, lasting=outcome.lasting)
         else:
             obj.rows += 1
             report.changed += 1
@@ -267,10 +264,6 @@ class Applier:
                 self._changes.change(now)
             obj.complete = obj.complete and now.digest == update.digest
         self._close_or_keep_open(obj)
-
-    def _position(self, row: KnownRow) -> int | None:
-        """Return where a row stands, as it is shown: a blob is no row."""
-        return None if self._run.options.use_blob_urls else row.position
 
     def _enter(self, announces: JournalEntry | None = None) -> int:
         """Enter what has been found out since the last time, and announce what is to be requested next."""

@@ -11,7 +11,7 @@ from labelsync_provider.sync import task_files
 from labelsync_provider.sync.importing.matching import Match, ReadRow, match
 from labelsync_provider.sync.importing.reading import Read
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
-from labelsync_provider.sync.importing.steps import Quarantine, ReportChanged, Step, create, update_of
+from labelsync_provider.sync.importing.steps import Quarantine, Step, create, update_of
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
 from labelsync_provider.sync.task_files import BadRow, Row, without_skip
 
@@ -28,7 +28,8 @@ class Plan(Struct, gc=False):
     missing: Sequence[KnownRow] = ()
     unchanged: int = 0
     changed: int = 0
-    """Of the rows that have changed, those whose content had a task before, which stands for them again."""
+    """Of the rows that have changed, those of which that is only reported, or whose content had a task before, which
+    stands for them again."""
     new: int = 0
     """Of the rows that are new, those whose content had a task before, which stands for them again."""
 
@@ -93,7 +94,8 @@ def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) ->
 
 def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[KnownRow]) -> Plan:
     """Match the rows with those that are known, and decide about each."""
-    live = {row.number: row for row in known if row.state == RowState.LIVE}
+    live = [row for row in known if row.state == RowState.LIVE]
+    rows = _checked(run, rows, {row.digest for row in live})
     read = [
         ReadRow(row.position, None) if isinstance(row, BadRow) else ReadRow(row.position, row.digest, row.key)
         for row in rows()
@@ -101,7 +103,7 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
     if read and all(row.digest is None for row in read):
         # A file that has become garbage says nothing of its rows.
         return Plan(obj, [Quarantine(row.position, row.reason) for row in rows() if isinstance(row, BadRow)])
-    matched = match(live.values(), read, by_key=run.options.row_key is not None)
+    matched = match(live, read, by_key=run.options.row_key is not None)
     if matched.by_place_only and run.options.on_changed != "add":
         _warn_of_guess(run, obj, len(matched.known))
     decisions = _Decisions(run, obj, known, matched, read)
@@ -110,6 +112,18 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
     plan = decisions.plan
     plan.steps = _steps(run, obj, rows, decisions, next_number=max(row.number for row in known) + 1)
     return plan
+
+
+def _checked(run: ImportRun, rows: Rows, known: set[str | None]) -> Rows:
+    """Give rows that the project would reject as bad ones, unless it has taken their content already."""
+
+    def checked() -> Iterator[Row | BadRow]:
+        for row in rows():
+            is_new = isinstance(row, Row) and row.digest not in known and None not in known
+            problem = run.project.check(row.task) if is_new and isinstance(row, Row) else None
+            yield BadRow(row.position, problem) if problem else row
+
+    return checked
 
 
 class _Decisions:
@@ -121,7 +135,6 @@ class _Decisions:
         self.create: dict[int, KnownRow | None] = {}
         """By position, the row that the new task supersedes, if any."""
         self.update: dict[int, KnownRow] = {}
-        self.report: set[int] = set()
         self._changed_rows: list[KnownRow] = []
         self.plan = Plan(obj, (), self._changed_rows, matched.missing)
         self.not_writable: list[int] = []
@@ -153,10 +166,10 @@ class _Decisions:
             here = known._replace(position=row.position, key=row.key or known.key)
             self._enter(known, here)
             if self._run.options.on_changed == "report" and not self._was_overwritten(known, row.digest):
-                self.report.add(row.position)
+                self._report_changed()
             elif self._only_skip_differs(known.digest or "", row.digest):
                 self.not_writable.append(row.position)
-                self.report.add(row.position)
+                self._report_changed()
             else:
                 self.update[row.position] = here
         elif again := self._superseded.get(row.digest):
@@ -165,6 +178,11 @@ class _Decisions:
             if known:
                 self._enter(known, known._replace(position=row.position))
             self.create[row.position] = known
+
+    def _report_changed(self) -> None:
+        self.plan.changed += 1
+        self._obj.rows += 1
+        self._obj.complete = False
 
     def _revive(self, again: KnownRow, row: ReadRow, instead_of: KnownRow | None) -> None:
         again = again._replace(state=RowState.LIVE, position=row.position, key=row.key or again.key)
@@ -190,7 +208,7 @@ class _Decisions:
 
 def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions, next_number: int) -> Iterator[Step]:
     """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
-    if not (decisions.create or decisions.update or decisions.report or decisions.bad_rows):
+    if not (decisions.create or decisions.update or decisions.bad_rows):
         return
     for row in rows():
         if isinstance(row, BadRow):
@@ -198,9 +216,6 @@ def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions,
         elif row.position in decisions.create:
             yield create(run, obj, row, next_number, decisions.create[row.position])
             next_number += 1
-        elif row.position in decisions.report:
-            problem = run.project.check(row.task)
-            yield Quarantine(row.position, problem) if problem else ReportChanged()
         elif row.position in decisions.update:
             yield update_of(run, obj, row, decisions.update[row.position])
 

@@ -50,11 +50,7 @@ class Quarantine(Struct, gc=False):
     lasting: bool = True
 
 
-class ReportChanged(Struct, gc=False):
-    """A row that has changed, of which nothing but that is to be told."""
-
-
-Step = Create | Update | Quarantine | ReportChanged
+Step = Create | Update | Quarantine
 
 
 def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
@@ -70,7 +66,7 @@ def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: K
     return Create(obj, task, effect, known, replaces, unknown, row.size)
 
 
-def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update | Quarantine:
+def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> Update:
     """Return what brings a row that has changed into the task that stands for it.
 
     :param before: the row as it is known, at the position where it stands now.
@@ -81,8 +77,6 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
         digest = task_files.with_skip_of(digest, before.digest or "")
     task = _noted(run, obj, row, effect, digest)
     run.project.adapt(task)
-    if problem := run.project.check(task):
-        return Quarantine(row.position, problem)
     update = TaskUpdate(obj.uri, task.meta)
     if run.options.use_blob_urls:
         update.data, update.merge_data = task.data, True
