@@ -8,6 +8,10 @@ from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
 
+HIGHEST_POSITION = 2**31 - 1
+LONGEST_BYTES = 2000
+"""Length of a text that PostgreSQL takes in an index, with room for what stands beside it."""
+
 
 def adopt(project: Project, source: Storage, ledger: ImportLedger, *, by_data: bool) -> int:
     """Enter the tasks that were made from objects in the container of a source; return how many were unknown.
@@ -73,9 +77,11 @@ def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:
     path = source.path_of(uri) if isinstance(uri, str) else None
     if path is None or not isinstance(digest, str) or blobs != (position is None):
         return None
-    if not (position is None or (isinstance(position, int) and position >= 0)):
+    if not (position is None or (isinstance(position, int) and 0 <= position <= HIGHEST_POSITION)):
         return None
     key = key if isinstance(key, str) else None
+    if not all(map(_can_be_entered, (path, digest, key or ""))):
+        return None
     return KnownRow(path, 0, RowState.LIVE, position or 0, task.id, digest, key)
 
 
@@ -83,4 +89,14 @@ def _held(task: StoredTask, source: Storage) -> KnownRow | None:
     """Return the row of the object whose URI a task shows; of its version, nothing is known."""
     values = (value for value in task.data.values() if isinstance(value, str))
     path = next(filter(None, map(source.path_of, values)), None)
-    return None if path is None else KnownRow(path, 0, RowState.LIVE, 0, task.id, None, None)
+    if path is None or not _can_be_entered(path):
+        return None
+    return KnownRow(path, 0, RowState.LIVE, 0, task.id, None, None)
+
+
+def _can_be_entered(text: str) -> bool:
+    """Tell whether every database takes a text in an index: what stands in a task may be anybody's."""
+    try:
+        return "\0" not in text and len(text.encode()) <= LONGEST_BYTES
+    except UnicodeEncodeError:
+        return False

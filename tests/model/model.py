@@ -198,8 +198,8 @@ def _predictions(items: Sequence[Json] | None) -> tuple[tuple[str | None, str], 
 def updated(task: Stored, known: Row, row: Row) -> tuple[Stored, Row]:
     """Return what becomes of a task, and what is known of it, when its row is written as far as it may be."""
     new_data, worked_on = row.data != known.data, task.worked_on
-    if new_data and worked_on:
-        return task, known
+    if worked_on and (new_data or row.labels == known.labels):
+        return task, known  # A person's data is not overwritten; and annotations alone are only reported.
     new = from_row(row)
     versions = {version for version, _ in new.predictions}
     kept = tuple(p for p in task.predictions if p[0] not in versions)
@@ -303,6 +303,7 @@ def foretell(
             continue
         mine = out.known.setdefault(o.path, [])
         live = [k for k in mine if k.live]
+        superseded = [k for k in mine if not k.live]
         pairs = match(o.rows, live, by_key=by_key)
         for k in live:
             if not any(k is paired for paired in pairs.values()):
@@ -332,7 +333,7 @@ def foretell(
                 continue
             if k:
                 k.live, k.position = False, None
-            again = next((s for s in mine if not s.live and s is not k and s.row == row), None)
+            again = next((s for s in superseded if not s.live and s.row == row), None)
             if again:
                 again.live, again.position, again.key = True, n, row.key
             else:

@@ -54,9 +54,9 @@ def test_by_the_rule_no_row_gets_two_tasks_and_a_second_run_does_nothing(history
             project = {n: Stored({}, {}, {"uri": "uri"}) for n in range(1, tasks + 1)}
             forecast = foretell(seen, known, {}, project, on_changed=on_changed, **options)  # type: ignore[arg-type]
             known = forecast.known
-            for k in known["p"]:
+            for k in known.get("p", ()):
                 if k.task == 0:
                     k.task = tasks = tasks + 1
             assert not (again and forecast.created)
-            live = [k.position for k in known["p"] if k.live and k.position is not None]
+            live = [k.position for k in known.get("p", ()) if k.live and k.position is not None]
             assert len(live) == len(set(live))

@@ -53,6 +53,6 @@ class ImportOptions(Options, frozen=True, kw_only=True):
         if self.regex_filter:
             try:
                 re.compile(self.regex_filter)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 remedy = "It is a regular expression of Python's, matched from the start of the key."
                 raise invalid("regex_filter", self.regex_filter, str(error), remedy) from error

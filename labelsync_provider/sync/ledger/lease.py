@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from labelsync_provider.database import UPSERTS, writing
 from labelsync_provider.database.schema import confirm_schema, ensure_schema
-from labelsync_provider.errors import LeaseHeld, LeaseLost
+from labelsync_provider.errors import LeaseHeld, LeaseLost, Unavailable
 from labelsync_provider.sync.ledger.tables import LEASE
 from labelsync_provider.sync.runtime import Runtime
 
@@ -75,7 +75,7 @@ class Lease:
         """
         began = self._runtime.monotonic()
         told = ""
-        while (held := self._acquire()) is not None:
+        while (held := self._taken()) is not None:
             waited = self._runtime.monotonic() - began
             if waited >= self._wait_seconds:
                 raise held
@@ -124,6 +124,14 @@ class Lease:
             f"{self._resource}: another run has taken over since {self._owner.name} got its lease, probably because "
             f"this process was paused for more than {self._seconds:.0f} s. Nothing more was written; run it again."
         )
+
+    def _taken(self) -> LeaseHeld | None:
+        try:
+            return self._acquire()
+        except OperationalError as error:
+            raise Unavailable(
+                f"{self._resource}: the database of the leases cannot be written to: {error.orig}"
+            ) from error
 
     def _acquire(self) -> LeaseHeld | None:
         """Take the lease if it is free; if not, return the error that says who has it."""

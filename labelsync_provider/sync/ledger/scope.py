@@ -61,7 +61,7 @@ class Scope:
             connection.execute(insert(STORAGE).values(scope=self._scope, role=role, start=start, endpoint=endpoint))
 
     def take_over(self, engine: Engine, tables: Sequence[Table]) -> None:
-        """Enter what another database knows of the same project and location.
+        """Enter what another database knows of the same project and container.
 
         :raises SchemaOutdated: it was made by another version of this package.
         """
@@ -71,8 +71,7 @@ class Scope:
         with engine.connect() as theirs, self._write() as ours:
             scope = theirs.scalar(select(SCOPE.c.id).where(*this))
             for table in tables:
-                within = self._within(table) if "path" in table.c else []
-                rows = select(table).where(table.c.scope == scope, *within)
+                rows = select(table).where(table.c.scope == scope)
                 at = list(table.c.keys()).index("scope")
                 for page in theirs.execution_options(yield_per=PAGE).execute(rows).partitions():
                     upsert_rows(ours, table, [(*row[:at], self._scope, *row[at + 1 :]) for row in page])
