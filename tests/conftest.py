@@ -54,7 +54,19 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         used = [*item.fixturenames, *parameters]
         if name := next((name for name in MADE_ONCE if name in used), None):
-            item.add_marker(pytest.mark.xdist_group(name))
+            item.add_marker(pytest.mark.xdist_group(_group(name, item.path)))
+
+
+def _group(name: str, module: Path) -> str:
+    """Return what the tests of a module that use a fixture are called together.
+
+    Those with a Label Studio are so many that three processes share them, each with a server of its own.
+    """
+    if name != "label_studio":
+        return name
+    if module.stem == "test_label_studio_exactly_once":
+        return f"{name} {module.stem}"
+    return f"{name} {'sync' if module.parent.name == 'sync' else 'others'}"
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def connect(case: Case, connections: Any, monkeypatch: pytest.MonkeyPatch) -> Ca
     for hook in (BucketStorageHook, RedisStorageHook):
         monkeypatch.setattr(hook._open, "__defaults__", (0.5,))  # a person would wait for a minute
     for name in TIMEOUTS:
-        monkeypatch.setitem(TIMEOUTS, name, 1)
+        monkeypatch.setitem(TIMEOUTS, name, 0.3)
     name = f"AIRFLOW_CONN_{case.conn_id.upper()}"
     return lambda connection: monkeypatch.setenv(name, json.dumps(connection))
 

@@ -14,6 +14,7 @@ from model.test_model import WORLDS, check
 
 from labelsync_provider.sync.importing import applying, planning, reconciling
 from labelsync_provider.sync.importing.matching import Match
+from labelsync_provider.sync.ledger import entering
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease
 from labelsync_provider.sync.ledger.records import Changes, JournalEntry, KnownRow, RowState
@@ -73,16 +74,16 @@ def late_requests_not_looked_for() -> None:
 
 def ids_given_again_not_noticed() -> None:
     """The row of a task that a person deleted is taken to be that of the task that has its id now."""
-    ImportLedger._mark_ids_reused = lambda self, connection, task_ids: None  # type: ignore[method-assign]
+    entering.mark_ids_reused = lambda connection, project, task_ids: None
 
 
 def _before_entering(change: Callable[[Changes, JournalEntry | None], JournalEntry | None]) -> None:
-    enter = ImportLedger._enter
+    enter = ImportLedger.enter
 
-    def entered(self: Any, changes: Changes, announces: JournalEntry | None, *rest: Any) -> int:
-        return enter(self, changes, change(changes, announces), *rest)
+    def entered(self: Any, changes: Changes, *, announces: JournalEntry | None = None, **rest: Any) -> int:
+        return enter(self, changes, announces=change(changes, announces), **rest)
 
-    ImportLedger._enter = entered  # type: ignore[method-assign]
+    ImportLedger.enter = entered  # type: ignore[method-assign]
 
 
 MUTATIONS: Mapping[str, Callable[[], None]] = {

@@ -30,7 +30,7 @@ from labelsync_provider.sync import ExportOptions
 
 pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
-RANDOM_INSTANTS = {"local files": 6, "S3": 3, "Redis": 3}
+RANDOM_INSTANTS = {"local files": 5, "S3": 2, "Redis": 2}
 MANY = 200
 
 # One writer at a time: what happens before what is then the same in each run.

@@ -35,7 +35,7 @@ from labelsync_provider.sync.ledger.records import JournalEntry
 pytest_plugins = ["servers.postgres", "servers.redis", "servers.s3"]
 
 LABELS = "<View><Text name='text' value='$text'/></View>"
-RANDOM_INSTANTS = {"local files": 6, "S3": 3, "Redis": 3}
+RANDOM_INSTANTS = {"local files": 5, "S3": 2, "Redis": 2}
 MANY = 80
 
 # What a killed run leaves behind is soon free again.

@@ -211,9 +211,9 @@ FAULTS = ("swallow", None, "bad_gateway", "reset_before", None, "delay_request",
 def test_a_thousand_rows_and_more_through_every_fault(
     project: Project, chaos: Chaos, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rows = fill(project.place, 40, 45)
+    rows = fill(project.place, 40, 30)
     gets, faults, posts = itertools.count(), itertools.cycle(FAULTS), 0
-    project.run = replace(project.run, server=replace(project.run.server, read_seconds=2.0, retry_seconds=60.0))
+    project.run = replace(project.run, server=replace(project.run.server, read_seconds=1.5, retry_seconds=60.0))
     project.run = project.run.with_options(batch_size=75, lease_seconds=60)
 
     def spoiled(method: str, path: str) -> bool:
@@ -222,13 +222,13 @@ def test_a_thousand_rows_and_more_through_every_fault(
         fault = None
         if is_import(method, path):
             posts, fault = posts + 1, next(faults)
-        elif method == "GET" and next(gets) % 5 == 0:
+        elif method == "GET" and next(gets) % 9 == 0:
             fault = "reset"
         if fault:
             setattr(chaos, fault, 1)
         return fault is not None
 
-    chaos.delay = HELD_TOO_LONG + 1
+    chaos.delay = 4.0
     project.spoil(spoiled)
     for run in itertools.count(1):
         # What Airflow would do.
@@ -244,10 +244,10 @@ def test_a_thousand_rows_and_more_through_every_fault(
     doubled = sum(map(int, re.findall(r"arrived after all; (\d+) tasks", caplog.text)))
     looks = caplog.text.count("Read back")
     print(f"{run} runs, {posts} batches posted, {looks} times read back, {doubled} tasks were double, {seen}")
-    assert looks >= 10
+    assert looks >= 8
     assert doubled >= 75
-    assert seen.resets - seen.lost >= 3
-    assert min(seen.swallowed, seen.bad_gateways, seen.requests_delayed, seen.answers_delayed) >= 3
+    assert seen.resets - seen.lost >= 2
+    assert min(seen.swallowed, seen.bad_gateways, seen.requests_delayed, seen.answers_delayed) >= 2
 
 
 # --- one fault at a time ---
@@ -270,8 +270,14 @@ class TestOneFault:
     def server(self, request: pytest.FixtureRequest) -> LabelStudioServer:
         return request.getfixturevalue(request.param)
 
-    @on_either_database
-    @pytest.mark.parametrize("fault", DONE.values(), ids=DONE)
+    @pytest.mark.parametrize(
+        ("fault", "server"),
+        [
+            *(pytest.param(fault, "label_studio", id=name) for name, fault in DONE.items()),
+            pytest.param(DONE["swallowed"], "label_studio_postgres", id="swallowed, postgresql"),
+        ],
+        indirect=["server"],
+    )
     def test_no_batch_is_sent_again_whose_answer_is(
         self, fault: dict[str, float], project: Project, rows: Counter[Any]
     ) -> None:
@@ -355,8 +361,15 @@ class TestOneFault:
             assert row[0] in error
         assert project.tasks() == rows + Counter([row])
 
-    @on_either_database
-    @pytest.mark.parametrize("fault", ["delay_answer", "delay_request"])
+    @pytest.mark.parametrize(
+        ("fault", "server"),
+        [
+            ("delay_answer", "label_studio"),
+            ("delay_request", "label_studio"),
+            ("delay_request", "label_studio_postgres"),
+        ],
+        indirect=["server"],
+    )
     def test_a_run_killed_while_its_request_is_under_way(
         self, fault: str, project: Project, rows: Counter[Any]
     ) -> None:

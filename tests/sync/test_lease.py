@@ -356,7 +356,7 @@ def values(run: Run) -> set[Any]:
 
 class TestALongRun:
     def test_renews_its_lease_while_it_works(self, old: Run, new: Run, tmp_path: Path) -> None:
-        seconds = 1.5  # long enough for a machine that stalls now and then
+        seconds = 1.0  # long enough for a machine that stalls now and then
         gate = tmp_path / "gate"
         old = old.with_options(lease_seconds=seconds)
         child = Child(old, Before("Project.import_tasks"), gate)

@@ -12,11 +12,11 @@ from labelsync_provider.projects.embedded import EmbeddedStore
 from labelsync_provider.storages.spool import SORTED_IN_MEMORY
 from labelsync_provider.sync import ImportOptions
 
-FEW, MANY = 1_000, 100_000
+FEW, MANY = 1_000, 60_000
 MOST_GROWTH = 50_000_000
-NAMES = 6 * SORTED_IN_MEMORY
+NAMES = 4 * SORTED_IN_MEMORY
 NAMES_OF_A_FILE = 50_000
-MANY_IN_A_BUCKET = 20_000
+MANY_IN_A_BUCKET = 12_000
 TASK_FILE = b'{"data": {"text": "What a lovely day it is to label."}}'
 
 
@@ -50,13 +50,13 @@ def imported(tmp_path: Path, count: int, place: Place | None = None) -> Run:
     return Run(url, place or Directory(tmp_path), f"{count}/", ImportOptions())
 
 
-def test_an_import_takes_no_more_memory_for_a_hundred_times_the_objects(tmp_path: Path) -> None:
+def test_an_import_takes_no_more_memory_for_many_times_the_objects(tmp_path: Path) -> None:
     for count in (FEW, MANY):
         fill(tmp_path / str(count), count, TASK_FILE)
     assert_no_more_memory(imported(tmp_path, FEW), imported(tmp_path, MANY), MANY)
 
 
-def test_an_import_from_a_bucket_takes_no_more_memory_for_twenty_times_the_objects(tmp_path: Path) -> None:
+def test_an_import_from_a_bucket_takes_no_more_memory_for_many_times_the_objects(tmp_path: Path) -> None:
     (tmp_path / "buckets" / "bucket").mkdir(parents=True)
     for count in (FEW, MANY_IN_A_BUCKET):
         fill(tmp_path / "buckets" / "bucket" / str(count), count, TASK_FILE)
