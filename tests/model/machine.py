@@ -75,9 +75,9 @@ class Draw:
     def steps(self, count: int, *, faults: bool) -> list[Step]:
         put = {"key": "a.json", "rows": [self._row() for _ in range(3)]}
         begin = [Step("put", put), Step("run", {"options": self._options(), "dry_first": False, "again": False})]
-        return begin + [self._step(faults=faults) for _ in range(count)]
+        return begin + [step for _ in range(count) for step in self._step(faults=faults)]
 
-    def _step(self, *, faults: bool) -> Step:
+    def _step(self, *, faults: bool) -> list[Step]:
         one, some = self._random.choice, self._random.randrange(8)
         weights = {
             "put": 1.5,
@@ -102,7 +102,7 @@ class Draw:
         if name == "put":
             given = {"key": one(KEYS), "rows": [self._row() for _ in range(one([0, 1, 2, 3, 4, 5]))]}
         elif name == "change":
-            given = {"file": some, "change": one(CHANGES), "at": one(range(5)), "row": self._row(), "to": one(range(5))}
+            return self._change()
         elif name == "put_garbage":
             given = {"key": one(KEYS), "content": one([b"", b'{"text": "on'])}
         elif name in ("delete", "rename"):
@@ -127,7 +127,13 @@ class Draw:
                 "others": self._options(),
                 "next_try": one([True, False]),
             }
-        return Step(name, given)
+        # A fault needs something to be done.
+        return [*(self._change() if name.startswith("run_") else []), Step(name, given)]
+
+    def _change(self) -> list[Step]:
+        one, some = self._random.choice, self._random.randrange
+        given = {"file": some(8), "change": one(CHANGES), "at": some(5), "row": self._row(), "to": some(5)}
+        return [Step("change", given)]
 
     def _row(self) -> Any:
         one, chance = self._random.choice, self._random.random

@@ -34,7 +34,6 @@ ON_A_SERVER = 200
 
 def soak(seconds: float, number: int) -> Counter[str]:
     """Run histories until the time is over; return what was covered."""
-    logging.disable(logging.CRITICAL)
     numbers, ends = random.Random(number), time.monotonic() + seconds
     with running_postgres() as postgres:
         while time.monotonic() < ends:
@@ -91,6 +90,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     asked = parser.parse_args()
     print(f"MINUTES={asked.minutes:g} SEED={asked.seed}", flush=True)
+    logging.disable(logging.CRITICAL)
     numbers = random.Random(asked.seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         soaked = [pool.submit(soak, asked.minutes * 60, numbers.getrandbits(32)) for _ in range(os.cpu_count() or 1)]

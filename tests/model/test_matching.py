@@ -30,7 +30,7 @@ def _digest(row: Row) -> str:
     return f"{row.data * 24}.{row.labels * 16}".rstrip(".")
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True)
+@settings(max_examples=800, deadline=None, derandomize=True)
 @given(cases())
 def test_the_engine_matches_as_the_model_does(case: tuple[list[Known], list[Row | None], bool]) -> None:
     known, read, by_key = case
@@ -42,7 +42,7 @@ def test_the_engine_matches_as_the_model_does(case: tuple[list[Known], list[Row 
     assert {row.task for row in found.missing} == {k.task for k in known} - {k.task for k in expected.values()}
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.lists(st.none() | GOOD, max_size=5), st.sampled_from(["report", "add"])), max_size=5))
 def test_by_the_rule_no_row_gets_two_tasks_and_a_second_run_does_nothing(history: list[tuple[Rows, str]]) -> None:
     known: dict[str, list[Known]] = {}

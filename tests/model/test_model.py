@@ -9,6 +9,7 @@ from model.machine import Draw, History, Step, shrunk, sqlite_history
 
 WORLDS = ["fake", "fake, ids reused", "embedded"]
 STEPS = 20
+HISTORIES = 15
 
 Begin = Callable[..., AbstractContextManager[History]]
 
@@ -39,7 +40,7 @@ def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_histor
         steps = shrunk(steps, fails) if shrink else steps
         COVERAGE.clear()
         COVERAGE.update(covered)
-        print(f"History {number} fails: {world=} {files=} {by_key=} {faults=}")
+        print(f"check({number}, {world!r}, {faults=}) fails: {files=}, {by_key=},")
         print(*steps, sep="\n")
         run(steps)
         raise
@@ -48,5 +49,5 @@ def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_histor
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("faults", [False, True], ids=["without faults", "with faults"])
 def test_what_the_model_foretells_comes_true(world: str, faults: bool) -> None:
-    for number in range(30):
+    for number in range(HISTORIES):
         check(number, world, faults=faults)

@@ -84,7 +84,6 @@ def test_rows_of_a_task_file(content: str | bytes, expected: list[Task]) -> None
     [
         ("", "empty"),
         (" \n ", "empty"),
-        ("", "empty"),
         ("[]", "empty"),
         (" [ ]\n", "empty"),
         ("5", "not a task file: it begins with b'5'"),
