@@ -303,7 +303,7 @@ def foretell(
             continue
         mine = out.known.setdefault(o.path, [])
         live = [k for k in mine if k.live]
-        superseded = [k for k in mine if not k.live]
+        superseded = sorted((k for k in mine if not k.live), key=lambda k: k.task or 0)
         pairs = match(o.rows, live, by_key=by_key)
         for k in live:
             if not any(k is paired for paired in pairs.values()):
@@ -335,7 +335,7 @@ def foretell(
                 k.live, k.position = False, None
             again = next((s for s in superseded if not s.live and s.row == row), None)
             if again:
-                again.live, again.position, again.key = True, n, row.key
+                again.live, again.position, again.key = True, n, row.key or again.key
             else:
                 mine.append(Known(0, row, n, key=row.key))
                 out.created.append((o.path, n, row))

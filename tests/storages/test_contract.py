@@ -385,6 +385,9 @@ def compared(storage: Storage, ledger: Sequence[Known]) -> Differences[Known]:
     """Compare a listing with a ledger, and return all differences at once."""
     paths = {known.path: known for known in ledger}
 
+    def is_unchanged(info: ObjectInfo, known: Known) -> bool:
+        return info.version == known.version
+
     def known_between(low: str, high: str | None) -> Iterator[list[Known]]:
         yield [paths[path] for path in sorted(paths) if path > low and (high is None or path <= high)]
 
@@ -392,7 +395,7 @@ def compared(storage: Storage, ledger: Sequence[Known]) -> Differences[Known]:
         yield [paths[path] for path in some if path in paths]
 
     found: Differences[Known] = Differences([], [], [])
-    for part in compare(storage.list(), storage.location.root, known_between, known_at):
+    for part in compare(storage.list(), storage.location, is_unchanged, known_between, known_at):
         found.unchanged.extend(part.unchanged)
         found.fresh.extend(part.fresh)
         found.missing.extend(part.missing)

@@ -12,8 +12,8 @@ position, then of their task:
 
 What is left is new, or missing. A bad row takes part in 5 only. Rows that are missing since an earlier run take part
 in 2 and 4 only, after those that stood in the file; rows of a file that was gone, and is back, stand where they did
-before. Superseded rows do not take part. With a `row_key`, it comes first: a known row that has a key is matched with a
-good row by nothing else.
+before. Superseded rows do not take part; planning makes the oldest of them live again for a new row of its content.
+With a `row_key`, it comes first: a known row that has a key is matched with a good row by nothing else.
 """
 
 from collections import defaultdict, deque
@@ -61,7 +61,7 @@ def match(known: Iterable[KnownRow], rows: Sequence[ReadRow], *, by_key: bool = 
 
     good = [row for row in rows if row.digest is not None]
     if by_key:
-        with_key = {row.key: row for row in by_place if row.key is not None}
+        with_key = {row.key: row for row in reversed(by_place) if row.key is not None}
         for row in good:
             if row.key is not None and (same := with_key.pop(row.key, None)):
                 pair(row.position, same)

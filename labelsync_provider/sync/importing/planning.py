@@ -1,6 +1,7 @@
 """Planning: what is to become of the rows of an object, as data. Nothing is done here."""
 
 import logging
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -141,10 +142,10 @@ class _Decisions:
         """Positions of rows of which only `allow_skip` has changed, which no API of a project can change."""
         self.bad_rows = any(row.digest is None for row in read)
         self._run, self._obj = run, obj
-        self._superseded: dict[str | None, list[KnownRow]] = {}
-        for row in known:
+        self._superseded: dict[str | None, deque[KnownRow]] = defaultdict(deque)
+        for row in sorted(known, key=lambda row: (row.task or 0, row.number)):
             if row.state == RowState.SUPERSEDED:
-                self._superseded.setdefault(row.digest, []).append(row)
+                self._superseded[row.digest].append(row)
         for row in matched.missing:
             if row.position is not None:
                 self._enter(row, row._replace(position=None))
@@ -173,7 +174,7 @@ class _Decisions:
             else:
                 self.update[row.position] = here
         elif again := self._superseded.get(row.digest):
-            self._revive(again.pop(), row, known)
+            self._revive(again.popleft(), row, known)
         else:
             if known:
                 self._enter(known, known._replace(position=row.position))
