@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from labelsync_provider.database.statements import UPSERTS
@@ -21,7 +21,8 @@ def open_database(url: str) -> Engine:
     """Open the database at a SQLAlchemy `url`.
 
     :raises Invalid: the URL is none, or names a database other than SQLite and PostgreSQL.
-    :raises Unavailable: the database cannot be reached.
+    :raises Unavailable: the database cannot be reached. Whatever uses the engine raises it too, for what SQLAlchemy
+        calls an operational error.
     """
     remedy = "Set [labelsync] database to sqlite:////absolute/path.db or postgresql+psycopg://user@host/name."
     try:
@@ -50,7 +51,18 @@ def open_database(url: str) -> Engine:
     except DBAPIError as error:
         said = " ".join(str(error.orig).split())  # psycopg says it in several lines
         raise Unavailable(f"[labelsync] database {without_secrets(parsed)}: {said}") from error
+    event.listen(engine, "handle_error", _say_what_failed)
     return engine
+
+
+def _say_what_failed(context: ExceptionContext) -> Unavailable | None:
+    # Locked for longer than anyone waits, a full disk, a server that went away: in the middle of a run, a cause that
+    # may pass, and an error like any other.
+    error = context.sqlalchemy_exception
+    if not isinstance(error, OperationalError) or context.engine is None:
+        return None
+    said = " ".join(str(error.orig).split())
+    return Unavailable(f"[labelsync] database {without_secrets(context.engine.url)}: {said}")
 
 
 def without_secrets(url: URL) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
 SINGLE = "Name a connection to a single server, without TLS, and with no more than a password."
 TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 30}
-"""In seconds, where the connection says none."""
+"""In seconds. An Airflow connection names none, and what redis-py takes by default differs by its version."""
 
 
 class RedisStorageHook(BaseHook):
@@ -123,7 +123,7 @@ class RedisStorageHook(BaseHook):
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
         # The client's own retries would multiply with those of `call_with_retries`.
         ours = {"db": db, "retry": Retry(NoBackoff(), 0)}
-        pool = ConnectionPool(client.connection_pool.connection_class, **{**TIMEOUTS, **given, **ours})
+        pool = ConnectionPool(client.connection_pool.connection_class, **{**given, **TIMEOUTS, **ours})
         return Redis(connection_pool=pool)
 
 

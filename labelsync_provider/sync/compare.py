@@ -58,6 +58,7 @@ def compare(
     unseen: Spool[K] | None = None
     for page in listing:
         listed = {location.root + info.key: info for info in page}
+        listed.pop(seen, None)  # the first of a page once more: the last of the page before
         if late:
             listed = {path: info for path, info in listed.items() if path not in late}
         if not listed:

@@ -11,6 +11,8 @@ from msgspec.structs import FieldInfo, fields
 from labelsync_provider.errors import Invalid, invalid
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
+Minutes = Annotated[int, Meta(ge=1, le=5_256_000)]
+"""Up to ten years: what no service signs for, and every clock can add."""
 Count = Annotated[int, Meta(ge=0)]
 # The upper bound is the longest that Python can wait. It refuses infinity, and NaN is within no bounds.
 Seconds = Annotated[float, Meta(ge=0, le=TIMEOUT_MAX)]
@@ -29,7 +31,9 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         :raises Invalid: one is not what it can be.
         """
         for field in fields(self):
-            _converted(field, getattr(self, field.name), strict=True)
+            value = _converted(field, getattr(self, field.name), strict=True)
+            if isinstance(value, str) and not _is_unicode(value):
+                raise invalid(field.name, value, "half of a surrogate pair in it is no character", "Leave it out.")
 
 
 Made = TypeVar("Made", bound=Options)
@@ -50,6 +54,15 @@ def make_options(kind: type[Made], /, **values: object) -> Made:
             raise invalid(name, value, "there is no such option", f"Use one of {', '.join(known)}.")
         made[name] = _normalised(known[name], value)
     return kind(**made)
+
+
+def _is_unicode(text: str) -> bool:
+    # Nothing else can be written as UTF-8, into a database or to a service.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _normalised(field: FieldInfo, value: object) -> object:
@@ -83,8 +96,11 @@ def _in_words(hint: Any) -> tuple[str, str]:
     match type_info(hint):
         case BoolType():
             return "neither True nor False", "True or False"
-        case IntType(ge=least):
-            return "not a number that makes sense", f"a whole number from {least}"
+        case IntType(ge=least, le=most):
+            return (
+                "not a number that makes sense",
+                f"a whole number from {least}{'' if most is None else f' to {most}'}",
+            )
         case FloatType(ge=None, gt=least):
             return "no length of time", f"a number of seconds above {least:g}"
         case FloatType(ge=least):

@@ -141,3 +141,9 @@ def test_listing_that_breaks_off_makes_nothing_missing_behind_it() -> None:
     assert next(comparison).missing == []
     with pytest.raises(ConnectionError):
         next(comparison)
+
+
+def test_an_object_that_ends_a_page_and_begins_the_next_is_one() -> None:
+    listing = iter([[ObjectInfo("a", 1, "1"), ObjectInfo("b", 1, "1")], [ObjectInfo("b", 1, "1")], []])
+    differences = compare(listing, at(), is_unchanged, lambda after, last: iter(()), nothing_known)
+    assert [path for part in differences for path, _, _ in part.fresh] == ["a", "b"]

@@ -54,7 +54,7 @@ REFUSED = [
     ({"batch_size": 1.5}, f"batch_size=1.5: {NUMBER} 1."),
     ({"batch_size": [1]}, f"batch_size=[1]: {NUMBER} 1."),
     ({"max_workers": math.inf}, f"max_workers=inf: {NUMBER} 1."),
-    ({"presign_ttl": 0}, f"presign_ttl=0: {NUMBER} 1."),
+    ({"presign_ttl": 0}, f"presign_ttl=0: {NUMBER} 1 to 5256000."),
     ({"max_delete": -1}, f"max_delete=-1: {NUMBER} 0, or None."),
     ({"max_quarantined": "none"}, f"max_quarantined='none': {NUMBER} 0, or None."),
     ({"min_seconds_between_batches": math.nan}, f"min_seconds_between_batches=nan: {SECONDS} from 0."),
@@ -102,6 +102,14 @@ def test_what_cannot_be_is_refused_by_name_value_and_remedy(bad: dict[str, Any],
 def test_code_has_to_say_what_it_means(sent: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
         ImportOptions(**sent)
+
+
+def test_nothing_is_taken_that_no_clock_and_no_database_takes() -> None:
+    with pytest.raises(Invalid, match=r"presign_ttl=100000000000000: .* Use a whole number from 1 to 5256000"):
+        make_options(ImportOptions, use_blob_urls=True, url_mode="signed", presign_ttl=10**14)
+    for name in ("row_key", "data_key", "regex_filter"):
+        with pytest.raises(Invalid, match=rf"{name}='a.ud800': half of a surrogate pair"):
+            make_options(ImportOptions, **{name: "a\ud800"})
 
 
 def test_unknown_options_are_refused_with_those_there_are() -> None:

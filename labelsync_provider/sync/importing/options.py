@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.sync.options import AtLeastOne, Count, Options, Seconds, SecondsAboveZero
+from labelsync_provider.sync.options import AtLeastOne, Count, Minutes, Options, Seconds, SecondsAboveZero
 
 
 class ImportOptions(Options, frozen=True, kw_only=True):
@@ -13,7 +13,7 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     regex_filter: str | None = None
     use_blob_urls: bool = False
     url_mode: Literal["storage", "signed"] = "storage"
-    presign_ttl: AtLeastOne = 15
+    presign_ttl: Minutes = 15
     """In minutes."""
     data_key: str | None = None
     row_key: str | None = None

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from labelsync_provider.database import UPSERTS, writing
 from labelsync_provider.database.schema import confirm_schema, ensure_schema
@@ -75,7 +75,7 @@ class Lease:
         """
         began = self._runtime.monotonic()
         told = ""
-        while (held := self._taken()) is not None:
+        while (held := self._acquire()) is not None:
             waited = self._runtime.monotonic() - began
             if waited >= self._wait_seconds:
                 raise held
@@ -125,14 +125,6 @@ class Lease:
             f"this process was paused for more than {self._seconds:.0f} s. Nothing more was written; run it again."
         )
 
-    def _taken(self) -> LeaseHeld | None:
-        try:
-            return self._acquire()
-        except OperationalError as error:
-            raise Unavailable(
-                f"{self._resource}: the database of the leases cannot be written to: {error.orig}"
-            ) from error
-
     def _acquire(self) -> LeaseHeld | None:
         """Take the lease if it is free; if not, return the error that says who has it."""
         with writing(self._engine) as connection:
@@ -170,5 +162,5 @@ class Lease:
                     self.confirm(connection)
             except LeaseLost:
                 return  # the next write of the run itself finds out, and fails it
-            except SQLAlchemyError as error:
+            except (Unavailable, SQLAlchemyError) as error:
                 log.warning("%s: could not renew the lease, will try again: %s", self._resource, error)
