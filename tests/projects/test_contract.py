@@ -87,12 +87,12 @@ def label_studio_at(server: Server) -> Iterator[Store]:
     client.close()
 
 
-# Name -> the fixture that says where the store is; the store may hold the projects of other tests.
+# Name -> the fixture that says where the store is; the store may hold the projects of other tests. What of Label Studio
+# may depend on its database is tested with both in test_label_studio.py.
 STORES = {
     "embedded on SQLite": "tmp_path",
     "embedded on PostgreSQL": "postgres_url",
-    "Label Studio on SQLite": "label_studio",
-    "Label Studio on PostgreSQL": "label_studio_postgres",
+    "Label Studio": "label_studio",
 }
 
 

@@ -121,13 +121,9 @@ def test_works_and_is_gone_at_the_end(
     assert not [process for process in started if process.is_running()]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_label_studio_works_and_is_gone_at_the_end(
-    request: pytest.FixtureRequest, tmp_path: Path, database: str
-) -> None:
-    postgres = request.getfixturevalue("postgres") if database == "postgresql" else None
+def test_label_studio_works_and_is_gone_at_the_end(tmp_path: Path) -> None:
     before = children()
-    with running_label_studio(tmp_path, postgres) as server:
+    with running_label_studio(tmp_path) as server:
         started = children() - before
         use_label_studio(server)
     assert started

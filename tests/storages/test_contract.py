@@ -251,7 +251,7 @@ STORAGES = {
     ),
     "S3 on rclone": Kind(
         s3("rclone"),
-        many=THREE_PAGES,
+        many=1050,
         # A key is a path of the machine's file system.
         refuses=DOTS | {"empty segment", "leading slash"},
         # A name too long is answered with 500, and listed.
