@@ -35,6 +35,7 @@ class Rehearsal:
         self.label_config, self.data_keys = project.label_config, project.data_keys
         self._ids = count(FIRST_ID)
         self._deleted: set[int] = set()
+        self._annotated: set[int] = set()
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Do nothing: nothing is written."""
@@ -62,9 +63,10 @@ class Rehearsal:
             yield [task for task in page if task.id not in self._deleted]
 
     def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
-        """Look at tasks, but for those that would have been deleted."""
+        """Look at tasks as they would be: those deleted are gone, those given annotations are worked on."""
         there = {task: uri for task, uri in uris.items() if task not in self._deleted}
-        return self._project.look(there) if there else {}
+        looks = self._project.look(there) if there else {}
+        return looks | {task: looks[task]._replace(worked_on=True) for task in looks.keys() & self._annotated}
 
     def update_tasks(
         self, updates: Mapping[int, TaskUpdate]
@@ -72,7 +74,10 @@ class Rehearsal:
         """Yield what would become of each update."""
         looks = self.look({task: update.uri for task, update in updates.items()})
         for task, update in updates.items():
-            yield task, _outcome(update, looks.get(task))
+            outcome = _outcome(update, looks.get(task))
+            if outcome == "updated" and update.annotations:
+                self._annotated.add(task)
+            yield task, outcome
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Return the tasks that would be there no longer."""
