@@ -11,21 +11,21 @@ LabelsyncError
 ├── SchemaOutdated       the database's schema is older, or newer, than this version of the package
 ├── LeaseHeld            another run is writing there now: retry may help
 ├── LeaseLost            another run has taken over from this one: retry may help
+├── Stopped              the run was told to end: the next one goes on from there
 ├── EmptyListing         nothing is listed where the ledger knows objects: retry may help
 ├── TargetOccupied       the target holds objects that the exporter did not write
 ├── StoragesOverlap      a project's source and its target share objects
 ├── TooManyMissing       more tasks would be deleted than `max_delete` allows
-├── TooManyQuarantined   more objects or rows are quarantined than `max_quarantined` allows
+├── TooManyQuarantined   more is quarantined than `max_quarantined` allows, or all that there is
+├── SourcesFailed        some of several sources could not be imported: retry may help if it may help one of them
 └── UploadsFailed        some objects could not be written: retry may help
 """
-
-from typing import ClassVar
 
 
 class LabelsyncError(Exception):
     """An error of this package; `retry_may_help` is the one place where a retry is decided."""
 
-    retry_may_help: ClassVar[bool] = False
+    retry_may_help: bool = False
 
 
 class Invalid(LabelsyncError):
@@ -74,6 +74,12 @@ class LeaseLost(LabelsyncError):
     retry_may_help = True
 
 
+class Stopped(LabelsyncError):
+    """The run was told to end before it had done all; the next one goes on from there."""
+
+    retry_may_help = True
+
+
 class EmptyListing(LabelsyncError):
     """Nothing is listed where the ledger knows objects: an unmounted disk looks like this."""
 
@@ -93,7 +99,15 @@ class TooManyMissing(LabelsyncError):
 
 
 class TooManyQuarantined(LabelsyncError):
-    """More objects or rows are quarantined than `max_quarantined` allows; the good ones are in."""
+    """More is quarantined than `max_quarantined` allows, or all that there is; the good ones are in."""
+
+
+class SourcesFailed(LabelsyncError):
+    """Some of several sources could not be imported; the others were."""
+
+    def __init__(self, message: str, *, retry_may_help: bool) -> None:
+        super().__init__(message)
+        self.retry_may_help = retry_may_help
 
 
 class UploadsFailed(LabelsyncError):

@@ -1,14 +1,16 @@
-"""Retries of requests: a call that finds the other side unavailable is repeated, for a bounded time."""
+"""Requests: each is counted, repeated for a bounded time, and none begins once the run is to end."""
 
 import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from labelsync_provider.errors import Unavailable
+from labelsync_provider.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +23,53 @@ SILENT_SECONDS = 10.0
 T = TypeVar("T")
 
 
+class Requests:
+    """The requests of one run. A storage or project has some of its own until a run gives it those that it counts."""
+
+    def __init__(self, stop: Stop | None = None, counts: dict[str, int] | None = None) -> None:
+        self.stop = stop or Stop()
+        self.counts = {} if counts is None else counts
+        """By kind: what is done to a storage (`list`, `read`, `write`, `delete`, `sign`), or method and path."""
+        self._counting = Lock()
+
+    def begin(self, kind: str) -> None:
+        """Count a request that is about to be sent; each attempt is one.
+
+        :raises Stopped: the run is to end, and the request not to be sent.
+        """
+        self.stop.check()
+        with self._counting:
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+
+    def repeat(
+        self,
+        kind: str,
+        call: Callable[[], T],
+        translate_errors: Callable[[], AbstractContextManager[None]],
+        seconds: float,
+    ) -> T:
+        """Return what `call` returns, which sends a request of this kind; see `call_with_retries`."""
+
+        def counted() -> T:
+            self.begin(kind)
+            return call()
+
+        return call_with_retries(counted, translate_errors, seconds, stop=self.stop)
+
+
+def count_in(requests: Requests, *places: object) -> None:
+    """Have those of the storages and projects that send requests count them there, and stop with that run."""
+    for place in places:
+        if hasattr(place, "requests"):
+            place.requests = requests
+
+
 def call_with_retries(
     call: Callable[[], T],
     translate_errors: Callable[[], AbstractContextManager[None]],
     seconds: float = RETRY_SECONDS,
     retry_on: type[Unavailable] = Unavailable,
+    stop: Stop | None = None,
 ) -> T:
     """Return what `call` returns; while it raises `retry_on`, repeat it with backoff and full jitter.
 
@@ -35,9 +79,12 @@ def call_with_retries(
     :param seconds: time after which no further attempt begins.
     :param retry_on: the errors after which the call is repeated; a narrower class for a call that must not be
         repeated while its outcome is unknown.
+    :param stop: ends the waits between attempts.
     :raises Unavailable: the last attempt's error, with the time that the attempts took.
+    :raises Stopped: the run is to end.
     """
     started = time.monotonic()
+    sleep = stop.sleep if stop else time.sleep
 
     def attempt() -> T:
         with translate_errors():
@@ -46,12 +93,13 @@ def call_with_retries(
     try:
         return attempt()  # It nearly always succeeds, and tenacity is slow.
     except retry_on:
-        time.sleep(min(FIRST_WAIT_SECONDS, seconds))
+        sleep(min(FIRST_WAIT_SECONDS, seconds))
     retrying = Retrying(
         retry=retry_if_exception_type(retry_on),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         stop=stop_before_delay(seconds),
         before_sleep=_log_retry,
+        sleep=sleep,
         reraise=True,
     )
     try:

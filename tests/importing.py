@@ -80,5 +80,5 @@ class Importing:
 
 def some(report: ImportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "seconds", "created_ids", "quarantine"} - set(names)
+    left_out = {"listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"} - set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}

@@ -21,7 +21,7 @@ from obstore.store import ObjectStore
 
 from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
 from labelsync_provider.prefetch import prefetched
-from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
+from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.faults import Fault, explained, fault_in
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
@@ -117,13 +117,14 @@ class BucketStorage:
         self._service = service
         self._recursive = not prefix if recursive is None else recursive
         self._retry_seconds = retry_seconds
+        self.requests = Requests()
 
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""
         if self._recursive:
-            yield from prefetched(self._pages(self._prefix, ""))
+            yield from prefetched(self._pages(self._prefix, ""), self.requests.stop)
         elif not self._prefix or self._prefix.endswith("/"):
-            yield from prefetched(self._pages(self._prefix, "/"))
+            yield from prefetched(self._pages(self._prefix, "/"), self.requests.stop)
         else:
             beside, below = (self._objects(prefix) for prefix in (self._prefix, self._prefix + "/"))
             objects = heapq.merge(beside, below)
@@ -251,7 +252,8 @@ class BucketStorage:
             obstore.delete(self._service.store, key)
 
     def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
-        return call_with_retries(attempt, lambda: self._explaining(doing), self._retry_seconds)
+        kind = doing.partition(" ")[0]
+        return self.requests.repeat(kind, attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
+from labelsync_provider.retry import Requests
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.spool import sorted_on_disk
@@ -42,7 +43,7 @@ class LocalFiles:
     holds_files = True
 
     def __init__(self, uri: str, document_root: str, *, recursive: bool = True, parameter: str = "storage URI") -> None:
-        """Open the directory named by `uri`, `file:///dir`, at or below `document_root`.
+        """Open the directory named by `uri`, `file:///dir` or just `/dir`, at or below `document_root`.
 
         :param parameter: what gave the URI, to be named in errors.
         :raises Invalid: the URI names no absolute local path, or the document root is not absolute.
@@ -56,6 +57,7 @@ class LocalFiles:
         self._root = os.path.realpath(root)
         self.path = directory
         self._recursive = recursive
+        self.requests = Requests()
         # Relative to the document root: a mount that moves changes no identity.
         relative = _relative(directory, root) or _relative(directory, self._root)
         if relative is None or not self._inside(os.path.realpath(directory)):
@@ -74,6 +76,7 @@ class LocalFiles:
         """Yield the files in pages, in the order of their keys; see `Storage.list`."""
         objects = self._walk()
         while page := list(islice(objects, PAGE)):
+            self.requests.begin("list")
             yield page
 
     def covers(self, key: str) -> bool:
@@ -94,6 +97,7 @@ class LocalFiles:
 
     def read(self, key: str) -> bytes:
         """Return the content of a file; see `Storage.read`."""
+        self.requests.begin("read")
         path = self._path(key)
         with _translated(path), open(self._open_confined(path), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -107,6 +111,7 @@ class LocalFiles:
         directory, name = os.path.split(path)
         if os.path.basename(name).startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX):
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
+        self.requests.begin("write")
         with _translated(path):
             self._make_directory(directory)
             version = self._created(path, content) if create else self._replaced(path, content)
@@ -116,6 +121,7 @@ class LocalFiles:
     def delete(self, keys: Sequence[str]) -> None:
         """Delete files, and what a killed write of one left; see `Storage.delete`."""
         for key in keys:
+            self.requests.begin("delete")
             path = self._path(key)
             if not self._inside(os.path.realpath(os.path.dirname(path))):
                 raise Denied(f"{path} is outside the document root {self._root}.")
@@ -309,13 +315,15 @@ class _Directory:
 
 
 def _local_path(parameter: str, uri: str) -> str:
-    remedy = "Use file:///absolute/directory."
-    parts = urlsplit(uri)
-    path = unquote(parts.path)
-    if parts.netloc not in ("", "localhost") or not path.startswith("/"):
-        raise invalid(parameter, uri, "not an absolute local path", remedy)
-    if parts.query or parts.fragment:
-        raise invalid(parameter, uri, "'?' and '#' in a path must be written %3F and %23", remedy)
+    remedy = "Use /absolute/directory, or file:///absolute/directory."
+    path = uri
+    if not uri.startswith("/"):
+        parts = urlsplit(uri)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path.startswith("/"):
+            raise invalid(parameter, uri, "not an absolute local path", remedy)
+        if parts.query or parts.fragment:
+            raise invalid(parameter, uri, "'?' and '#' in a URI's path must be written %3F and %23", remedy)
     if "\0" in path:
         raise invalid(parameter, uri, "a path cannot hold a NUL character", remedy)
     return os.path.normpath("/" + path.lstrip("/"))

@@ -25,7 +25,7 @@ from labelsync_provider.errors import (
     Unusable,
     invalid,
 )
-from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
+from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.faults import explained, no_answer
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
@@ -93,6 +93,7 @@ class RedisStorage:
         self._connect, self._login = connect, login
         self._recursive = recursive is not False
         self._retry_seconds = retry_seconds
+        self.requests = Requests()
         self._odd: set[str] = set()
         """Keys that are not UTF-8, as they are escaped."""
         self._kept: dict[str, bytes] = {}
@@ -165,7 +166,10 @@ class RedisStorage:
             raise Invalid(f"key {key!r} does not begin with {self._path!r}, the path of {self.uri}.")
 
     def _scan(self) -> Iterator[str]:
-        for raw in self._client.scan_iter(match=_literally(self._path), count=SCANNED_AT_ONCE):
+        scanned = self._client.scan_iter(match=_literally(self._path), count=SCANNED_AT_ONCE)
+        for number, raw in enumerate(scanned):
+            if not number % SCANNED_AT_ONCE:
+                self.requests.stop.check()
             try:
                 yield raw.decode()
             except UnicodeDecodeError:
@@ -237,7 +241,8 @@ class RedisStorage:
         return answers
 
     def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
-        return call_with_retries(attempt, lambda: self._explaining(doing), self._retry_seconds)
+        kind = doing.partition(" ")[0]
+        return self.requests.repeat(kind, attempt, lambda: self._explaining(doing), self._retry_seconds)
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:

@@ -5,9 +5,8 @@ ledger -> write -> ledger -> report. Nothing is written before the whole target 
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from labelsync_provider.errors import (
     EmptyListing,
     Invalid,
     NotFound,
+    Stopped,
     StoragesOverlap,
     TargetOccupied,
     Unavailable,
@@ -28,6 +28,7 @@ from labelsync_provider.errors import (
 )
 from labelsync_provider.prefetch import prefetched
 from labelsync_provider.projects.protocol import Project, TaskState
+from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.annotation_files import (
     AnnotationFile,
@@ -44,7 +45,7 @@ from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
 from labelsync_provider.sync.ledger.records import GONE, KnownExport, Watermark
 from labelsync_provider.sync.progress import Progress
-from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure
+from labelsync_provider.sync.report import FAILURES_SHOWN, ExportReport, Failure, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -75,14 +76,16 @@ def export_annotations(
 
     :param engine: the database of the ledger.
     :param owner: who runs this.
-    :param runtime: clocks, if not the machine's own.
+    :param runtime: clocks and threads, if not the machine's own; and what ends the run.
     :raises Invalid: `key_template` cannot be.
     :raises StoragesOverlap: tasks of the project are imported from where the target is.
     :raises TargetOccupied: the target holds objects that the exporter did not write; nothing was written.
     :raises UploadsFailed: some objects could not be written; the others were.
     :raises EmptyListing: the project has no annotations, and `can_delete_objects` would empty the target.
     :raises LeaseHeld: another run exports this project to this container.
+    :raises Stopped: the run was told to end.
     """
+    runtime = runtime or Runtime()
     rendered = key_renderer(options.key_template, options.layout)
 
     def key(**ids: int) -> str:
@@ -91,11 +94,11 @@ def export_annotations(
     if options.dry_run:
         # What the look at the target finds out is entered as in a real run, and thrown away.
         ledger = ExportLedger.copy_of(engine, project.uri, target.location)
-        return _Export(project, target, ledger, options, key, lambda: None).run()
+        return _Export(project, target, ledger, options, key, lambda: None, runtime).run()
     resource = f"export of {project.uri} to {target.location.container}"
     with Lease(engine, resource, owner, options.lease_seconds, runtime=runtime) as lease:
         ledger = ExportLedger(engine, project.uri, target.location, lease.confirm)
-        return _Export(project, target, ledger, options, key, lease.check).run()
+        return _Export(project, target, ledger, options, key, lease.check, runtime).run()
 
 
 class _Export:
@@ -109,34 +112,52 @@ class _Export:
         options: ExportOptions,
         key: KeyRenderer,
         confirm: Callable[[], None],
+        runtime: Runtime,
     ) -> None:
         self._project, self._target, self._ledger = project, target, ledger
-        self._options, self._key, self._confirm = options, key, confirm
+        self._options, self._key, self._confirm, self._runtime = options, key, confirm, runtime
         self._report = ExportReport()
+        count_in(Requests(runtime.stop, self._report.requests), project, target)
         self._settings = repr((options.layout, options.key_template, options.include_cancelled))
         self._whole = options.dry_run
         """Whether all tasks are to be looked at, and not only those that have changed."""
         self._newest: datetime | None = None
-        self._progress = Progress(log, "objects")
+        self._looking = Progress(log, runtime.monotonic)
+        self._writing = Progress(log, runtime.monotonic)
+        self._looked_at = 0
+        """Objects of the target."""
+        self._expected: int | None = None
+        """Objects that the export makes, where all tasks are looked at; asked for when there is time to tell of it."""
         self._last_written = 0.0
         self._outage = False
 
     def run(self) -> ExportReport:
-        started = time.monotonic()
+        try:
+            return self._carried_out()
+        except Stopped:
+            raise Stopped(
+                f"Stopped before the end of the export to {self._target.uri}, with {self._report.written:,} objects "
+                "written, which stay. The next run goes on from there, and first finds out what became of requests "
+                "that were on their way."
+            ) from None
+
+    def _carried_out(self) -> ExportReport:
+        started = self._runtime.monotonic()
         report, options = self._report, self._options
         self._refuse_overlap()
         self._ledger.enter_storage("target")
-        with ThreadPoolExecutor(options.max_workers, thread_name_prefix="labelsync-write") as pool:
+        with self._runtime.threads(options.max_workers, "write") as pool:
             self._look(pool)
             self._write_all(pool)
         self._drop_gone()
-        report.seconds = time.monotonic() - started
+        report.seconds = self._runtime.monotonic() - started
         if report.failed:
             raise UploadsFailed(
                 f"{report.failed:,} objects could not be written to {self._target.uri}; {report.written:,} were. Run "
                 f"it again to write the rest. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
             )
-        log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", self._target.uri, report)
+        would = "Dry run, nothing was written. " if options.dry_run else ""
+        log_report(log, f"{would}Export to {self._target.uri}, in {report.seconds:.1f} s", report)
         return report
 
     def _refuse_overlap(self) -> None:
@@ -152,7 +173,7 @@ class _Export:
 
     # --- look ---
 
-    def _look(self, pool: ThreadPoolExecutor) -> None:
+    def _look(self, pool: Executor) -> None:
         """Bring the ledger in step with what stands in the target, or stop at what is not the exporter's."""
         target, ledger = self._target, self._ledger
         for differences in compare(
@@ -164,18 +185,22 @@ class _Export:
             unwritten = [known.path for known in differences.missing if not known.version]
             if lost or unwritten:
                 ledger.lose_exports(lost + unwritten)
+            self._looked_at += len(differences.unchanged) + len(differences.fresh)
+            if self._looking.is_due():
+                self._looking.say(self._looked_at, "objects of the target looked at")
             ours = self._verified(pool, differences.fresh) if differences.fresh else []
             if ours:
                 ledger.enter_exports(ours)
             self._whole |= bool(lost or unwritten or ours)
 
     def _verified(
-        self, pool: ThreadPoolExecutor, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]
+        self, pool: Executor, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]
     ) -> list[KnownExport]:
         """Return the objects as the ledger would know them, if each carries an annotation of the project."""
         ours, foreign, unknown = [], [], []
-        standing = pool.map(self._identify, [info for _, info, _ in fresh])
-        for (path, info, known), found in zip(fresh, standing, strict=True):
+        standing = [pool.submit(self._identify, info) for _, info, _ in fresh]
+        for (path, info, known), identified in zip(fresh, standing, strict=True):
+            found = self._runtime.stop.result(identified)
             if found is None:
                 continue
             if known and found.digest and found.digest in (known.digest, known.intended):
@@ -217,9 +242,9 @@ class _Export:
 
     # --- write ---
 
-    def _write_all(self, pool: ThreadPoolExecutor) -> None:
+    def _write_all(self, pool: Executor) -> None:
         """Write what has changed since the last run; what that cannot tell is found by looking at all tasks."""
-        report, started = self._report, time.time()
+        report, started = self._report, self._runtime.now()
         mark = self._ledger.watermark()
         if self._whole or mark is None or mark.settings != self._settings:
             mark = None
@@ -237,7 +262,7 @@ class _Export:
             report.annotations, _ = self._count()
         newest = self._newest.isoformat() if self._newest else mark.changed_at if mark else None
         if newest and not self._options.dry_run and not report.failed:
-            first_seen = mark.first_seen if mark and mark.changed_at == newest else time.time()
+            first_seen = mark.first_seen if mark and mark.changed_at == newest else self._runtime.now()
             read_whole = mark.read_whole if mark and not whole else started
             self._ledger.enter_watermark(Watermark(self._settings, newest, first_seen, started, read_whole))
 
@@ -250,9 +275,10 @@ class _Export:
             return annotations, annotations
         return annotations, None if cancelled else progress.annotated_tasks
 
-    def _write_changed_since(self, pool: ThreadPoolExecutor, since: datetime | None) -> None:
+    def _write_changed_since(self, pool: Executor, since: datetime | None) -> None:
         """Write the tasks that differ from what the ledger knows of them, of all or of those changed since."""
         seen = 0
+        self._writing.begin()
         for states in self._project.changes(since):
             last = states[-1].id
             pages = (
@@ -271,7 +297,7 @@ class _Export:
                 self._note_gone(page)
 
     def _write_tasks(
-        self, pool: ThreadPoolExecutor, states: Sequence[TaskState], known: dict[int, list[KnownExport]], *, whole: bool
+        self, pool: Executor, states: Sequence[TaskState], known: dict[int, list[KnownExport]], *, whole: bool
     ) -> None:
         report, wanted = self._report, dict[int, str]()
         for task in states:
@@ -290,7 +316,7 @@ class _Export:
         by_path = {export.path: export for exports in known.values() for export in exports}
         exported: set[str] = set()
         pages = self._project.annotated_tasks(list(wanted)) if wanted else iter(())
-        for tasks in prefetched(pages) if self._project.remote else pages:
+        for tasks in prefetched(pages, self._runtime.stop) if self._project.remote else pages:
             files = [
                 file
                 for task in tasks
@@ -301,7 +327,21 @@ class _Export:
             exported.update(self._path(file) for file in files)
             for some in chunks(files, self._options.batch_size):
                 self._write_changed(pool, some, by_path, wanted)
+                self._tell(whole=whole)
         self._note_gone([export for path, export in by_path.items() if path not in exported])
+
+    def _tell(self, *, whole: bool) -> None:
+        """Say how far the run is, if it is time to."""
+        report, would = self._report, "would be " if self._options.dry_run else ""
+        if not self._writing.is_due():
+            return
+        if not whole:
+            self._writing.say(report.written, f"objects {would}written")
+            return
+        if self._expected is None:
+            _, self._expected = self._count()
+        done = report.written + report.unchanged
+        self._writing.say(done, "objects in step", self._expected, f"{report.written:,} {would}written")
 
     def _note_gone(self, gone: Sequence[KnownExport]) -> None:
         if fresh := [export.path for export in gone if export.state != GONE]:
@@ -309,7 +349,7 @@ class _Export:
 
     def _write_changed(
         self,
-        pool: ThreadPoolExecutor,
+        pool: Executor,
         files: list[AnnotationFile],
         known: dict[str, KnownExport],
         stamps: dict[int, str],
@@ -326,7 +366,6 @@ class _Export:
                 changed.append((file, path, digest))
         if restamped:
             self._ledger.enter_exports(restamped)
-        self._progress(report.written + report.unchanged, report)
         if not changed:
             return
         if self._options.dry_run:
@@ -344,8 +383,9 @@ class _Export:
         written = []
         # What the ledger does not know to stand there is created, not overwritten: somebody else may have come since.
         fresh = [not (path in known and known[path].version) for _, path, _ in changed]
-        outcomes = pool.map(self._write, [file for file, _, _ in changed], fresh)
-        for (file, path, digest), outcome in zip(changed, outcomes, strict=True):
+        outcomes = [pool.submit(self._write, file, new) for (file, _, _), new in zip(changed, fresh, strict=True)]
+        for (file, path, digest), answer in zip(changed, outcomes, strict=True):
+            outcome = self._runtime.stop.result(answer)
             if isinstance(outcome, Failure):
                 report.failed_as(outcome)
                 if report.failed <= FAILURES_SHOWN:
@@ -365,15 +405,15 @@ class _Export:
     def _write(self, file: AnnotationFile, create: bool) -> str | Failure:
         if self._outage:
             return Failure(file.key, None, "not tried: nothing could be written any more")
-        began = time.monotonic()
+        began = self._runtime.monotonic()
         try:
             version = self._target.write(file.key, file.content, create=create)
         except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
-            if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < time.monotonic():
+            if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < self._runtime.monotonic():
                 # It was tried again and again; if nothing else got through meanwhile, no other will be.
                 self._outage |= self._last_written < began
             return Failure(file.key, None, str(error))
-        self._last_written = time.monotonic()
+        self._last_written = self._runtime.monotonic()
         return version
 
     def _drop_gone(self) -> None:

@@ -14,6 +14,8 @@ AtLeastOne = Annotated[int, Meta(ge=1)]
 Minutes = Annotated[int, Meta(ge=1, le=5_256_000)]
 """Up to ten years: what no service signs for, and every clock can add."""
 Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+"""1 is no share, but one of what is counted."""
 # The upper bound is the longest that Python can wait. It refuses infinity, and NaN is within no bounds.
 Seconds = Annotated[float, Meta(ge=0, le=TIMEOUT_MAX)]
 SecondsAboveZero = Annotated[float, Meta(gt=0, le=TIMEOUT_MAX)]
@@ -83,8 +85,9 @@ def _converted(field: FieldInfo, value: object, *, strict: bool) -> object:
 
 def _refused(field: FieldInfo, value: object) -> Invalid:
     alternatives = _alternatives(field.type)
-    what, remedy = _in_words(alternatives[0])
-    return invalid(field.name, value, what, f"Use {remedy}{', or None' if NoneType in alternatives else ''}.")
+    words = [_in_words(one) for one in alternatives if one is not NoneType]
+    remedies = [remedy for _, remedy in words] + ["None"] * (NoneType in alternatives)
+    return invalid(field.name, value, words[0][0], f"Use {', or '.join(remedies)}.")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -101,12 +104,15 @@ def _in_words(hint: Any) -> tuple[str, str]:
                 "not a number that makes sense",
                 f"a whole number from {least}{'' if most is None else f' to {most}'}",
             )
+        case FloatType(lt=most) if most is not None:
+            return "no share", f"a share below {most:g}, such as 0.1"
         case FloatType(ge=None, gt=least):
             return "no length of time", f"a number of seconds above {least:g}"
         case FloatType(ge=least):
             return "no length of time", f"a number of seconds from {least:g}"
         case LiteralType():
-            return "unknown", f"one of {', '.join(map(repr, get_args(hint)))}"
+            choices = get_args(hint)
+            return "unknown", ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
         case Metadata(extra_json_schema={"description": str(described)}):
             return "of the wrong type", described
         case _:

@@ -1,10 +1,14 @@
 """Reports: the result of one sync."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FAILURES_SHOWN = 20
 """Failures that a report names; the others are counted."""
+ON_ONE_LINE = 6
+"""Counts that are read at a glance."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +52,45 @@ class ImportReport:
     quarantined: int = 0
     """Objects and rows in quarantine, those of earlier runs included."""
     bytes_read: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
+    """By kind: what is done to a storage (`list`, `read`, `sign`), or method and path at a server. Each attempt is one.
+    Of local files, each page and each file is one; of Redis, each whole scan, and each batch of values."""
     seconds: float = 0.0
     created_ids: list[int] = field(default_factory=list)
     """The lowest and the highest id of the tasks created; empty if there are none."""
     quarantine: list[Failure] = field(default_factory=list)
     """The first of them."""
 
-    def quarantined_as(self, failure: Failure) -> bool:
-        """Count a quarantined object or row; keep the first by name, and tell whether this is one of them."""
+    def quarantined_as(self, failure: Failure) -> None:
+        """Count a quarantined object or row, and keep the first by name."""
         self.quarantined += 1
-        shown = len(self.quarantine) < FAILURES_SHOWN
-        if shown:
+        if len(self.quarantine) < FAILURES_SHOWN:
             self.quarantine.append(failure)
-        return shown
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as Airflow's XCom takes it."""
         return asdict(self)
 
     def __str__(self) -> str:
-        return _in_words(self, "listed")
+        return _in_words(self)
+
+
+def summed(reports: Iterable[ImportReport]) -> dict[str, Any]:
+    """Return the sums of what several imports have counted, and the lowest and the highest id of all their tasks.
+
+    Quarantine is not among them: a key says what it names only beside its source.
+    """
+    sums: dict[str, Any] = ImportReport().as_dict()
+    del sums["quarantine"]
+    for report in reports:
+        for name, value in report.as_dict().items():
+            if isinstance(value, int | float):
+                sums[name] += value
+            elif isinstance(value, dict):
+                sums[name] = {kind: sums[name].get(kind, 0) + value.get(kind, 0) for kind in {**sums[name], **value}}
+        ids = [*sums["created_ids"], *report.created_ids]
+        sums["created_ids"] = [min(ids), max(ids)] if ids else []
+    return sums
 
 
 @dataclass
@@ -86,6 +109,8 @@ class ExportReport:
     failed: int = 0
     """Objects that could not be written."""
     bytes_written: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
+    """By kind: what is done to a storage (`list`, `read`, `write`, `delete`), or method and path at a server."""
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     """The first of them."""
@@ -101,11 +126,27 @@ class ExportReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        return _in_words(self, "annotations")
+        return _in_words(self)
 
 
-def _in_words(report: ImportReport | ExportReport, always: str) -> str:
-    """Return the counts on one line, leaving out what is 0, but for one count that is always said."""
-    counts = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
-    said = [f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items() if value or name == always]
-    return ", ".join(said) + (f" in {report.seconds:.1f} s" if report.seconds else "")
+def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport) -> None:
+    """Log a report: on one line if it is short, else one thing a line."""
+    counts = _counts(report)
+    if len(counts) <= ON_ONE_LINE:
+        log.info("%s: %s.", title, ", ".join(counts))
+    else:
+        log.info("%s:", title)
+        for count in counts:
+            log.info("  %s", count)
+    requests = sorted(report.requests.items(), key=lambda one: (-one[1], one[0]))
+    log.info("  requests: %s", ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none")
+
+
+def _in_words(report: ImportReport | ExportReport) -> str:
+    return ", ".join(_counts(report)) + (f" in {report.seconds:.1f} s" if report.seconds else "")
+
+
+def _counts(report: ImportReport | ExportReport) -> list[str]:
+    """Return the counts, leaving out what is 0, but for the first, which is always said."""
+    counts = [(name, value) for name, value in asdict(report).items() if isinstance(value, int)]
+    return [f"{name.replace('_', ' ')} {value:,}" for n, (name, value) in enumerate(counts) if value or not n]

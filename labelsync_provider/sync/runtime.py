@@ -1,10 +1,13 @@
-"""What the engine takes from the machine it runs on: clocks, sleep and threads. Tests give it others."""
+"""What the engine takes from where it runs: clocks, sleep, threads, and when it is to end. Tests give it others."""
 
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
+
+from labelsync_provider.stop import Stop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +39,21 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     """Seconds since whenever."""
     sleep: Callable[[float], None] = time.sleep
+    """Not to be called but by `wait`, which ends with the run."""
     executor: Callable[[int, str], Executor] = _threads
     """Given a number of threads and what they are for, returns who runs functions in them."""
     renews_leases: bool = True
     """Whether a thread of its own keeps a lease from expiring while a run goes on."""
+    stop: Stop = field(default_factory=Stop)
+    """Ends the run."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep.
+
+        :raises Stopped: the run is to end.
+        """
+        self.stop.sleep(seconds, self.sleep)
+
+    def threads(self, count: int, name: str) -> AbstractContextManager[Executor]:
+        """Have threads for the length of a block; see `executor`. A run that is to end does not wait for them."""
+        return self.stop.closing(self.executor(count, name))

@@ -79,8 +79,8 @@ def name_problem(key: str) -> str | None:
     stem, dot, extension = name.rpartition(".")
     if dot and stem and f".{extension}" not in EXTENSIONS:
         return (
-            f"not a task file: the extension is .{extension}, not .json, .jsonl, .ndjson or none. To make a task "
-            "of every object, set use_blob_urls=True; to leave such objects out, set regex_filter"
+            "not a task file; for pictures, set use_blob_urls=True ('Import each file as one task' in the form); to "
+            "leave it out, set regex_filter ('File filter')"
         )
     return None
 

@@ -15,6 +15,7 @@ from model.model import Json, Stored, text_of
 from labelsync_provider.errors import RequestFailed, Unavailable
 from labelsync_provider.projects.label_config import data_keys, missing_key
 from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
+from labelsync_provider.stop import Stop
 
 STRICT = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="x"/></Choices></View>'
 LOOSE = "<View/>"
@@ -25,7 +26,17 @@ LONGEST_ON_THE_WAY = 1800.0
 
 T = TypeVar("T")
 Fault = Literal[
-    "crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice", "pause"
+    "crash before",
+    "crash after",
+    "crash late",
+    "lost before",
+    "lost after",
+    "late",
+    "failed",
+    "twice",
+    "pause",
+    "stop",
+    "stop late",
 ]
 
 
@@ -55,6 +66,8 @@ class Process:
     pause: Callable[[], None] = lambda: None
     """What happens while the run is paused."""
     dead: bool = False
+    stop: Stop = field(default_factory=Stop)
+    """Set by the fault "stop": a person, or a time-out, has the run end."""
     requests_seen: int = 0
     commits_seen: int = 0
     changed: int = 0
@@ -321,15 +334,20 @@ class FakeProject:
         self._process.alive()
         self._server.step()
         self._confirm()
+        assert not self._process.stop.wished, "a request that begins after the run was told to end"
         fault, process = self._process.next_fault(), self._process
-        if not late and fault in ("crash late", "late", "twice"):
+        if not late and fault in ("crash late", "late", "twice", "stop late"):
             fault = "lost before"
-        if fault in ("crash late", "late"):
+        if fault in ("stop", "stop late"):
+            process.stop.set()
+        if fault in ("crash late", "late", "stop late"):
             self._server.send_late(deliver, 1 + process.requests_seen * 3 % 11)
         elif fault == "pause":
             process.pause()
         if fault in ("crash before", "crash late"):
             process.die()
+        if fault == "stop late":
+            process.stop.check()
         if fault in ("lost before", "late"):
             raise Unavailable("the answer did not come")
         if fault == "failed":

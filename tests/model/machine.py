@@ -44,6 +44,7 @@ OPTIONS: dict[str, tuple[float, list[Any]]] = {
 DEFAULTS: Options = {name: values[0] for name, (_, values) in OPTIONS.items()}
 WORK = ["annotate", "draft", "edit", "delete", "delete", "delete the newest"]
 REQUEST_FAULTS = ["crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice"]
+REQUEST_FAULTS += ["stop", "stop late"]
 COMMIT_FAULTS = ["crash before", "crash after"]
 
 

@@ -147,8 +147,11 @@ class Watched:
         return gone
 
     def _about_to_change(self) -> None:
-        if self._process.next_fault() == "pause":
+        fault = self._process.next_fault()
+        if fault == "pause":
             self._process.pause()
+        elif fault == "stop":
+            self._process.stop.set()
 
 
 class LabelStudioWorld:

@@ -21,7 +21,7 @@ CHANGE = {"on_changed": "update", "on_missing": "delete", "max_delete": 100}
 
 def foretold(report: ImportReport) -> dict[str, Any]:
     """Return all that a dry run can know."""
-    return report.as_dict() | {"seconds": 0, "created_ids": []}
+    return report.as_dict() | {"seconds": 0, "requests": {}, "created_ids": []}
 
 
 def assert_foretold(run: Importing, **options: Any) -> ImportReport:
@@ -94,7 +94,7 @@ def run(request: pytest.FixtureRequest, engine: Engine) -> Importing:
         {"use_blob_urls": True},
         {"use_blob_urls": True, **CHANGE},
         {"use_blob_urls": True, "on_changed": "add"},
-        {"use_blob_urls": True, "data_key": "picture"},
+        {"use_blob_urls": True, "data_key": "picture", "regex_filter": "photo|bad"},
         {"use_blob_urls": True, "adopt": True, "restore_deleted": True},
     ],
     ids=str,

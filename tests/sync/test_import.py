@@ -78,7 +78,7 @@ def texts(*values: str) -> list[dict[str, str]]:
 
 def some(report: ImportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "seconds", "created_ids", "quarantine"} - set(names)
+    left_out = {"listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"} - set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
@@ -152,8 +152,9 @@ class TestNewAndUnchanged:
 
     def test_an_empty_array_is_as_empty_as_an_empty_file(self, run: Importing) -> None:
         run.source.put("a.json", "[]")
-        assert some(run(), "listed") == {"listed": 1, "quarantined": 1}
-        assert some(run(), "bytes_read") == {"quarantined": 1}
+        run.source.put("b.json", texts("1"))
+        assert some(run(), "listed") == {"listed": 2, "new": 1, "tasks_created": 1, "quarantined": 1}
+        assert some(run(), "bytes_read") == {"unchanged": 1, "quarantined": 1}
 
     def test_two_projects_know_nothing_of_each_other(self, run: Importing, store: EmbeddedStore) -> None:
         run.source.put("a.json", texts("1"))
@@ -504,9 +505,8 @@ class TestBlobs:
 
     def test_a_data_key_that_the_label_config_does_not_use_is_quarantined(self, run: Importing) -> None:
         run.source.put("a.jpg", b"1")
-        report = run(use_blob_urls=True, data_key="picture")
-        assert (report.tasks_created, report.quarantined) == (0, 1)
-        assert '"image" key is expected' in report.quarantine[0].reason
+        with pytest.raises(TooManyQuarantined, match=r'1 object: "image" key is expected.*Such as a\.jpg'):
+            run(use_blob_urls=True, data_key="picture")
 
     def test_no_data_key_at_all_is_invalid(self, run: Importing, store: EmbeddedStore) -> None:
         run.source.put("a.jpg", b"1")
@@ -523,8 +523,9 @@ class TestBlobs:
 
     def test_same_object_quarantined_as_task_file_is_not_as_blob(self, run: Importing) -> None:
         run.source.put("a.json", "{")
+        run.source.put("b.json", {"image": "1"})
         assert run().quarantined == 1
-        assert some(run(use_blob_urls=True)) == {"new": 1, "tasks_created": 1}
+        assert some(run(use_blob_urls=True)) == {"new": 2, "tasks_created": 2}
         assert run().quarantined == 1
 
     def test_object_missing_as_blob_is_counted_as_blob(self, run: Importing) -> None:
@@ -573,7 +574,8 @@ class TestQuarantine:
 
     def test_is_in_the_log_by_name(self, run: Importing, caplog) -> None:
         run()
-        assert "Quarantined latin.json: wrongly encoded: not UTF-8, byte 0xe9 at 10" in caplog.text
+        reason = "wrongly encoded: not UTF-8, byte 0xe9 at 10"
+        assert f"Quarantined 1 object: {reason}. Such as latin.json" in caplog.text
 
     def test_lasts_and_is_not_read_again(self, run: Importing) -> None:
         first = run()
@@ -730,7 +732,7 @@ class TestDryRun:
         predicted = run(**options, dry_run=True)
         assert state() == before
         real = run(**options)
-        unforeseen = {"seconds": 0, "created_ids": []}
+        unforeseen = {"seconds": 0, "requests": {}, "created_ids": []}
         assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.new or predicted.changed
 

@@ -15,6 +15,7 @@ from labelsync_provider.sync.options import make_options
 
 FLAG = "neither True nor False. Use True or False."
 NUMBER = "not a number that makes sense. Use a whole number from"
+SHARE = "a share below 1, such as 0.1"
 SECONDS = "no length of time. Use a number of seconds"
 STRING = "of the wrong type. Use a string, or None."
 
@@ -39,6 +40,10 @@ SENT = [
     ({"max_delete": ""}, None),
     ({"max_delete": "None"}, None),
     ({"max_delete": "null"}, None),
+    ({"max_quarantined": "0.1"}, 0.1),
+    ({"max_quarantined": "1"}, 1),
+    ({"max_quarantined": 0.25}, 0.25),
+    ({"max_quarantined": ""}, None),
     ({"regex_filter": ""}, None),
     ({"regex_filter": "None"}, None),
     ({"data_key": "null"}, None),
@@ -56,7 +61,9 @@ REFUSED = [
     ({"max_workers": math.inf}, f"max_workers=inf: {NUMBER} 1."),
     ({"presign_ttl": 0}, f"presign_ttl=0: {NUMBER} 1 to 5256000."),
     ({"max_delete": -1}, f"max_delete=-1: {NUMBER} 0, or None."),
-    ({"max_quarantined": "none"}, f"max_quarantined='none': {NUMBER} 0, or None."),
+    ({"max_quarantined": "none"}, f"max_quarantined='none': {NUMBER} 0, or {SHARE}, or None."),
+    ({"max_quarantined": -0.1}, f"max_quarantined=-0.1: {NUMBER} 0, or {SHARE}, or None."),
+    ({"max_quarantined": 1.5}, f"max_quarantined=1.5: {NUMBER} 0, or {SHARE}, or None."),
     ({"min_seconds_between_batches": math.nan}, f"min_seconds_between_batches=nan: {SECONDS} from 0."),
     ({"min_seconds_between_batches": math.inf}, f"min_seconds_between_batches=inf: {SECONDS} from 0."),
     ({"min_seconds_between_batches": "nan"}, f"min_seconds_between_batches='nan': {SECONDS} from 0."),

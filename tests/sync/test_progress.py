@@ -1,22 +1,24 @@
 """The lines that a person watching the log sees."""
 
 import logging
-import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from importing import texts
+from model.fake_project import Clock
 
-from labelsync_provider.sync import ImportReport
+from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.protocol import Task
+from labelsync_provider.sync import ExportOptions, ImportOptions, Runtime, export_annotations, import_storage
 from labelsync_provider.sync.progress import Progress
 
 log = logging.getLogger(__name__)
 
 
 @pytest.fixture
-def clock(monkeypatch) -> list[float]:
-    """A clock that is set by hand: its last entry is what it shows."""
-    shows = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: shows[-1])
-    return shows
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(autouse=True)
@@ -24,45 +26,112 @@ def shown(caplog) -> None:
     caplog.set_level(logging.INFO)
 
 
-def test_says_nothing_in_the_first_seconds(clock, caplog) -> None:
-    progress = Progress(log, "listed")
-    clock.append(1004.9)
-    progress(100, "")
-    assert caplog.messages == []
+class TestALine:
+    def test_is_due_every_few_seconds(self, clock, caplog) -> None:
+        progress = Progress(log, clock)
+        for _ in range(30):
+            clock.sleep(1)
+            if progress.is_due():
+                progress.say(1, "tasks in")
+        assert len(caplog.messages) == 6
+
+    def test_says_how_many_and_how_fast(self, clock, caplog) -> None:
+        progress = Progress(log, clock)
+        clock.sleep(10)
+        progress.say(25_000, "objects listed", beside="3 tasks unchanged")
+        assert caplog.messages == ["25,000 objects listed, 2,500/s, 3 tasks unchanged"]
+
+    def test_says_what_is_left_where_the_total_is_known(self, clock, caplog) -> None:
+        progress = Progress(log, clock)
+        clock.sleep(10)
+        progress.say(10_000, "tasks in", 30_000)
+        progress.say(10_000, "tasks in", 3_000_000)
+        assert caplog.messages == [
+            "10,000 of 30,000 tasks in, 1,000/s, about 20 s left",
+            "10,000 of 3,000,000 tasks in, 1,000/s, about 50 min left",
+        ]
+
+    def test_says_nothing_negative_when_more_comes_than_was_expected(self, clock, caplog) -> None:
+        progress = Progress(log, clock)
+        clock.sleep(10)
+        progress.say(20, "tasks in", 10)
+        assert caplog.messages == ["20 of 20 tasks in, 2.0/s, about 0 s left"]
+
+    def test_counts_the_rate_from_where_the_work_began(self, clock, caplog) -> None:
+        progress = Progress(log, clock)
+        clock.sleep(1000)
+        progress.begin()
+        clock.sleep(10)
+        progress.say(100, "tasks in")
+        assert caplog.messages == ["100 tasks in, 10/s"]
 
 
-def test_says_counts_and_rate_after_a_few_seconds(clock, caplog) -> None:
-    progress = Progress(log, "listed")
-    clock.append(1010.0)
-    progress(25_000, ImportReport(new=3))
-    (line,) = caplog.messages
-    assert line.startswith("listed 25,000 at 2,500/s (listed 0, new 3)")
+@pytest.fixture
+def slow(clock, monkeypatch) -> None:
+    """Each batch takes two seconds, and each page of the listing one."""
+
+    def slowed(owner: Any, name: str, seconds: float) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            clock.sleep(seconds)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    slowed(EmbeddedProject, "import_tasks", 2)
+    monkeypatch.setattr("labelsync_provider.storages.local_files.PAGE", 5)
 
 
-def test_says_what_is_left_where_the_total_is_known(clock, caplog) -> None:
-    progress = Progress(log, "annotations", 30_000)
-    clock.append(1010.0)
-    progress(10_000, "written 5")
-    assert caplog.messages == ["annotations 10,000 of 30,000 at 1,000/s, 20,000 left, about 20 s (written 5)"]
+@pytest.fixture
+def lines(clock, slow, source, project, engine, caplog) -> Callable[..., list[str]]:
+    def lines(**options: Any) -> list[str]:
+        runtime = Runtime(monotonic=clock, renews_leases=False)
+        import_storage(source.storage(), project, engine, ImportOptions(batch_size=1, **options), "a test", runtime)
+        return [line for line in caplog.messages if "/s" in line]
+
+    return lines
 
 
-def test_says_so_again_only_after_a_few_more_seconds(clock, caplog) -> None:
-    progress = Progress(log, "listed")
-    for now in range(1001, 1031):
-        clock.append(float(now))
-        progress(now - 1000, "")
-    assert len(caplog.messages) == 6
+class TestOfAnImport:
+    def test_names_the_tasks_in_and_the_total_once_the_listing_has_ended(self, source, lines) -> None:
+        for n in range(12):
+            source.put(f"{n:02}.jpg", b"")
+        first, *_, last = lines(use_blob_urls=True, data_key="image")
+        assert first == "3 tasks in, 0.5/s, 5 objects listed so far"
+        assert last == "12 of 12 tasks in, 0.5/s, about 0 s left"
+
+    def test_names_the_files_read_until_the_last_one_is(self, source, lines) -> None:
+        source.put("a.json", texts(*"abcd"))
+        source.put("b.json", texts(*"efgh"))
+        first, second = lines()[:2]
+        assert first == "3 tasks in, 0.5/s, 0 of 2 objects read"
+        assert second == "6 tasks in, 0.5/s, 1 of 2 objects read"
+
+    def test_says_of_a_dry_run_what_would_be(self, source, lines, monkeypatch, clock) -> None:
+        source.put("a.json", texts(*"abcd"))
+        monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
+        assert any("tasks would come in" in line for line in lines(dry_run=True))
+
+    def test_names_the_objects_listed_while_nothing_is_new(self, source, lines, monkeypatch, caplog) -> None:
+        for n in range(12):
+            source.put(f"{n:02}.jpg", b"")
+        lines(use_blob_urls=True, data_key="image")
+        caplog.clear()
+        monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
+        assert [line.partition(", ")[0] for line in lines(use_blob_urls=True, data_key="image")] == [
+            "5 objects listed",
+            "10 objects listed",
+            "12 objects listed",
+        ]
 
 
-def test_says_nothing_negative_when_more_comes_than_was_counted(clock, caplog) -> None:
-    progress = Progress(log, "annotations", 10)
-    clock.append(1010.0)
-    progress(20, "")
-    assert "0 left, about 0 s" in caplog.text
-
-
-def test_says_zero_where_nothing_is_done_yet(clock, caplog) -> None:
-    progress = Progress(log, "annotations", 10)
-    clock.append(1010.0)
-    progress(0, "")
-    assert caplog.messages == ["annotations 0 at 0/s ()"]
+def test_an_export_names_the_objects_in_step_of_all_there_are(engine, target, clock, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
+    project = EmbeddedStore(engine).create_project("P", "<View/>")
+    project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(4)])
+    options, runtime = ExportOptions(batch_size=2), Runtime(monotonic=clock)
+    export_annotations(project, target.storage(), engine, options, "a test", runtime)
+    lines = [line for line in caplog.messages if "/s" in line]
+    assert [line.split(", ")[0] for line in lines] == ["2 of 4 objects in step", "4 of 4 objects in step"]
+    assert lines[-1].endswith("4 written")

@@ -14,6 +14,8 @@ from labelsync_provider.errors import Denied, RequestFailed, TooManyQuarantined,
 from labelsync_provider.projects.protocol import Rejected, Task
 from labelsync_provider.sync import Runtime
 from labelsync_provider.sync.importing import state
+from labelsync_provider.sync.importing.aside import REASONS, SetAside
+from labelsync_provider.sync.report import Failure
 
 
 @pytest.fixture
@@ -81,7 +83,8 @@ def test_row_key_that_rows_lack_and_is_taken_back_brings_them_in(run: Importing)
 
 def test_data_key_that_the_label_config_does_not_use_and_is_corrected_brings_the_blobs_in(run: Importing) -> None:
     blobs = {"use_blob_urls": True}
-    assert some(run(**blobs, data_key="picture")) == {"quarantined": 1}
+    with pytest.raises(TooManyQuarantined):
+        run(**blobs, data_key="picture")
     assert some(run(**blobs)) == {"new": 1, "tasks_created": 1}
     assert run.quarantine() == {}
 
@@ -155,6 +158,121 @@ class TestTable:
         run("rows")
         run("")
         assert run.quarantine() == before
+
+
+class TestEverything:
+    """Of a first run in quarantine is no import: the wrong parameters look like this."""
+
+    @pytest.fixture
+    def pictures(self, run: Importing) -> Importing:
+        run.source.delete("good.json")
+        for name in ("a.jpg", "b.jpg"):
+            run.put(name, "a picture")
+        return run
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_fails_each_run_with_what_to_do_and_is_not_tried_again(self, pictures: Importing, dry_run: bool) -> None:
+        for _ in range(2):
+            with pytest.raises(
+                TooManyQuarantined, match=r"Nothing could be imported.*set use_blob_urls=True"
+            ) as caught:
+                pictures(dry_run=dry_run)
+            assert not caught.value.retry_may_help
+            assert "a.jpg" in str(caught.value)
+
+    def test_of_the_rows_of_the_only_file_fails_too(self, run: Importing) -> None:
+        run.source.delete("good.json")
+        run.put("rows.json", [{"image": "1"}, {"image": "2"}])
+        with pytest.raises(TooManyQuarantined, match=r"2 rows: .*Such as rows\.json, row 0, rows\.json, row 1"):
+            run()
+
+    def test_but_one_object_is_green(self, pictures: Importing) -> None:
+        pictures.put("good.json", texts("good"))
+        assert some(pictures()) == {"new": 1, "tasks_created": 1, "quarantined": 2}
+        assert some(pictures()) == {"unchanged": 1, "quarantined": 2}
+
+    def test_is_green_where_something_was_imported_before(self, run: Importing) -> None:
+        run()
+        run.put("good.json", "{")
+        assert run().quarantined == 1
+
+
+class TestShare:
+    """`max_quarantined` below 1 is one of the matched objects."""
+
+    @pytest.fixture(autouse=True)
+    def objects(self, run: Importing) -> None:
+        for n in range(8):
+            run.put(f"{n}.json", texts(str(n)))
+        run.put("bad.json", "{")
+
+    @pytest.mark.parametrize("again", [False, True], ids=["new", "known"])
+    def test_counts_an_object_with_bad_rows_once(self, run: Importing, again: bool) -> None:
+        run.put("bad.jsonl", lines("{", {"text": "1"}, "{"))
+        run.source.delete("bad.json")
+        for _ in range(1 + again):
+            assert run(max_quarantined=0.1).quarantined == 2
+
+    @pytest.mark.parametrize("again", [False, True], ids=["new", "known"])
+    def test_that_is_passed_fails_the_run_after_the_good_ones_are_in(self, run: Importing, again: bool) -> None:
+        for _ in range(1 + again):
+            with pytest.raises(TooManyQuarantined, match=r"1 of 10 objects .* max_quarantined is 0\.09, a share"):
+                run(max_quarantined=0.09)
+        assert len(run.tasks()) == 9
+
+    def test_is_of_those_that_match(self, run: Importing) -> None:
+        with pytest.raises(TooManyQuarantined, match="1 of 2 objects"):
+            run(max_quarantined=0.4, regex_filter="bad|1")
+
+
+class TestLog:
+    """One line for each reason."""
+
+    @pytest.fixture
+    def said(self, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+        return lambda: [record.message for record in caplog.records if record.message.startswith("Quarantined")]
+
+    def test_counts_what_has_the_same_reason_and_names_a_few(self, run: Importing, said: Callable) -> None:
+        for n in range(40):
+            run.put(f"{n:02}.jpg", "a picture")
+        run.put("bad.json", "{")
+        run()
+        pictures, malformed = said()
+        assert pictures.startswith(
+            "Quarantined 40 objects: not a task file; for pictures, set use_blob_urls=True ('Import each file as one "
+            "task' in the form); to leave it out"
+        )
+        assert pictures.endswith(". Such as 00.jpg, 01.jpg, 02.jpg")
+        assert malformed.startswith("Quarantined 1 object: malformed JSON")
+
+    def test_takes_reasons_for_the_same_that_differ_in_what_is_the_rows_own(
+        self, run: Importing, said: Callable
+    ) -> None:
+        scores = [{"data": {"text": "1"}, "predictions": [{"result": [], "score": f"{n} %"}]} for n in range(50)]
+        run.put("rows.json", scores)
+        for n in range(50):
+            run.put(f"{n}.json", f"{chr(ord('A') + n % 20)}{n}")
+        run()
+        assert len(said()) == 2, said()
+
+    def test_is_bounded_whatever_the_reasons_are(self) -> None:
+        aside = SetAside()
+        for n in range(1000):
+            word = "".join(chr(ord("a") + int(digit)) for digit in str(n))
+            aside.note(Failure(f"{n}.json", n, f"the {word} reason"))
+        lines = aside.lines()
+        assert len(lines) == REASONS + 1
+        assert lines[-1].startswith("970 rows: for other reasons")
+
+    def test_is_said_of_a_run_that_breaks_off_too(
+        self, run: Importing, said: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.put("bad.json", "{")
+        run.put("z.json", texts("z"))
+        refuse(monkeypatch, "z.json", Unavailable("the storage is down"))
+        with pytest.raises(Unavailable):
+            run(max_workers=1)
+        assert len(said()) == 1
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, key: str, error: Exception) -> None:

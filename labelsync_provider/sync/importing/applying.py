@@ -4,7 +4,6 @@ What has been found out is entered together with the next announcement. While a 
 the next one is planned and announced; one request is on the way at a time.
 """
 
-import logging
 from collections.abc import Iterable
 from concurrent.futures import Executor
 
@@ -17,12 +16,10 @@ from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Create, Quarantine, Step, Update
+from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
-from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.runtime import Inline
 from labelsync_provider.sync.task_files import with_annotations_of
-
-log = logging.getLogger(__name__)
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
@@ -35,7 +32,7 @@ ENTRIES_AT_ONCE = 10_000
 class Applier:
     """Brings what was planned into the project and the ledger, and counts it."""
 
-    def __init__(self, run: ImportRun, deletions: Deletions, progress: Progress) -> None:
+    def __init__(self, run: ImportRun, deletions: Deletions, progress: ImportProgress) -> None:
         self._run, self._deletions, self._progress = run, deletions, progress
         self._changes = Changes()
         self._closes: list[int] = []
@@ -50,7 +47,7 @@ class Applier:
         self._on_the_way: Sent | None = None
         self._after_task: int | None = None
         """An id that all tasks created from now on exceed."""
-        self._requested_at: float | None = None
+        self._requested_at = float("-inf")
         self._source_entered = run.source.location.at_start() in run.ledger.storages("source")
 
     def apply(self, plans: Iterable[Plan]) -> None:
@@ -58,15 +55,17 @@ class Applier:
 
         :raises Unavailable: the project did not answer as it should; what was announced stays in the journal.
         :raises LeaseLost: another run has taken over.
+        :raises Stopped: the run is to end.
         """
         # What is written by this process itself is not waited for.
-        with self._run.runtime.executor(1, "send") if self._run.project.remote else Inline() as pool:
+        with self._run.runtime.threads(1, "send") if self._run.project.remote else Inline() as pool:
             for plan in plans:
                 if plan.obj.known_rows is not None:
                     self._open(plan)
                 for step in plan.steps:
                     self._take(plan.obj, step, pool)
                 self._read_to_end(plan.obj)
+                self._progress.planned += 1
             self._create(pool)
             self._update()
             self._receive()
@@ -121,8 +120,8 @@ class Applier:
         self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
         if obj.known:
             self._changes.cleared.append(obj.path)
-        if obj.bad:
-            self._changes.quarantine.extend(obj.bad)
+        self._changes.quarantine.extend(obj.bad)
+        self._run.aside.objects += bool(obj.bad)
 
     def _close_or_keep_open(self, obj: SourceObject) -> None:
         """Enter an object of which something has been done: the next run looks at it, if this one does not end."""
@@ -134,9 +133,7 @@ class Applier:
     def _set_aside(self, obj: SourceObject, position: int | None, reason: str, *, lasting: bool) -> None:
         # A blob is no row of anything.
         position = None if self._run.options.use_blob_urls else position
-        failure = self._run.failure(obj.set_aside(position, reason, lasting=lasting))
-        if self._run.report.quarantined_as(failure):
-            log.warning("Quarantined %s", failure)
+        self._run.set_aside(obj.set_aside(position, reason, lasting=lasting))
 
     # --- requests ---
 
@@ -156,7 +153,7 @@ class Applier:
         self._on_the_way = Sent(batch, number, after_task, answer)
         if not project.remote:
             self._receive()
-        self._progress(self._run.report.listed, self._run.report)
+        self._tell()
 
     def _receive(self) -> None:
         """Wait for the batch that is on the way, and account for it."""
@@ -204,7 +201,7 @@ class Applier:
             begun |= isinstance(outcome, Rejected) and not outcome.lasting
             self._account_update(wanted[task], outcome)
         (self._doubts if begun else self._closes).append(number)
-        self._progress(self._run.report.listed, self._run.report)
+        self._tell()
 
     def _still_known(self, updates: list[Update]) -> dict[int, Update]:
         """Return, by task, the updates whose task the ledger still knows: its id may be another one's by now."""
@@ -224,12 +221,14 @@ class Applier:
             self._account_update(updates[task], "worked_on")
         return {task: step for task, step in updates.items() if task not in held_back}
 
+    def _tell(self) -> None:
+        on_the_way = self._on_the_way.batch if self._on_the_way else ()
+        self._progress.tell(len(on_the_way) + len(self._creations) + len(self._updates))
+
     def _wait(self) -> None:
         runtime, options = self._run.runtime, self._run.options
         pause = 0 if options.dry_run else options.min_seconds_between_batches
-        # Even to sleep for no time gives the processor away.
-        if self._requested_at is not None and (early := self._requested_at + pause - runtime.monotonic()) > 0:
-            runtime.sleep(early)
+        runtime.wait(self._requested_at + pause - runtime.monotonic())
         self._requested_at = runtime.monotonic()
 
     # --- accounts ---

@@ -115,12 +115,26 @@ def judge_listing(run: ImportRun, passed: Filter) -> None:
 def judge_quarantine(run: ImportRun) -> None:
     """Make sure that not too much is in quarantine.
 
-    :raises TooManyQuarantined: more than `max_quarantined`; everything else is imported.
+    :raises TooManyQuarantined: more than `max_quarantined`, or all that there is and was; everything else is imported.
     """
-    report, most = run.report, run.options.max_quarantined
-    if most is not None and report.quarantined > most:
+    report, most, source = run.report, run.options.max_quarantined, run.source.uri
+    first = "; ".join(map(str, report.quarantine[:3]))
+    everything = report.quarantined and run.aside.objects + report.gone >= report.matched
+    if everything and not run.ledger.count_tasks():
         raise TooManyQuarantined(
-            f"{report.quarantined:,} objects or rows of {run.source.uri} are in quarantine, max_quarantined is "
-            f"{most:,}; everything else is imported. Mend them, or allow more. The first: "
-            f"{'; '.join(map(str, report.quarantine[:3]))}. Report: {report}"
+            f"Nothing could be imported: all that matches in {source} is in quarantine, and nothing came in from there "
+            f"before. Mend the objects, or the parameters of the import. {'. '.join(run.aside.lines()) or first}. "
+            f"Report: {report}"
+        )
+    if isinstance(most, float):
+        if run.aside.objects > most * report.matched:
+            raise TooManyQuarantined(
+                f"{run.aside.objects:,} of {report.matched:,} objects of {source} are in quarantine, or rows of them, "
+                f"max_quarantined is {most:g}, a share; everything else is imported. Mend them, or allow more. "
+                f"The first: {first}. Report: {report}"
+            )
+    elif most is not None and report.quarantined > most:
+        raise TooManyQuarantined(
+            f"{report.quarantined:,} objects or rows of {source} are in quarantine, max_quarantined is {most:,}; "
+            f"everything else is imported. Mend them, or allow more. The first: {first}. Report: {report}"
         )

@@ -9,9 +9,9 @@ from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
+from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.imports import RowCount
 from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
-from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import FAILURES_SHOWN
 
 ROWS_AT_ONCE = 10_000
@@ -43,34 +43,58 @@ class Filter:
 
 
 def objects_to_look_at(
-    run: ImportRun, passes: Filter, deletions: Deletions, progress: Progress
+    run: ImportRun, passes: Filter, deletions: Deletions, progress: ImportProgress
 ) -> Iterator[SourceObject]:
     """Yield the objects that are new, have changed, or were not dealt with completely by the run before."""
     source, ledger, judged_by = run.source, run.ledger, run.judged_by
 
     def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
         same = known.state == COMPLETE and known.version == info.version
-        return same and (not known.quarantined or known.judged_by == judged_by)
+        return same and not _worth_another_try(info, known, judged_by)
 
-    pages = _filtered(run, passes)
+    pages = _filtered(run, passes, progress)
     for page in compare(pages, source.location, is_unchanged, ledger.objects_between, ledger.objects_at):
         _count_unchanged(run, page.unchanged)
         _note_missing(run, [known for known in page.missing if covers(run, passes, known.path)], deletions)
+        progress.fresh += len(page.fresh)
         known_rows = _known_rows(run, [path for path, _, _ in page.fresh])
         objects = [info for _, info, _ in page.fresh]
         uris = [source.object_uri(info.key) for info in objects]
         urls = _signed(run, objects) if run.options.url_mode == "signed" else uris
         for (path, info, known), uri, url in zip(page.fresh, uris, urls, strict=True):
             yield SourceObject(path, info, uri, url, known, known_rows.get(path))
-        progress(run.report.listed, run.report)
+        progress.tell()
 
 
-def _filtered(run: ImportRun, passes: Filter) -> Iterator[Page]:
-    for page in run.source.list():
+def worth_a_run(info: ObjectInfo, known: KnownObject, judged_by: str) -> bool:
+    """Tell whether an object that is known is a reason to begin a run, and not only looked at by one that has begun."""
+    # Without a version, it is known from a run that was killed before it had dealt with it.
+    return known.version is None or _worth_another_try(info, known, judged_by)
+
+
+def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> bool:
+    return known.quarantined > 0 and (known.version != info.version or known.judged_by != judged_by)
+
+
+def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
+    # Files are not read before they are asked for: to list a page ahead costs no memory, and tells which is the last.
+    pages = run.source.list()
+    for page, progress.all_listed in _with_last(pages) if run.source.holds_files else ((page, False) for page in pages):
+        run.runtime.stop.check()
         objects = passes(page)
         run.report.listed += len(page)
         run.report.matched += len(objects)
         yield objects
+
+
+def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
+    """Yield pages, and whether each is the last."""
+    before = next(pages, None)
+    for page in pages:
+        yield before or [], False
+        before = page
+    if before is not None:
+        yield before, True
 
 
 def covers(run: ImportRun, passes: Filter, path: str) -> bool:
@@ -92,6 +116,7 @@ def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:
         rows = run.ledger.quarantined([known.path for known in shown])
         report.quarantine.extend(map(run.failure, islice(rows, FAILURES_SHOWN - len(report.quarantine))))
         report.quarantined += sum([known.quarantined for known in bad])
+        run.aside.objects += len(bad)
 
 
 def _known_rows(run: ImportRun, paths: Sequence[str]) -> dict[str, KnownRows]:

@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.sync.options import AtLeastOne, Count, Minutes, Options, Seconds, SecondsAboveZero
+from labelsync_provider.sync.options import AtLeastOne, Count, Minutes, Options, Seconds, SecondsAboveZero, Share
 
 
 class ImportOptions(Options, frozen=True, kw_only=True):
@@ -21,7 +21,8 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     on_changed: Literal["report", "update", "add"] = "report"
     on_missing: Literal["report", "delete"] = "report"
     max_delete: Count | None = None
-    max_quarantined: Count | None = None
+    max_quarantined: Count | Share | None = None
+    """A number of objects and rows; or, below 1, a share of the matched objects."""
     adopt: bool = False
     restore_deleted: bool = False
     dry_run: bool = False

@@ -36,6 +36,7 @@ def contents(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
 
     :raises Unusable: the storage as a whole cannot be used any more.
     :raises Unavailable: an object did not come, however often it was asked for.
+    :raises Stopped: the run is to end.
     """
     looked_at = waited = 0
     for obj in objects:
@@ -55,18 +56,18 @@ def _read_ahead(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Rea
     threads = run.options.max_workers
     ahead: deque[tuple[int, Future[list[Read]]]] = deque()
     ahead_bytes, ahead_most = 0, 2 * threads
-    with run.runtime.executor(threads, "read") as pool:
+    with run.runtime.threads(threads, "read") as pool:
         try:
             for together in _together(objects, threads):
                 size = sum([obj.info.size for obj in together])
                 while ahead and (len(ahead) >= ahead_most or ahead_bytes + size > READ_AHEAD_BYTES):
                     read_bytes, read = ahead.popleft()
                     ahead_bytes -= read_bytes
-                    yield from read.result()
+                    yield from run.runtime.stop.result(read)
                 ahead.append((size, pool.submit(_read_together, run, together)))
                 ahead_bytes += size
             while ahead:
-                yield from ahead.popleft()[1].result()
+                yield from run.runtime.stop.result(ahead.popleft()[1])
         finally:
             for _, read in ahead:
                 read.cancel()

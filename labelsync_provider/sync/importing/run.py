@@ -8,7 +8,9 @@ import logging
 
 from sqlalchemy import Engine
 
+from labelsync_provider.errors import Stopped
 from labelsync_provider.projects.protocol import Project
+from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.adoption import adopt
 from labelsync_provider.sync.importing.applying import Applier
@@ -22,10 +24,10 @@ from labelsync_provider.sync.importing.reconciling import reconcile
 from labelsync_provider.sync.importing.rehearsal import Rehearsal
 from labelsync_provider.sync.importing.restoring import forget_deleted
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
-from labelsync_provider.sync.progress import Progress
-from labelsync_provider.sync.report import ImportReport
+from labelsync_provider.sync.report import ImportReport, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def import_storage(
 
     :param engine: the database of the ledger.
     :param owner: who runs this.
-    :param runtime: clocks, sleep and threads, if not the machine's own.
+    :param runtime: clocks, sleep and threads, if not the machine's own; and what ends the run.
     :raises Invalid: `data_key` is needed and not given; or the source cannot be told from another one.
     :raises EmptyListing: the source lists nothing where the ledger knows objects.
     :raises StoragesOverlap: the project's annotations are exported to where the source is.
@@ -51,6 +53,7 @@ def import_storage(
     :raises TooManyQuarantined: with the good objects imported.
     :raises LeaseHeld: another run still imported into this project when the time to wait was over.
     :raises LeaseLost: another run has taken over.
+    :raises Stopped: the run was told to end.
     :raises Denied: nothing of the source may be read.
     :raises Unusable: source or server cannot be used as they are named and logged in to.
     :raises Unavailable: source or server did not answer as they should.
@@ -58,11 +61,12 @@ def import_storage(
     """
     runtime = runtime or Runtime()
     data_key = data_key_of(project, options)
-    blobs = options.use_blob_urls
+    blobs, report = options.use_blob_urls, ImportReport()
+    count_in(Requests(runtime.stop, report.requests), source, project)
     if options.dry_run:
         # A rehearsal: the same run, on a copy of the ledger, with a project to which nothing is done.
         ledger = ImportLedger.copy_of(engine, project.uri, source.location, as_blobs=blobs)
-        return _import(ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime))
+        return _import(ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime, report))
     with Lease(
         engine,
         f"import into {project.uri}",
@@ -73,10 +77,22 @@ def import_storage(
     ) as lease:
         project.fence(lease.token, lease.check)
         ledger = ImportLedger(engine, project.uri, source.location, lease.confirm, as_blobs=blobs)
-        return _import(ImportRun(source, project, ledger, options, data_key, runtime))
+        return _import(ImportRun(source, project, ledger, options, data_key, runtime, report))
 
 
 def _import(run: ImportRun) -> ImportReport:
+    try:
+        return _carried_out(run)
+    except Stopped:
+        report = run.report
+        raise Stopped(
+            f"Stopped before the end of {run.source.uri}, with {report.tasks_created:,} tasks created and "
+            f"{report.tasks_updated:,} updated, which stay. The next run goes on from there, and first finds out what "
+            "became of requests that were on their way."
+        ) from None
+
+
+def _carried_out(run: ImportRun) -> ImportReport:
     started, options, report = run.runtime.monotonic(), run.options, run.report
     check_source(run)
     reconcile(run)
@@ -85,10 +101,13 @@ def _import(run: ImportRun) -> ImportReport:
     if options.restore_deleted:
         forget_deleted(run, passes)
 
-    progress, deletions = Progress(log, "listed"), Deletions(run)
+    progress, deletions = ImportProgress(run), Deletions(run)
     objects = objects_to_look_at(run, passes, deletions, progress)
     plans = blob_plans(run, objects) if options.use_blob_urls else task_file_plans(run, contents(run, objects))
-    Applier(run, deletions, progress).apply(plans)
+    try:
+        Applier(run, deletions, progress).apply(plans)
+    finally:
+        run.aside.log(log)
 
     report.seconds = run.runtime.monotonic() - started
     judge_listing(run, passes)
@@ -98,7 +117,8 @@ def _import(run: ImportRun) -> ImportReport:
     report.seconds = run.runtime.monotonic() - started
     if options.dry_run:
         report.created_ids = []
-    log.info("%s%s: %s", "Dry run, nothing was written. " if options.dry_run else "", run.source.uri, report)
+    would = "Dry run, nothing was written. " if options.dry_run else ""
+    log_report(log, f"{would}Import from {run.source.uri}, in {report.seconds:.1f} s", report)
     return report
 
 

@@ -47,7 +47,7 @@ def outcomes_of(run: ImportRun, sent: Sent) -> list[Outcome]:
     :raises Unavailable: it is the server: no part of the batch could be brought in.
     """
     try:
-        return sent.answer.result()
+        return run.runtime.stop.result(sent.answer)
     except Unavailable as error:
         return _Recovery(run, sent).bring_in(error)
 
@@ -65,7 +65,7 @@ class _Recovery:
         batch = self.sent.batch
         parts = [self._not_arrived(batch, error)]
         some_arrived, failed, alone = bool(self.outcomes), 0, list[Create]()
-        self.run.runtime.sleep(FAILED_SECONDS)
+        self.run.runtime.wait(FAILED_SECONDS)
         for turn in count():
             if not parts:
                 break
@@ -106,7 +106,7 @@ class _Recovery:
         wanted = {create.effect for create in part}
         found: dict[str, list[int]] = {}
         for seconds in LOOKS_AFTER_SECONDS[:1] if ended else LOOKS_AFTER_SECONDS:
-            self.run.runtime.sleep(seconds)
+            self.run.runtime.wait(seconds)
             found = arrived(self.run.project, wanted, self.sent.after_task)
             if len(found) == len(wanted):
                 break

@@ -14,6 +14,7 @@ from labelsync_provider import __version__
 from labelsync_provider.errors import Denied
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
+from labelsync_provider.sync.importing.aside import SetAside
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, KnownRow, QuarantinedRow
@@ -25,6 +26,13 @@ def _effects() -> Iterator[str]:
     """Yield names of effects that no other run has."""
     run = secrets.token_urlsafe(6)
     return (f"{run}.{n}" for n in count())
+
+
+def judged_by(project: Project, options: ImportOptions, data_key: str) -> str:
+    """Return what decides whether an object or a row is bad; it is worth another try when this has changed."""
+    deciding = (data_key, options.use_blob_urls, options.row_key, options.on_changed)
+    text = msgspec.json.encode([__version__, project.label_config, deciding])
+    return blake2b(text, digest_size=8).hexdigest()
 
 
 @dataclass
@@ -40,6 +48,7 @@ class ImportRun:
     runtime: Runtime
     report: ImportReport = field(default_factory=ImportReport)
     effects: Iterator[str] = field(default_factory=_effects)
+    aside: SetAside = field(default_factory=SetAside)
     denied: Denied | None = None
     """The first refusal to let an object be read."""
     some_read: bool = False
@@ -48,11 +57,8 @@ class ImportRun:
 
     @cached_property
     def judged_by(self) -> str:
-        """What decides whether an object or a row is bad; it is worth another try when this has changed."""
-        options, project = self.options, self.project
-        deciding = (self.data_key, options.use_blob_urls, options.row_key, options.on_changed)
-        text = msgspec.json.encode([__version__, project.label_config, deciding])
-        return blake2b(text, digest_size=8).hexdigest()
+        """See the function of this name."""
+        return judged_by(self.project, self.options, self.data_key)
 
     def key(self, path: str) -> str:
         """Return the key of an object in the source."""
@@ -67,6 +73,12 @@ class ImportRun:
         rows = self.ledger.quarantined([path])
         position = None if self.options.use_blob_urls else position
         return any(not row.lasting and row.position == position for row in rows)
+
+    def set_aside(self, row: QuarantinedRow) -> None:
+        """Count what goes into quarantine, and have it told."""
+        failure = self.failure(row)
+        self.report.quarantined_as(failure)
+        self.aside.note(failure)
 
     def failure(self, row: QuarantinedRow) -> Failure:
         """Return what is in quarantine as the report shows it."""

@@ -60,6 +60,15 @@ class ExportLedger(Scope):
                 found = connection.execute(known.where(EXPORT.c.task.in_(some)))
                 yield [KnownExport._make(row) for row in found]
 
+    def exported_among(self, task_ids: Sequence[int]) -> set[int]:
+        """Return those of some tasks of which an object stands in the target whose annotation is there."""
+        live = self._live_exports(select(EXPORT.c.task).where(*self._within(EXPORT)), live=True)
+        found: set[int] = set()
+        with self._engine.connect() as connection:
+            for some in chunks(task_ids, IN_A_STATEMENT):
+                found.update(connection.scalars(live.where(EXPORT.c.task.in_(some))))
+        return found
+
     def exports_gone(self) -> Iterator[list[KnownExport]]:
         """Yield the objects in the target whose annotation is gone, by path."""
         for page in self._between(self._live_exports(KNOWN_EXPORTS, live=False), EXPORT, "", None):

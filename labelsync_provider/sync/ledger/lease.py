@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from labelsync_provider.database import UPSERTS, writing
 from labelsync_provider.database.schema import confirm_schema, ensure_schema
-from labelsync_provider.errors import LeaseHeld, LeaseLost, Unavailable
+from labelsync_provider.errors import LeaseHeld, LeaseLost, Stopped, Unavailable
+from labelsync_provider.stop import LOOK_SECONDS
 from labelsync_provider.sync.ledger.tables import LEASE
 from labelsync_provider.sync.runtime import Runtime
 
@@ -23,6 +24,8 @@ LEASE_SECONDS = 60.0
 """How long a lease outlives an owner that was killed."""
 POLL_SECONDS = 1.0
 """How long a run waits before it looks again whether a lease is free."""
+GRACE_SECONDS = 2.0
+"""How long a run that is to end may take to give its lease back; then it is taken from it. Airflow kills after 5 s."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +75,9 @@ class Lease:
         """Get the lease.
 
         :raises LeaseHeld: somebody else still had it when the time to wait was over.
+        :raises Stopped: the run is to end.
         """
+        self._runtime.stop.check()
         began = self._runtime.monotonic()
         told = ""
         while (held := self._acquire()) is not None:
@@ -82,7 +87,7 @@ class Lease:
             if told != self._held_by:
                 log.info("Waiting up to %.0f s. %s", self._wait_seconds - waited, held)
                 told = self._held_by
-            self._runtime.sleep(min(POLL_SECONDS, self._wait_seconds - waited))
+            self._runtime.wait(min(POLL_SECONDS, self._wait_seconds - waited))
         if self._runtime.renews_leases:
             self._renewal.start()
         return self
@@ -93,6 +98,9 @@ class Lease:
         self._released.set()
         if self._runtime.renews_leases:
             self._renewal.join()
+        self._give_back()
+
+    def _give_back(self) -> None:
         with writing(self._engine) as connection:
             connection.execute(self._extended, {"mine": self.token, "until": 0.0})
 
@@ -100,7 +108,9 @@ class Lease:
         """Make the transaction of `connection` fail unless the lease is still this run's, and extend it.
 
         :raises LeaseLost: another run has taken over.
+        :raises Stopped: the run is to end.
         """
+        self._runtime.stop.check()
         now = self._runtime.now()
         if not connection.execute(self._extended, {"mine": self.token, "until": now + self._seconds}).rowcount:
             raise self._lost()
@@ -110,7 +120,9 @@ class Lease:
         """Make sure, right before a request that changes something, that the lease is still this run's.
 
         :raises LeaseLost: another run has taken over.
+        :raises Stopped: the run is to end.
         """
+        self._runtime.stop.check()
         if self._runtime.now() - self._renewed_at > self._seconds / 4:
             with writing(self._engine) as connection:
                 self.confirm(connection)
@@ -156,11 +168,25 @@ class Lease:
             return None
 
     def _renew(self) -> None:
-        while not self._released.wait(self._seconds / 4):
+        """Keep the lease while the run goes on; give it back for one that is to end and does not come to it."""
+        stop, waits = self._runtime.stop, min(self._seconds / 4, 2 * LOOK_SECONDS)
+        waited = 0.0
+        while not self._released.wait(waits):
+            waited += waits
             try:
-                with writing(self._engine) as connection:
-                    self.confirm(connection)
+                if stop.wished:
+                    # It waits for an answer. What it asked stands in the journal, and it will ask nothing more.
+                    if not self._released.wait(GRACE_SECONDS):
+                        self._give_back()
+                        log.warning("%s: gave the lease back while a request is on its way.", self._resource)
+                    return
+                if waited >= self._seconds / 4:
+                    waited = 0.0
+                    with writing(self._engine) as connection:
+                        self.confirm(connection)
             except LeaseLost:
                 return  # the next write of the run itself finds out, and fails it
+            except Stopped:
+                continue
             except (Unavailable, SQLAlchemyError) as error:
-                log.warning("%s: could not renew the lease, will try again: %s", self._resource, error)
+                log.warning("%s: could not renew the lease, or give it back, will try again: %s", self._resource, error)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from logging import getLogger
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -44,6 +44,16 @@ class Scope:
         self._project, self.location = project, location
         self._scope = self._scope_id()
 
+    @classmethod
+    def if_known(cls, engine: Engine, project: str, location: Location, **how: Any) -> Self | None:
+        """Open it to be read; None if the database knows nothing of this project and container, or has no tables.
+
+        :raises SchemaOutdated: the database was made by another version of this package.
+        """
+        if not check_schema(engine) or _known_scope(engine, project, location) is None:
+            return None
+        return cls(engine, project, location, _refuse, **how)
+
     def storages(self, role: str) -> list[Location]:
         """Return where the sources, or the targets, of the project are in this container."""
         used = select(STORAGE.c.endpoint, STORAGE.c.start).where(STORAGE.c.scope == self._scope, STORAGE.c.role == role)
@@ -83,9 +93,7 @@ class Scope:
             yield connection
 
     def _scope_id(self) -> int:
-        known = select(SCOPE.c.id).where(SCOPE.c.project == self._project, SCOPE.c.container == self.location.container)
-        with self._engine.connect() as connection:
-            found: int | None = connection.scalar(known)
+        found = _known_scope(self._engine, self._project, self.location)
         if found is not None:
             return found
         try:
@@ -118,3 +126,14 @@ class Scope:
     def _page(self, known: Select[Any], position: dict[str, Any]) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(known, position).all()
+
+
+def _known_scope(engine: Engine, project: str, location: Location) -> int | None:
+    known = select(SCOPE.c.id).where(SCOPE.c.project == project, SCOPE.c.container == location.container)
+    with engine.connect() as connection:
+        found: int | None = connection.scalar(known)
+    return found
+
+
+def _refuse(_: Connection) -> None:
+    raise RuntimeError("The ledger was opened to be read.")
