@@ -2,22 +2,25 @@
 
 import logging
 import ssl
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import BaseHook, conf
 
-from labelsync_provider.errors import LabelsyncError, invalid
+from labelsync_provider.errors import LabelsyncError, NotFound, invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from sqlalchemy import Engine
 
-    from labelsync_provider.projects.embedded import EmbeddedStore
-    from labelsync_provider.projects.label_studio import LabelStudioServer
+    from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
+    from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
     from labelsync_provider.projects.label_studio_client import Client
     from labelsync_provider.projects.protocol import Project
 
@@ -34,12 +37,22 @@ def labelsync_database() -> "Engine":
     return open_database(url or f"sqlite:///{Path(AIRFLOW_HOME).absolute()}/labelsync.db")
 
 
+@contextmanager
+def opened_labelsync_database() -> "Iterator[Engine]":
+    """Open it for the length of a block."""
+    engine = labelsync_database()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 class LabelStudioHook(BaseHook):
     """Opens projects.
 
     :param label_studio_conn_id: the connection. Its host is the base URL of a Label Studio server, with a legacy token
         or a personal access token as password, or `embedded://` for the embedded store. Its extra may hold `ca_file`,
-        the path of a CA certificate in PEM, and `read_timeout`, in seconds.
+        the path of a CA certificate in PEM, and `connect_timeout` and `read_timeout`, in seconds.
     """
 
     conn_name_attr = "label_studio_conn_id"
@@ -49,7 +62,8 @@ class LabelStudioHook(BaseHook):
 
     def __init__(self, label_studio_conn_id: str = default_conn_name) -> None:
         super().__init__()
-        self.label_studio_conn_id = label_studio_conn_id
+        # A field of a form that is cleared gives none.
+        self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
 
     def get_project(self, project: int | str, read_only: bool = False) -> "Project":
         """Return a project by its id, or by its exact title.
@@ -62,9 +76,38 @@ class LabelStudioHook(BaseHook):
         """
         return self._open_store(read_only).project(project)
 
+    def find_project(self, project: int | str, read_only: bool = False) -> "Project | None":
+        """Return a project as `get_project` does; None if there is none."""
+        store = self._open_store(read_only)
+        try:
+            return store.project(project)
+        except NotFound:
+            return None
+
+    @contextmanager
+    def looking_at(self, project: int | str) -> "Iterator[EmbeddedProject | LabelStudioProject]":
+        """Open a project to be looked at, and close what was opened for it; see `get_project` with `read_only`."""
+        from labelsync_provider.projects.label_studio import LabelStudioServer
+
+        client = self.get_client()
+        if client is not None:
+            with closing(client):
+                yield LabelStudioServer(client).project(project)
+            return
+        from labelsync_provider.projects.embedded import EmbeddedStore
+
+        with opened_labelsync_database() as engine:
+            yield EmbeddedStore(engine, read_only=True).project(project)
+
     def create_project(self, title: str, label_config: str, description: str = "") -> "Project":
-        """Return the project of that title; create it if there is none."""
-        return self._open_store().create_project(title, label_config, description)
+        """Return the project of that title; create it if there is none.
+
+        :param label_config: XML, or the name of a ready one; see `labelsync_provider.label_configs`.
+        :raises Invalid: it is neither; or the store does not take it, or the title.
+        """
+        from labelsync_provider.projects.label_config import label_config_of
+
+        return self._open_store().create_project(title, label_config_of(label_config), description)
 
     def get_client(self, retry_seconds: float = RETRY_SECONDS) -> "Client | None":
         """Return a client of the server's API; None for the embedded store, which has none.
@@ -72,7 +115,7 @@ class LabelStudioHook(BaseHook):
         :param retry_seconds: so long a request that may be repeated is.
         """
         missing = (
-            "Create it, of type 'Label Studio': its host says where projects live, http(s)://... with a token for a "
+            "Create it, of type 'Label Studio': its Server URL is http(s)://..., with a token, for a "
             f"Label Studio server or {EMBEDDED} for the embedded store. Nothing is written to a store nobody chose."
         )
         connection = get_connection(self.label_studio_conn_id, missing)
@@ -89,19 +132,17 @@ class LabelStudioHook(BaseHook):
         if not connection.password:
             remedy = "Set its password to a legacy token or a personal access token: Account & Settings shows them."
             raise invalid("password", "", f"{login} has no token", remedy)
-        from labelsync_provider.projects.label_studio_client import READ_SECONDS, Client
+        from labelsync_provider.projects.label_studio_client import CONNECT_SECONDS, READ_SECONDS, Client
 
         for name in TALKATIVE:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.WARNING))
-        read_seconds = extra.get("read_timeout") or READ_SECONDS
-        if not isinstance(read_seconds, int | float) or read_seconds <= 0:
-            raise invalid("read_timeout", read_seconds, f"{login}: no length of time", "Use a number of seconds.")
         return Client(
             host,
             connection.password,
             verify=_trusting(extra.get("ca_file"), login),
-            read_seconds=read_seconds,
+            connect_seconds=_seconds(extra, "connect_timeout", CONNECT_SECONDS, login),
+            read_seconds=_seconds(extra, "read_timeout", READ_SECONDS, login),
             retry_seconds=retry_seconds,
         )
 
@@ -115,7 +156,7 @@ class LabelStudioHook(BaseHook):
                 where = without_secrets(labelsync_database().url)
                 return True, f"Projects live in the embedded store, in {where}."
             version = client.version()
-            user = client.get("/api/current-user/whoami")
+            user = client.whoami()
         except LabelsyncError as error:
             return False, str(error)
         return True, f"Label Studio {version} at {client.url}; the token is that of {user['email']}."
@@ -129,6 +170,14 @@ class LabelStudioHook(BaseHook):
         from labelsync_provider.projects.label_studio import LabelStudioServer
 
         return LabelStudioServer(client)
+
+
+def _seconds(extra: "Mapping[str, Any]", name: str, default: float, login: str) -> float:
+    """Return a length of time from the extra of a connection."""
+    value = extra.get(name) or default
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise invalid(name, value, f"{login}: no length of time", "Use a number of seconds.")
+    return value
 
 
 def _trusting(ca_file: str | None, login: str) -> ssl.SSLContext | bool:

@@ -46,7 +46,10 @@ class RedisStorageHook(BaseHook):
         return self._open("source", uri, recursive_scan)
 
     def get_target(self, uri: str) -> "RedisStorage":
-        """Open a path to export to: keys are the path, as it is written, and the name of the object."""
+        """Open a path to export to: keys are the path, as it is written, and the name of the object.
+
+        `redis://1/labels/` gets keys such as `labels/7.json`, and `redis://1/labels` such as `labels7.json`.
+        """
         return self._open("target", uri, None)
 
     def label_studio_storage(self, uri: str) -> "LabelStudioStorage":

@@ -40,14 +40,14 @@ class StorageHook(Protocol):
         """List the storage, read from it and, for a target, write and remove a probe; say what is wrong."""
 
 
-def storage_hook(parameter: str, uri: str, conn_id: str | None) -> StorageHook:
-    """Return the hook for a storage URI.
+def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> StorageHook:
+    """Return the hook for a storage URI, or for the absolute path of a local directory.
 
     :param parameter: the parameter that gave the URI, to be named in errors.
     :param conn_id: the Airflow connection; None for the scheme's usual one.
     :raises Invalid: the scheme is unknown.
     """
-    scheme = urlsplit(uri).scheme
+    scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
     row = next((row for row in STORAGES if row["scheme"] == scheme), None)
     if row is None:
         known = ", ".join(f"{row['scheme']}://" for row in STORAGES)

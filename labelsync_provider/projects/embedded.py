@@ -45,6 +45,7 @@ from labelsync_provider.projects.embedded_rows import (
 from labelsync_provider.projects.label_config import data_keys, missing_key
 from labelsync_provider.projects.protocol import (
     Json,
+    Labeling,
     Progress,
     Rejected,
     StoredTask,
@@ -142,6 +143,8 @@ CONFIRMED = (
 )
 
 ANNOTATED = exists().where(ANNOTATION.c.task == TASK.c.id)
+DONE = exists().where(ANNOTATION.c.task == TASK.c.id, ~ANNOTATION.c.was_cancelled)
+"""An annotation that was cancelled is a task that was skipped."""
 
 
 class EmbeddedStore:
@@ -389,6 +392,22 @@ class EmbeddedProject:
             tasks = connection.scalar(select(func.count()).where(TASK.c.project == self.id))
             annotated, count, cancelled = connection.execute(annotations).one()
         return Progress(tasks or 0, annotated, count, cancelled)
+
+    def labeling(self) -> Labeling:
+        """Return how far annotators are; see `Watchable.labeling`."""
+        done = func.count().filter(DONE)
+        with self._engine.connect() as connection:
+            tasks, annotated = connection.execute(select(func.count(), done).where(TASK.c.project == self.id)).one()
+        return Labeling(tasks, annotated)
+
+    def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
+        """Return how many annotated tasks were not exported: nothing tells when one has changed.
+
+        See `Watchable.count_annotated`.
+        """
+        pages = self._by_id(select(TASK.c.id).where(TASK.c.project == self.id, DONE))
+        ids = ([row["id"] for row in page] for page in pages)
+        return sum(len(some) - len(exported(some)) for some in ids)
 
     def _confirm(self, connection: Connection, new_tasks: int = 0) -> int:
         """Hold the project to this writer until the transaction ends; return the first new `inner_id`."""

@@ -1,4 +1,4 @@
-"""Label configs: which keys of a task's `data` they use.
+"""Label configs: ready ones by their names, and which keys of a task's `data` they use.
 
 Source of the rules: Label Studio's `core/label_config.py` (`extract_data_types`) and
 `tasks/validation.py` (`check_data`), 1.23.2.
@@ -10,6 +10,24 @@ from typing import Any
 from xml.etree import ElementTree
 
 from labelsync_provider.errors import invalid
+from labelsync_provider.label_configs import READY, read
+
+REMEDY = "Give XML with a <View> around the tags"
+
+
+def label_config_of(given: str) -> str:
+    """Return a label config that is given as XML, or by the name of a ready one.
+
+    :param given: as somebody has written it.
+    :raises Invalid: it is neither.
+    """
+    if given in READY:
+        return read(given)
+    if not given.lstrip().startswith("<"):
+        what = "neither XML nor the name of a ready label config"
+        raise invalid("label_config", given, what, f"{REMEDY}, or one of {', '.join(READY)}.")
+    data_keys(given)
+    return given
 
 
 def data_keys(label_config: str) -> list[str]:
@@ -23,7 +41,7 @@ def data_keys(label_config: str) -> list[str]:
         # Without a document type there are no entities to expand or to fetch.
         root = ElementTree.fromstring(label_config)  # noqa: S314
     except ElementTree.ParseError as error:
-        raise invalid("label_config", label_config, str(error), "Give XML with a <View> around the tags.") from error
+        raise invalid("label_config", label_config, str(error), f"{REMEDY}.") from error
     values = [tag.get("value", "") for tag in root.iter() if tag is not root and tag.get("name")]
     keys = [value[1:] if re.match(r"\$.", value) else _first_variable(value) for value in values]
     return list(dict.fromkeys(filter(None, keys)))

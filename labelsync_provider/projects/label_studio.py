@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from labelsync_provider.errors import Denied, NotFound, Unavailable, invalid
+from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
 from labelsync_provider.projects import label_studio_changes
 from labelsync_provider.projects.label_config import data_keys, missing_key
 from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
-from labelsync_provider.projects.label_studio_client import Client, Refused
+from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Refused
 from labelsync_provider.projects.protocol import (
     Json,
+    Labeling,
     Progress,
     Rejected,
     StoredTask,
@@ -29,6 +30,7 @@ from labelsync_provider.projects.protocol import (
     TaskUpdate,
 )
 from labelsync_provider.projects.task_content import UpdateOutcome
+from labelsync_provider.retry import Requests
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ FIELDS_EXPORTED = (
 )
 IN_FULL: Json = {"fields": "all", "expand": "annotations"}
 """Unless they are expanded, the server makes a serializer for the annotations of each task: four times slower."""
+DONE = "task_number,finished_task_number"
+"""What tells how far annotators are; the server counts it when it is asked."""
 ANNOTATION_COUNTS = ("total_annotations", "cancelled_annotations")
 FIELDS_OF_A_STATE = ",".join(("id", "updated_at", *ANNOTATION_COUNTS))
 
@@ -91,7 +95,7 @@ class LabelStudioServer:
         numbered = None
         if text.isdecimal():
             with suppress(NotFound):
-                numbered = LabelStudioProject(self.client, self.client.get(f"/api/projects/{text}/"))
+                numbered = self._opened(text)
         if titled and numbered and titled.id != numbered.id:
             remedy = "Give the id as a number, or rename the project with that title."
             raise invalid("project", id_or_title, "it is the id of one project and the title of another", remedy)
@@ -109,12 +113,28 @@ class LabelStudioServer:
         while (page - 1) * 100 < total:
             # The server looks for projects whose title contains the text, whatever its case.
             answer = self.client.get("/api/projects/", title=title, page=page, page_size=100, include="id,title")
+            self._check_answer(answer, "results")
             found += [project for project in answer["results"] if project["title"] == title]
             page, total = page + 1, answer["count"]
         if len(found) > 1:
             ids = ", ".join(str(project["id"]) for project in found)
             raise invalid("project", title, f"{len(found)} projects have this title: {ids}", "Give the id of one.")
-        return LabelStudioProject(self.client, self.client.get(f"/api/projects/{found[0]['id']}/")) if found else None
+        return self._opened(found[0]["id"]) if found else None
+
+    def _opened(self, project_id: int | str) -> "LabelStudioProject":
+        # Of its own accord the server counts everything that can be counted.
+        fields = f"id,title,label_config,{DONE}"
+        project = self.client.get(f"/api/projects/{project_id}/", include=fields)
+        self._check_answer(project, "id")
+        return LabelStudioProject(self.client, project)
+
+    def _check_answer(self, answer: object, key: str) -> None:
+        """Make sure that an answer is one of Label Studio's: other servers answer in JSON too.
+
+        :raises Unusable: it is not.
+        """
+        if not isinstance(answer, dict) or key not in answer:
+            raise Unusable(f"{self.client.url}: what it says of its projects is not Label Studio's. {NO_BASE}")
 
 
 class LabelStudioProject:
@@ -129,8 +149,18 @@ class LabelStudioProject:
         self.title: str = project["title"]
         self.label_config: str = project["label_config"]
         self.uri = f"{client.url}/projects/{self.id}"
+        self._opened = project
         self._newest: int | None = None
         """The id of the youngest task, as long as it is certain that nothing was imported since."""
+
+    @property
+    def requests(self) -> Requests:
+        """The requests to the server; a run puts its own there."""
+        return self._client.requests
+
+    @requests.setter
+    def requests(self, requests: Requests) -> None:
+        self._client.requests = requests
 
     @cached_property
     def data_keys(self) -> list[str]:
@@ -143,6 +173,8 @@ class LabelStudioProject:
         :param token: not used: a Label Studio server takes what comes, from whichever run; see `remote`.
         """
         self._api.confirm = confirm
+        # What was imported before this run got its lease is not known.
+        self._newest = None
 
     # --- import ---
 
@@ -261,8 +293,7 @@ class LabelStudioProject:
         """Yield the state of the tasks changed since an instant; see `Project.changes`."""
         changed = []
         if since is not None:
-            instant = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            changed = [column_filter("updated_at", "greater_or_equal", "Datetime", instant)]
+            changed = [column_filter("updated_at", "greater_or_equal", "Datetime", _instant(since))]
         for page in self._api.by_id(FIELDS_OF_A_STATE, *changed):
             yield [
                 TaskState(
@@ -304,6 +335,20 @@ class LabelStudioProject:
         return Progress(
             project["task_number"] or 0, annotated, (project["total_annotations_number"] or 0) + skipped, skipped
         )
+
+    def labeling(self) -> Labeling:
+        """Return how far annotators are; see `Watchable.labeling`. The first time, as it was when it was opened."""
+        counts, self._opened = self._opened, {}
+        if "finished_task_number" not in counts:
+            counts = self._client.get(f"/api/projects/{self.id}/", include=DONE)
+        return Labeling(counts["task_number"] or 0, counts["finished_task_number"] or 0)
+
+    def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
+        """Return how many annotated tasks have changed; see `Watchable.count_annotated`."""
+        filters = [column_filter("total_annotations", "greater", "Number", 0)]
+        if since is not None:
+            filters.append(column_filter("updated_at", "greater", "Datetime", _instant(since)))
+        return self._api.count(*filters)
 
     # --- change ---
 
@@ -351,6 +396,10 @@ class LabelStudioProject:
         """The ids of uploaded files by their names, which is what the task API tells of them."""
         uploads = self._client.get(f"/api/projects/{self.id}/file-uploads", all="true")
         return {upload["file"].rpartition("/")[2]: upload["id"] for upload in uploads}
+
+
+def _instant(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _object(value: Any) -> Json:

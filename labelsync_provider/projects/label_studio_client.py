@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, RequestFailed, Unavailable, Unusable, invalid
-from labelsync_provider.retry import RETRY_SECONDS, call_with_retries
+from labelsync_provider.retry import RETRY_SECONDS, Requests, call_with_retries
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
@@ -32,6 +32,13 @@ USED_UP = 0.8
 """An access token is renewed when so much of its life is over; it lives for 300 seconds."""
 
 REFRESH = "/api/token/refresh/"
+WHOAMI = "/api/current-user/whoami"
+NO_BASE = (
+    "Set the Server URL of the connection to where the pages of Label Studio begin: https://labels.example.com, or "
+    "https://example.com/label-studio if it is served below a path; without /api or whatever else follows."
+)
+NUMBER = re.compile(r"/\d+(?=/|$)")
+"""Of a project, task or storage, in a path: requests are counted without."""
 EXPLANATION = 300
 """So many characters of a server's explanation are shown."""
 
@@ -67,6 +74,7 @@ class Client:
         token: str,
         *,
         verify: SSLContext | bool = True,
+        connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
@@ -74,22 +82,27 @@ class Client:
 
         :param url: the base URL, with or without a path.
         :param token: a legacy token or a personal access token; which of them is told by looking at it.
+        :param connect_seconds: so long a connection may take.
         :param read_seconds: so long the server may be silent.
         :param retry_seconds: so long a request that may be repeated is.
         :raises Invalid: the token is of neither kind, or the URL is none.
         """
         self.url = _checked(url).rstrip("/")
-        self._read_seconds, self._retry_seconds = read_seconds, retry_seconds
+        self._base_path = httpx.URL(self.url).path.rstrip("/")
+        self._connect_seconds, self._read_seconds, self._retry_seconds = connect_seconds, read_seconds, retry_seconds
         self._http = httpx.Client(
             base_url=self.url,
             auth=_auth(token, self.url),
             verify=verify,
-            timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(read_seconds, connect=connect_seconds),
             headers={"Accept": "application/json"},
             # With a redirect the token would go along; where to, the answer decides.
             follow_redirects=False,
-            event_hooks={"request": [_confirm]},
+            event_hooks={"request": [self._begin]},
         )
+        self.requests = Requests()
+        self._known = False
+        """Whether it has turned out to be a Label Studio."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -129,7 +142,15 @@ class Client:
         def attempt() -> Any:
             return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
 
-        return call_with_retries(attempt, nullcontext, self._retry_seconds, passing)
+        try:
+            return call_with_retries(attempt, nullcontext, self._retry_seconds, passing, self.requests.stop)
+        except NotFound:
+            # Another server says so too, and so does Label Studio below its base, of everything.
+            if path == WHOAMI:
+                raise self._no_base() from None
+            if not self._known:
+                self.whoami()
+            raise
 
     def version(self) -> str:
         """Return the server's version. No token is asked for, so this tells whether it is a Label Studio at all.
@@ -141,8 +162,30 @@ class Client:
         except (NotFound, Denied, Refused, AttributeError):
             release = None
         if not isinstance(release, str):
-            raise Unusable(f"{self.url}: what answers there is no Label Studio. Correct the host of the connection.")
+            raise self._no_base()
         return release
+
+    def whoami(self) -> dict[str, Any]:
+        """Return the user of the token.
+
+        :raises Unusable: the URL is not the base of a Label Studio; `version` need not tell, a Label Studio says it
+            below its base too.
+        """
+        user = self.get(WHOAMI)
+        if not isinstance(user, dict):
+            raise self._no_base()
+        self._known = True
+        return user
+
+    def _no_base(self) -> Unusable:
+        return Unusable(f"{self.url}: this is not the base of a Label Studio, something else answers there. {NO_BASE}")
+
+    def _begin(self, request: httpx.Request) -> None:
+        # Here and not before the whole exchange: to get an access token first may take minutes.
+        path = request.url.path.removeprefix(self._base_path)
+        self.requests.begin(f"{request.method} {NUMBER.sub('', path).removeprefix('/api').strip('/')}")
+        if confirm := request.extensions.get("confirm"):
+            confirm()
 
     def _attempt(
         self,
@@ -162,7 +205,7 @@ class Client:
                 params=params,
                 content=content,
                 headers={"Content-Type": "application/json"} if content else None,
-                timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
+                timeout=httpx.Timeout(read_seconds, connect=self._connect_seconds),
                 extensions={"confirm": confirm},
             )
         # Without the cause: it holds the request, and that the token.
@@ -177,12 +220,6 @@ class Client:
         except httpx.HTTPError as error:
             raise Unavailable(f"{what}: the connection broke: {error}.") from None
         return _understood(response, what)
-
-
-def _confirm(request: httpx.Request) -> None:
-    # Here and not before the whole exchange: to get an access token first may take minutes.
-    if confirm := request.extensions.get("confirm"):
-        confirm()
 
 
 def _checked(url: str) -> str:
@@ -209,13 +246,13 @@ def _understood(response: httpx.Response, what: str) -> Any:
     value, is_json = _decoded(response)
     if response.is_success:
         if not is_json:
-            raise Unusable(f"{what}: the answer is {_said(response, value)}, and not Label Studio's.")
+            raise Unusable(f"{what}: the answer is {_said(response, value)}, and not Label Studio's. {NO_BASE}")
         return value
     said = f"{what}: {status}, {_said(response, value)}"
     if response.is_redirect:
         raise Unusable(
             f"{what}: redirects to {response.headers.get('Location', 'nowhere')!r}, where the token is not sent. "
-            "Correct the host of the connection."
+            "Correct the Server URL of the connection."
         )
     if status == httpx.codes.UNAUTHORIZED:
         raise Unusable(f"{said}. {_remedy(value)}")

@@ -191,8 +191,9 @@ def visible(client: Client, project_id: int, source: str) -> str | None:
         return None
     return (
         f"Annotators will not see the objects of {source}: project {project_id} has no source storage for {name} "
-        f"{bucket!r}. Pass register_storage=True, or create one by hand in the project's Settings, Cloud Storage; it "
-        "need not be synced."
+        f"{bucket!r}. Pass register_storage=True, and Label Studio reads the {name} with the keys of the connection "
+        "for whoever may open the project; or create one by hand in the project's Settings, Cloud Storage; it need not "
+        "be synced."
     )
 
 
@@ -240,12 +241,19 @@ def _shows(row: Json, wanted: LabelStudioStorage) -> bool:
     return bool(row.get(name) == wanted.location[name])
 
 
-def _unseen_files(client: Client, project_id: int, directory: str) -> str | None:
+def serves_files(client: Client) -> bool:
+    """Tell whether Label Studio serves local files at all."""
     try:
         client.get("/data/local-files/", d=NEVER_THERE)
-    except NotFound:
-        pass  # it serves files, and has not this one
     except Denied:
+        return False
+    except NotFound:
+        return True  # it serves files, and has not this one
+    return True
+
+
+def _unseen_files(client: Client, project_id: int, directory: str) -> str | None:
+    if not serves_files(client):
         return (
             f"Annotators will not see the files of {directory}: Label Studio serves no local files. Set its "
             "LOCAL_FILES_SERVING_ENABLED=true and its LOCAL_FILES_DOCUMENT_ROOT to the Path of the fs connection, and "

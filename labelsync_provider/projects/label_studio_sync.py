@@ -94,14 +94,19 @@ class Started:
     state: SyncState
 
 
-def read_state(client: Client, storage: Storage) -> SyncState:
+def read_state(client: Client, storage: Storage, project_id: int | None = None) -> SyncState:
     """Return what a storage tells of its latest sync.
 
     Not through the list of storages: to list them marks living syncs as failed.
 
+    :param project_id: whose storage it must be, if that is not known.
     :raises NotFound: there is no such storage.
+    :raises Invalid: the storage is another project's.
     """
-    return _state(client.get(_path(storage)))
+    row = client.get(_path(storage))
+    if project_id is not None:
+        _check_project(row, storage, project_id)
+    return _state(row)
 
 
 def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: float | None = None) -> Started:
@@ -113,14 +118,12 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
     :raises Unavailable: Label Studio cannot look at the storage, or cannot be reached.
     """
     row = client.get(_path(storage))
-    if row["project"] != project_id:
-        remedy = "Give the id that the project's storage has, or its URI."
-        raise invalid("storage", storage.id, f"the {storage} is one of project {row['project']}", remedy)
+    _check_project(row, storage, project_id)
     if not row["synchronizable"]:
         remedy = "Set synchronizable=True with LabelStudioStorageOperator, or import with ImportStorageSyncOperator."
         raise invalid("storage", storage.id, f"the {storage} is not synchronizable", remedy)
     before = _state(row)
-    if before.status in IN_PROGRESS or _may_be_alive(before):
+    if before.status in IN_PROGRESS or may_be_alive(before):
         log.warning("The %s is being synced already, for the %d. time: waiting for that.", storage, before.attempt)
         return Started(before.attempt, True, before)
     attempt = before.attempt + 1
@@ -235,11 +238,17 @@ def _complaint(storage: Storage, state: SyncState) -> str:
     return f"The sync of the {storage} ended as {state.status!r}. Label Studio says: {said or 'nothing'}"
 
 
-def _may_be_alive(state: SyncState) -> bool:
+def may_be_alive(state: SyncState) -> bool:
     """Tell whether a sync that was marked as failed has shown life lately: another one would import twice."""
     if not state.given_up or state.last_sign is None:
         return False
     return (datetime.now(UTC) - datetime.fromisoformat(state.last_sign)).total_seconds() < SIGN_SECONDS
+
+
+def _check_project(row: Json, storage: Storage, project_id: int) -> None:
+    if row["project"] != project_id:
+        remedy = "Give the id that the project's storage has, or its URI."
+        raise invalid("storage", storage.id, f"the {storage} is one of project {row['project']}", remedy)
 
 
 def _path(storage: Storage) -> str:

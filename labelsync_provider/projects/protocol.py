@@ -94,6 +94,37 @@ class Progress:
     """Of the annotations, those that were cancelled (skipped)."""
 
 
+class Labeling(NamedTuple):
+    """How far annotators are."""
+
+    tasks: int
+    annotated: int
+    """Tasks that are done: in a Label Studio server those that it calls finished, in the embedded store those with an
+    annotation that was not cancelled."""
+
+
+class Watchable(Protocol):
+    """A project whose annotators are waited for. Each look is one request, or one statement."""
+
+    uri: str
+
+    id: int
+
+    title: str
+
+    def labeling(self) -> Labeling:
+        """Return how far annotators are."""
+
+    def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
+        """Return how many annotated tasks have changed since an instant, by the project's own clock (None: ever).
+
+        What was only skipped does not count.
+
+        :param exported: given ids of tasks, returns those that were exported. A project that keeps no time of changes
+            counts the others, whatever the instant.
+        """
+
+
 class Project(Protocol):
     """Tasks and annotations of one project. Both stores pass the same contract tests."""
 

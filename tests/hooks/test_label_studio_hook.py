@@ -111,7 +111,20 @@ class TestTestOfTheConnection:
         ok, said = trial()
         assert not ok
         assert said.startswith(url)
-        assert re.search("is no Label Studio|'Welcome to nginx!', and not Label Studio's", said)
+        assert re.search("not the base of a Label Studio|'Welcome to nginx!', and not Label Studio's", said)
+
+    @pytest.mark.parametrize("project", [7, "7", "Pets"])
+    @pytest.mark.parametrize(
+        "answer", [(404, b"<title>Not Found</title>"), (404, b'{"detail": "Not Found"}'), (200, b"{}")]
+    )
+    def test_another_server_is_not_told_as_one_without_the_project(
+        self, http_server, connect_label_studio, answer: tuple[Any, ...], project: int | str
+    ) -> None:
+        # A Label Studio below its base tells its version, and nothing else.
+        url = http_server(lambda asked: (200, b'{"release": "1.23.2"}') if asked.path == "/api/version" else answer)
+        connect_label_studio(url)
+        with pytest.raises(Unusable, match=f"{url}.* Set the Server URL of the connection to where the pages"):
+            LabelStudioHook().get_project(project)
 
     def test_says_that_it_is_elsewhere(self, http_server, connect_label_studio) -> None:
         url = http_server(lambda _: (301, b"", {"Location": "https://label-studio.example.com/api/version"}))

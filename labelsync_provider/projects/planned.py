@@ -1,0 +1,85 @@
+"""A project that a run would create, for a dry run."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.protocol import (
+    Json,
+    Progress,
+    Rejected,
+    StoredTask,
+    Task,
+    TaskLook,
+    TaskState,
+    TaskUpdate,
+)
+
+
+class PlannedProject:
+    """A project without tasks, as it would be right after its creation; see `Project`. Nothing can be written to it."""
+
+    remote = False
+    id = 0
+    """What no project has."""
+
+    def __init__(self, title: str, label_config: str) -> None:
+        self.title, self.label_config = title, label_config
+        self.uri = f"planned://projects/{title}"
+
+    @cached_property
+    def data_keys(self) -> Sequence[str]:
+        """The keys that the label config takes from a task's `data`, in its order."""
+        return data_keys(self.label_config)
+
+    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+        """Do nothing: nothing is written."""
+
+    def check(self, task: Task) -> str | None:
+        """Return why the project would reject a task: the label config needs a key that its data lacks."""
+        key = missing_key(self.data_keys, task.data)
+        return key and f'"{key}" key is expected in task data by the label config of project {self.title!r}'
+
+    def adapt(self, task: Task) -> int:
+        """Return 0: the members of a project that is not there are not known."""
+        return 0
+
+    def last_task_id(self) -> int:
+        """Return 0: there are no tasks."""
+        return 0
+
+    def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
+        """Refuse: `Rehearsal` is what a dry run imports into."""
+        raise NotImplementedError
+
+    def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
+        """Yield nothing."""
+        return iter(())
+
+    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+        """Return nothing."""
+        return {}
+
+    def update_tasks(
+        self, updates: Mapping[int, TaskUpdate]
+    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+        """Yield that the tasks are not there."""
+        return iter([(task, "gone") for task in updates])
+
+    def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
+        """Return them all: they are not there."""
+        return set(uris)
+
+    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
+        """Yield nothing."""
+        return iter(())
+
+    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
+        """Yield nothing."""
+        return iter(())
+
+    def progress(self) -> Progress:
+        """Return that there is nothing."""
+        return Progress(0, 0, 0)
