@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
-
+from labelsync_provider.operators.accounting import Run, log_links
 from labelsync_provider.operators.links import ProjectLink, links_to
+from labelsync_provider.operators.skipping import skip_if_unchanged
+from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 
-class ExportAnnotationsOperator(BaseOperator):
+class ExportAnnotationsOperator(StoppableOperator):
     """Writes the annotations of a project to a storage, and keeps them in step from run to run.
 
     Only what is new or has changed is written. An object in the target that the exporter did not write stops
@@ -20,19 +22,29 @@ class ExportAnnotationsOperator(BaseOperator):
 
     All parameters are templated.
 
-    :param project: the project's id, or its exact title.
-    :param target: the storage URI, such as `file:///data/annotations`.
-    :param target_conn_id: how to log in; by default the scheme's usual connection, `fs_default` for `file://`.
-    :param label_studio_conn_id: the connection that says where projects live.
-    :param layout: `"annotation"`, one object per annotation, its task nested in it; or `"task"`, one object
-        per task with its annotations, which can be imported again as it is.
-    :param key_template: the object's key, with `{annotation_id}` (layout `"annotation"`), `{task_id}` and
-        `{project_id}`; by default `{annotation_id}.json` or `{task_id}.json`.
-    :param include_cancelled: export cancelled (skipped) annotations too, as Label Studio does.
-    :param can_delete_objects: delete objects from the target whose annotation is gone; otherwise report them.
-    :param dry_run: report what would happen, and write nothing anywhere.
-    :param batch_size: objects that are written and entered in the ledger together.
-    :param max_workers: threads that write.
+    :param project: The project's exact title, or its id.
+    :param target: Where the annotations go: `s3://bucket/prefix`, `gs://bucket/prefix`,
+        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
+        `file:///data/photos`. It may hold nothing but this export. `/data/labels` gets files such as
+        `/data/labels/7.json`, `s3://bucket/labels` objects such as `labels/7.json`; in Redis the path is literal:
+        `redis://1/labels/` gets keys such as `labels/7.json`, `redis://1/labels` `labels7.json`. In Label Studio: *Add
+        Target Storage*.
+    :param target_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
+        `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
+        embedded store.
+    :param layout: What there is one file for. Those of tasks can be imported again as they are. `"annotation"`:
+        annotation, with its task; `"task"`: task, with its annotations.
+    :param key_template: The names of the files, made of `{annotation_id}` (only for one file for each annotation),
+        `{task_id}` and `{project_id}`. By default `{annotation_id}.json` or `{task_id}.json`.
+    :param include_cancelled: Export cancelled annotations too, as Label Studio does.
+    :param can_delete_objects: Delete objects from the target whose annotation is gone. Off, they are only reported. In
+        Label Studio: *Can delete objects from storage*.
+    :param dry_run: Report what would happen, and write nothing anywhere.
+    :param batch_size: How many are written, and entered in the ledger, at once.
+    :param max_workers: Threads that read or write.
+    :param skip_when_unchanged: If nothing was created, updated or deleted, the task is marked as skipped, and what
+        comes after it is skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
@@ -47,7 +59,10 @@ class ExportAnnotationsOperator(BaseOperator):
         "dry_run",
         "batch_size",
         "max_workers",
+        "skip_when_unchanged",
     )
+
+    ui_color = "#dff3df"
 
     operator_extra_links = (ProjectLink(),)
 
@@ -65,6 +80,7 @@ class ExportAnnotationsOperator(BaseOperator):
         dry_run: bool = False,
         batch_size: int = 1000,
         max_workers: int = 32,
+        skip_when_unchanged: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,7 +96,9 @@ class ExportAnnotationsOperator(BaseOperator):
         self.dry_run = dry_run  # type: ignore[assignment, method-assign]
         self.batch_size = batch_size
         self.max_workers = max_workers
+        self.skip_when_unchanged = skip_when_unchanged
 
+    @stoppable
     def execute(self, context: "Context") -> dict[str, Any]:
         """Export, and return the report."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
@@ -88,10 +106,26 @@ class ExportAnnotationsOperator(BaseOperator):
         from labelsync_provider.operators.parameters import ExportParameters, options_of
         from labelsync_provider.sync import ExportOptions, export_annotations
 
+        self.runs: list[Run] = []
         with task_errors():
             given, options = options_of(self, ExportParameters), options_of(self, ExportOptions)
-            target = storage_hook("target", given.target, given.target_conn_id).get_target(given.target)
+            storages = storage_hook("target", given.target, given.target_conn_id)
+            target = storages.get_target(given.target)
             project = LabelStudioHook(given.label_studio_conn_id).get_project(given.project, read_only=options.dry_run)
-            report = export_annotations(project, target, labelsync_database(), options, owner_of(context))
+            run = Run("export", storages, target, project, given.label_studio_conn_id, options.dry_run)
+            run.announce()
+            database = labelsync_database()
+            report = export_annotations(project, target, database, options, owner_of(context), self.runtime)
+        run.account(report)
+        self.runs.append(run)
         self.links = links_to(project)
+        log_links(self.links)
+        if given.skip_when_unchanged:
+            skip_if_unchanged(self, context, report.as_dict(), "written", "deleted")
         return report.as_dict()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage":
+        """Return what OpenLineage's provider asks for, where it is installed."""
+        from labelsync_provider.operators.lineage import openlineage_of
+
+        return openlineage_of(self.runs)

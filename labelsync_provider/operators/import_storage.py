@@ -3,63 +3,87 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
-
+from labelsync_provider.operators.accounting import Run, log_links
 from labelsync_provider.operators.links import ImportedTasksLink, ProjectLink, StorageSettingsLink, links_to
+from labelsync_provider.operators.skipping import skip_if_unchanged
+from labelsync_provider.operators.sources import import_each, is_list, name_mapped_task, sources_of
+from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 
-class ImportStorageSyncOperator(BaseOperator):
+class ImportStorageSyncOperator(StoppableOperator):
     """Makes a task of every object, or of every row of every task file, that is new in a storage.
 
     However often it runs, and wherever it was killed before: each object, or row of a task file, has one live task.
-    Returns the report, see `labelsync_provider.sync.report.ImportReport`.
+    Returns the report, see `labelsync_provider.sync.report.ImportReport`; of a list of sources
+    `{"sources": {uri: report}, ...}`, and beside these, by the same names, the sums.
 
     All parameters are templated.
 
-    :param source: the storage URI, such as `file:///data/photos`.
-    :param project: the project's id, or its exact title.
-    :param source_conn_id: how to log in; by default the scheme's usual connection, `fs_default` for `file://`.
-    :param label_studio_conn_id: the connection that says where projects live.
-    :param regex_filter: a regular expression, matched from the start of the object's key.
-    :param use_blob_urls: treat every object as a source file: one task per object, the object is not read.
-    :param url_mode: with `use_blob_urls`, what goes into the task: `"storage"`, the object's URI, which stays; or
-        `"signed"`, a URL that anyone can read the object with until it expires.
-    :param presign_ttl: the life of a signed URL, in minutes.
-    :param register_storage: have annotators see the objects: give the project of a Label Studio server a source storage
-        for the bucket or directory, which nobody can sync, unless it has one. Its keys are those that stand in the
-        source's connection.
-    :param presign: with `register_storage`, annotators get signed URLs; else Label Studio passes the bytes through.
-    :param recursive_scan: None is the guide's rule: a local directory is walked recursively, a bucket without
-        a prefix is scanned whole, with a prefix its sub-folders are not. True and False say it outright.
-    :param data_key: where a blob's URI goes in the task's data; by default the first data key of the label config.
-    :param row_key: the field by which rows of a changed task file are matched with those imported earlier, dotted, as
-        written in the row: `id`, `data.filename`. By default they are matched by content, then by their neighbours.
-    :param on_changed: what to do with rows whose content has changed: `"report"`, `"update"` their tasks
-        unless they have annotations, or `"add"` a new task.
-    :param on_missing: what to do with tasks whose object is gone: `"report"`, or `"delete"` those without
-        annotations.
-    :param max_delete: if more tasks than this are to be deleted, none is and the run fails; by default 10 % of
-        those imported from the source, at least 1.
-    :param max_quarantined: if more objects and rows than this are in quarantine, the run fails, after the good
-        ones are in.
-    :param adopt: look through the tasks that the project has already, and take those that carry the source reference
-        or, with `use_blob_urls`, the URI of an object for the tasks of that object. Coming from Label Studio's own
-        sync, or another tool, needs it once. A ledger that knows nothing of a source learns from references unasked.
-    :param restore_deleted: import rows again whose tasks somebody has deleted from the project.
-    :param dry_run: report what would happen, and write nothing anywhere.
-    :param batch_size: tasks that are imported at once.
-    :param min_seconds_between_batches: leaves the project time for others.
-    :param max_workers: threads that read.
-    :param wait_for_lease: how long to wait for another import into the same project to end, in seconds.
+    :param source: Where the objects are that become tasks: `s3://bucket/prefix`, `gs://bucket/prefix`,
+        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
+        `file:///data/photos`. Or a list of these, imported one after the other: one that fails does not keep the others
+        out; then the task fails, and names each. In Label Studio: *Add Source Storage*.
+    :param project: The project's exact title, or its id.
+    :param create_if_missing: If no project has this title, it is created with this label config: XML, or the name of a
+        ready one, such as `image_classification`. By default none is created.
+    :param source_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
+        `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
+        embedded store.
+    :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.
+        By default all objects. In Label Studio: *File Filter Regex*.
+    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON
+        lines. In Label Studio: *Treat every bucket object as a source file*.
+    :param url_mode: What a task names its file by. The object's URI stays, and Label Studio shows it by a storage of
+        its own. A signed URL lets anyone read the object until it expires. `"storage"`: the object's URI; `"signed"`: a
+        signed URL. Only with `use_blob_urls`.
+    :param presign_ttl: For how many minutes a signed URL can be used. In Label Studio: *Expire pre-signed URLs*.
+    :param register_storage: Gives the project a source storage in Label Studio, which nobody can sync, so that
+        annotators see what tasks name. **Label Studio is then handed the keys that stand in the source's connection.**
+        Automatically, only where no keys are needed, which is for local files that Label Studio serves; elsewhere the
+        log says what to do, and no import fails for it. `"auto"`: automatic; `True`: yes; `False`: no, only warn.
+    :param presign: Whether that source storage in Label Studio hands out signed URLs. Off, Label Studio passes the
+        bytes through. In Label Studio: *Use pre-signed URLs*.
+    :param recursive_scan: Whether objects in sub-folders are imported too. Automatically, as the storage guide says:
+        those of a directory, and of a bucket without a prefix, are; those below a prefix are not. `None`: automatic;
+        `True`: yes; `False`: no. In Label Studio: *Scan all sub-folders*.
+    :param data_key: Where the address of a file goes in the task's data. By default the first data key of the label
+        config.
+    :param row_key: The field by which rows of a changed task file are matched with those imported earlier, dotted, as
+        written in the row: `id`, `data.filename`. By default by their content, then by their neighbours.
+    :param on_changed: What becomes of the task of a file, or of a row, that is another one now. Tasks with annotations
+        are never updated. `"report"`: only report it; `"update"`: update tasks without annotations; `"add"`: add a new
+        task.
+    :param on_missing: What becomes of the tasks of an object that is gone. Tasks with annotations are never deleted.
+        `"report"`: only report it; `"delete"`: delete tasks without annotations.
+    :param max_delete: If more tasks than this were to be deleted, none is and the run fails. By default 10 % of those
+        imported from the source, at least 1.
+    :param max_quarantined: If more objects and rows than this could not be imported, the run fails, after the good ones
+        are in. Below 1 it is a share of the matched objects, such as `0.1`. A first run of which everything is in
+        quarantine always fails. By default any number.
+    :param adopt: Once, when coming from Label Studio's own sync or another tool: tasks that the project has already are
+        taken for those of the objects that they name, so that nothing comes in twice. They name it by the source
+        reference or, with `use_blob_urls`, by its URI in their data. A ledger that knows nothing of a source learns
+        from references unasked.
+    :param restore_deleted: Import rows again whose tasks somebody has deleted from the project.
+    :param dry_run: Report what would happen, and write nothing anywhere.
+    :param batch_size: How many are written, and entered in the ledger, at once.
+    :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
+    :param max_workers: Threads that read or write.
+    :param wait_for_lease: How long to wait while another import into the project runs, in seconds.
+    :param skip_when_unchanged: If nothing was created, updated or deleted, the task is marked as skipped, and what
+        comes after it is skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
         "source",
         "project",
+        "create_if_missing",
         "source_conn_id",
         "label_studio_conn_id",
         "regex_filter",
@@ -82,22 +106,26 @@ class ImportStorageSyncOperator(BaseOperator):
         "min_seconds_between_batches",
         "max_workers",
         "wait_for_lease",
+        "skip_when_unchanged",
     )
+
+    ui_color = "#dcebfb"
 
     operator_extra_links = (ProjectLink(), ImportedTasksLink(), StorageSettingsLink())
 
     def __init__(
         self,
         *,
-        source: str,
+        source: str | list[str],
         project: int | str,
+        create_if_missing: str | None = None,
         source_conn_id: str | None = None,
         label_studio_conn_id: str = "label_studio_default",
         regex_filter: str | None = None,
         use_blob_urls: bool = False,
         url_mode: Literal["storage", "signed"] = "storage",
         presign_ttl: int = 15,
-        register_storage: bool = False,
+        register_storage: bool | Literal["auto"] = "auto",
         presign: bool = True,
         recursive_scan: bool | None = None,
         data_key: str | None = None,
@@ -105,7 +133,7 @@ class ImportStorageSyncOperator(BaseOperator):
         on_changed: Literal["report", "update", "add"] = "report",
         on_missing: Literal["report", "delete"] = "report",
         max_delete: int | None = None,
-        max_quarantined: int | None = None,
+        max_quarantined: float | None = None,
         adopt: bool = False,
         restore_deleted: bool = False,
         dry_run: bool = False,
@@ -113,11 +141,13 @@ class ImportStorageSyncOperator(BaseOperator):
         min_seconds_between_batches: float = 0,
         max_workers: int = 32,
         wait_for_lease: float = 3600,
+        skip_when_unchanged: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.project = project
+        self.create_if_missing = create_if_missing
         self.source_conn_id = source_conn_id
         self.label_studio_conn_id = label_studio_conn_id
         self.regex_filter = regex_filter
@@ -141,33 +171,55 @@ class ImportStorageSyncOperator(BaseOperator):
         self.min_seconds_between_batches = min_seconds_between_batches
         self.max_workers = max_workers
         self.wait_for_lease = wait_for_lease
+        self.skip_when_unchanged = skip_when_unchanged
 
+    @stoppable
     def execute(self, context: "Context") -> dict[str, Any]:
         """Import, and return the report."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import ImportParameters, options_of
-        from labelsync_provider.operators.visibility import register_source, warn_if_unseen
-        from labelsync_provider.sync import ImportOptions, import_storage
+        from labelsync_provider.operators.project import find_or_create
+        from labelsync_provider.operators.visibility import see_to_visibility
+        from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
+        name_mapped_task(context, self.source)
+        self.runs: list[Run] = []
         with task_errors():
             given, options = options_of(self, ImportParameters), options_of(self, ImportOptions)
-            storages = storage_hook("source", given.source, given.source_conn_id)
-            source = storages.get_source(given.source, given.recursive_scan)
-            hook = LabelStudioHook(given.label_studio_conn_id)
-            project = hook.get_project(given.project, read_only=options.dry_run)
-            if given.register_storage:
-                register_source(
-                    hook,
-                    project.id,
-                    storages,
-                    given.source,
-                    presign=given.presign,
-                    presign_ttl=options.presign_ttl,
-                    dry_run=options.dry_run,
-                )
-            elif options.use_blob_urls and options.url_mode == "storage":
-                warn_if_unseen(hook, project.id, source.uri)
-            report = import_storage(source, project, labelsync_database(), options, owner_of(context))
-        self.links = links_to(project, report.created_ids)
-        return report.as_dict()
+            hook, database = LabelStudioHook(given.label_studio_conn_id), labelsync_database()
+            sources = sources_of(given.source, given.source_conn_id)
+            project = find_or_create(
+                hook,
+                given.project,
+                given.create_if_missing,
+                owner_of(context),
+                dry_run=options.dry_run,
+                wait_seconds=options.wait_for_lease,
+                runtime=self.runtime,
+            )
+
+            def imported(uri: str) -> ImportReport:
+                storages = storage_hook("source", uri, given.source_conn_id)
+                source = storages.get_source(uri, given.recursive_scan)
+                run = Run("import", storages, source, project, given.label_studio_conn_id, options.dry_run)
+                run.announce()
+                if project.id:  # one that would only be created has no storages to look at
+                    see_to_visibility(hook, project.id, storages, uri, source.uri, given, options)
+                report = import_storage(source, project, database, options, owner_of(context), self.runtime)
+                run.account(report)
+                self.runs.append(run)
+                return report
+
+            report = import_each(sources, imported) if is_list(given.source) else imported(sources[0]).as_dict()
+        self.links = links_to(project, report["created_ids"])
+        log_links(self.links)
+        if given.skip_when_unchanged:
+            skip_if_unchanged(self, context, report, "tasks_created", "tasks_updated", "tasks_deleted")
+        return report
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage":
+        """Return what OpenLineage's provider asks for, where it is installed."""
+        from labelsync_provider.operators.lineage import openlineage_of
+
+        return openlineage_of(self.runs)

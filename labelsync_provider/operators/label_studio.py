@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator, conf
 
+from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class LabelStudioStorageOperator(BaseOperator):
         "synchronizable",
     )
 
+    ui_color = "#fde9d6"
+
     def __init__(
         self,
         *,
@@ -103,31 +105,33 @@ class LabelStudioStorageOperator(BaseOperator):
 
     def execute(self, context: "Context") -> int:
         """Create or update the storage."""
+        from labelsync_provider.hooks.label_studio_storages import opened_server
         from labelsync_provider.hooks.storage import storage_hook
+        from labelsync_provider.operators.parameters import StorageParameters, options_of
         from labelsync_provider.projects.label_studio_storages import StorageOptions, put_storage
 
         with task_errors():
+            given = options_of(self, StorageParameters)
             options = StorageOptions(
-                title=self.title,
-                regex_filter=self.regex_filter,
-                use_blob_urls=self.use_blob_urls,
-                recursive_scan=self.recursive_scan,
-                presign=self.presign,
-                presign_ttl=self.presign_ttl,
-                can_delete_objects=self.can_delete_objects,
-                synchronizable=self.synchronizable,
+                title=given.title,
+                regex_filter=given.regex_filter,
+                use_blob_urls=given.use_blob_urls,
+                recursive_scan=given.recursive_scan,
+                presign=given.presign,
+                presign_ttl=given.presign_ttl,
+                can_delete_objects=given.can_delete_objects,
+                synchronizable=given.synchronizable,
             )
-            wanted = storage_hook("storage", self.storage, self.storage_conn_id).label_studio_storage(self.storage)
-            client, project_id = _server(self.label_studio_conn_id, self.project)
-            with closing(client):
-                storage_id, created = put_storage(client, project_id, self.direction, wanted, options)
+            wanted = storage_hook("storage", given.storage, given.storage_conn_id).label_studio_storage(given.storage)
+            with opened_server(given.label_studio_conn_id, given.project) as (client, project_id):
+                storage_id, created = put_storage(client, project_id, given.direction, wanted, options)
         done = "Created" if created else "Updated"
-        what = (done, self.direction, storage_id, wanted.uri, project_id)
+        what = (done, given.direction, storage_id, wanted.uri, project_id)
         self.log.info("%s the %s storage %d, %s, of project %d.", *what)
         return storage_id
 
 
-class LabelStudioSyncOperator(BaseOperator):
+class LabelStudioSyncOperator(StoppableOperator):
     """Has Label Studio sync one of its own storages, and waits for the end. Returns the report.
 
     The report has `storage_id`, `storage_type`, `direction`, `status`, `attempts` (which of the storage's syncs it
@@ -169,6 +173,8 @@ class LabelStudioSyncOperator(BaseOperator):
         "deferrable",
     )
 
+    ui_color = "#fde9d6"
+
     def __init__(
         self,
         *,
@@ -194,16 +200,20 @@ class LabelStudioSyncOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.deferrable = deferrable
 
+    @stoppable
     def execute(self, context: "Context") -> dict[str, Any]:
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
+        from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
         from labelsync_provider.projects.label_studio_sync import Watch, report_of, start_sync
+        from labelsync_provider.retry import Requests, count_in
 
         with task_errors():
             self._check()
             deadline = time.time() + self.timeout
-            client, project_id = _server(self.label_studio_conn_id, self.project)
-            with closing(client):
-                storage = self._found(client, project_id)
+            with opened_server(self.label_studio_conn_id, self.project) as (client, project_id):
+                count_in(Requests(self.stop), client)
+                named = (self.direction, self.storage, self.storage_type, self.storage_conn_id)
+                storage = find_own_storage(client, project_id, *named)
                 short = min(POST_SECONDS, self.timeout) if self.deferrable else None
                 started = start_sync(client, project_id, storage, short)
                 watch = Watch(storage, started.attempt)
@@ -234,36 +244,14 @@ class LabelStudioSyncOperator(BaseOperator):
         :raises Invalid: one makes no sense.
         """
         from labelsync_provider.errors import check_flags, invalid
-        from labelsync_provider.projects.label_studio_storages import TYPES
+        from labelsync_provider.hooks.label_studio_storages import check_storage
 
         check_flags(self, "deferrable")
         for name in ("timeout", "poll_interval"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise invalid(name, value, "no length of time", "Use a number of seconds.")
-        if self.direction not in ("import", "export"):
-            raise invalid("direction", self.direction, "no direction", 'Use "import" or "export".')
-        if str(self.storage).isdecimal() and self.storage_type not in TYPES:
-            remedy = f"Say which of {', '.join(TYPES)} the storage {self.storage} is, or give its URI."
-            raise invalid("storage_type", self.storage_type, "no type of storage", remedy)
-
-    def _found(self, client: "Client", project_id: int) -> "Storage":
-        from labelsync_provider.errors import NotFound
-        from labelsync_provider.hooks.storage import storage_hook
-        from labelsync_provider.projects.label_studio_storages import find_storage
-        from labelsync_provider.projects.label_studio_sync import Storage
-
-        uri = str(self.storage)
-        if uri.isdecimal() and self.storage_type is not None:
-            return Storage(self.direction, self.storage_type, int(uri))
-        wanted = storage_hook("storage", uri, self.storage_conn_id).label_studio_storage(uri)
-        row = find_storage(client, project_id, self.direction, wanted)
-        if row is None:
-            raise NotFound(
-                f"storage={uri!r}: project {project_id} has no {self.direction} storage at {wanted.uri}. Create it "
-                "with LabelStudioStorageOperator, or correct the storage URI."
-            )
-        return Storage(self.direction, wanted.type, row["id"])
+        check_storage(self.direction, self.storage, self.storage_type)
 
     def _defer(self, storage: "Storage", started: "Started", deadline: float) -> None:
         from labelsync_provider.triggers.label_studio import LabelStudioSyncTrigger
@@ -286,24 +274,10 @@ class LabelStudioSyncOperator(BaseOperator):
         from labelsync_provider.projects.label_studio_sync import late, read_state
 
         while True:
-            time.sleep(max(min(self.poll_interval, deadline - time.time()), 0.0))
+            self.stop.sleep(min(self.poll_interval, deadline - time.time()))
             state = read_state(client, watch.storage)
             if watch.is_over(state):
                 return state
             if time.time() >= deadline:
                 raise late(watch.storage, state, self.timeout)
             self.log.info("The %s: %s, %d so far.", watch.storage, state.status, state.count)
-
-
-def _server(label_studio_conn_id: str, project: int | str) -> tuple["Client", int]:
-    """Return a client of the server, and the project's id."""
-    from labelsync_provider.errors import invalid
-    from labelsync_provider.hooks.label_studio import LabelStudioHook
-
-    hook = LabelStudioHook(label_studio_conn_id)
-    client = hook.get_client()
-    if client is None:
-        what = "it leads to the embedded store, which has no storages of its own"
-        remedy = "Import with ImportStorageSyncOperator and export with ExportAnnotationsOperator, which need none."
-        raise invalid("label_studio_conn_id", label_studio_conn_id, what, remedy)
-    return client, hook.get_project(project).id

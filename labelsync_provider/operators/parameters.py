@@ -1,26 +1,30 @@
 """What operators take beside the engine's options, and how both are made; imported when a task runs."""
 
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from airflow.sdk import BaseOperator
 from msgspec import Meta
 
-from labelsync_provider.sync.options import Options, make_options
+from labelsync_provider.sync.options import Minutes, Options, make_options
 
 ProjectName = Annotated[int | str, Meta(description="the project's id, or its exact title")]
 StorageUri = Annotated[str, Meta(description="a storage URI, such as s3://bucket/prefix")]
+Sources = Annotated[str | list[str], Meta(description="a storage URI, such as s3://bucket/prefix, or a list of them")]
 
 
 class ImportParameters(Options, frozen=True, kw_only=True):
     """What `ImportStorageSyncOperator` takes beside `ImportOptions`."""
 
-    source: StorageUri
+    source: Sources
     project: ProjectName
+    create_if_missing: str | None = None
     source_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
-    register_storage: bool = False
+    register_storage: bool | Literal["auto"] = "auto"
     presign: bool = True
     recursive_scan: bool | None = None
+    skip_when_unchanged: bool = False
 
 
 class ExportParameters(Options, frozen=True, kw_only=True):
@@ -30,6 +34,25 @@ class ExportParameters(Options, frozen=True, kw_only=True):
     target: StorageUri
     target_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
+    skip_when_unchanged: bool = False
+
+
+class StorageParameters(Options, frozen=True, kw_only=True):
+    """What `LabelStudioStorageOperator` takes."""
+
+    project: ProjectName
+    storage: StorageUri
+    direction: Literal["import", "export"] = "import"
+    storage_conn_id: str | None = None
+    label_studio_conn_id: str = "label_studio_default"
+    title: str | None = None
+    regex_filter: str | None = None
+    use_blob_urls: bool = False
+    recursive_scan: bool | None = None
+    presign: bool = True
+    presign_ttl: Minutes = 15
+    can_delete_objects: bool | None = None
+    synchronizable: bool = True
 
 
 Made = TypeVar("Made", bound=Options)
@@ -41,4 +64,9 @@ def options_of(operator: BaseOperator, kind: type[Made]) -> Made:
     :raises Invalid: a parameter is not what it can be.
     """
     names = [name for name in kind.__struct_fields__ if name in operator.template_fields]
-    return make_options(kind, **{name: getattr(operator, name) for name in names})
+    return make_options(kind, **{name: _plain(getattr(operator, name)) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    """Return as a list what mapped tasks have pushed: Airflow gives it as a sequence that asks for each."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes | list | tuple) else value

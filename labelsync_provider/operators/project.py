@@ -1,15 +1,25 @@
 """Creates a project."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from labelsync_provider.operators.links import ProjectLink, links_to
-from labelsync_provider.operators.task_errors import task_errors
+from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from labelsync_provider.hooks.label_studio import LabelStudioHook
+    from labelsync_provider.projects.protocol import Project
+    from labelsync_provider.sync import Owner, Runtime
+
+WAIT_SECONDS = 600.0
+"""So long somebody else who is creating the same project is waited for."""
+
+log = logging.getLogger(__name__)
 
 
 class CreateProjectOperator(BaseOperator):
@@ -18,14 +28,20 @@ class CreateProjectOperator(BaseOperator):
     A project that is there keeps its label config and description, whatever is given here: annotators may
     have changed them since.
 
-    :param title: the title. (templated)
-    :param label_config: the labeling interface, in Label Studio's XML. (templated)
-    :param description: for people. (templated)
-    :param label_studio_conn_id: the connection that says where projects live. (templated)
+    :param title: The project's title.
+    :param label_config: The labeling interface, in Label Studio's XML. Or the path of a file that ends in `.xml`,
+        relative to the DAG file. Or the name of a ready one, such as `image_classification`; see
+        `labelsync_provider.label_configs`.
+    :param description: What the project is about, for people.
+    :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
+        embedded store.
     """
 
     template_fields: Sequence[str] = ("title", "label_config", "description", "label_studio_conn_id")
+    template_ext: Sequence[str] = (".xml",)
     template_fields_renderers = {"label_config": "xml"}  # noqa: RUF012 - the type Airflow declares
+
+    ui_color = "#fde9d6"
 
     operator_extra_links = (ProjectLink(),)
 
@@ -50,7 +66,74 @@ class CreateProjectOperator(BaseOperator):
 
         with task_errors():
             hook = LabelStudioHook(self.label_studio_conn_id)
-            project = hook.create_project(self.title, self.label_config, self.description)
+            project = create_once(hook, self.title, self.label_config, owner_of(context), self.description or "")
         self.links = links_to(project)
         self.log.info("Project %d, %r.", project.id, project.title)
         return project.id
+
+
+def find_or_create(
+    hook: "LabelStudioHook",
+    project: int | str,
+    label_config: str | None,
+    owner: "Owner",
+    *,
+    dry_run: bool,
+    wait_seconds: float = WAIT_SECONDS,
+    runtime: "Runtime | None" = None,
+) -> "Project":
+    """Return a project by its id or exact title; if there is none, create one of that title, with a label config.
+
+    :param label_config: XML, or the name of a ready one; None to create none.
+    :raises NotFound: there is none, and none is to be created.
+    :raises Invalid: there is no project with that id, or the label config is none.
+    """
+    from labelsync_provider.errors import invalid
+    from labelsync_provider.projects.label_config import label_config_of
+    from labelsync_provider.projects.planned import PlannedProject
+
+    if label_config is None:
+        return hook.get_project(project, read_only=dry_run)
+    label_config = label_config_of(label_config)
+    if found := hook.find_project(project, read_only=dry_run):
+        return found
+    title = str(project)
+    if title.isdecimal():
+        what = "there is no project with this id, and only a title says what is to be created"
+        raise invalid("project", project, what, "Correct the id, or give the title that the new project is to have.")
+    if dry_run:
+        log.info("Project %r would be created: there is none of this title.", title)
+        return PlannedProject(title, label_config)
+    return create_once(hook, title, label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
+
+
+def create_once(
+    hook: "LabelStudioHook",
+    title: str,
+    label_config: str,
+    owner: "Owner",
+    description: str = "",
+    *,
+    wait_seconds: float = WAIT_SECONDS,
+    runtime: "Runtime | None" = None,
+) -> "Project":
+    """Return the project of that title; create it if there is none, only once for all who ask at the same time.
+
+    A Label Studio server would make as many of them as are asked for.
+
+    :param wait_seconds: for others who are at it.
+    :param runtime: what ends the wait.
+    """
+    from contextlib import closing
+
+    from labelsync_provider.hooks.label_studio import labelsync_database
+    from labelsync_provider.sync.ledger.lease import Lease
+
+    where = "the embedded store"
+    if client := hook.get_client():
+        with closing(client):
+            where = client.url
+    with Lease(
+        labelsync_database(), f"project {title!r} of {where}", owner, wait_seconds=wait_seconds, runtime=runtime
+    ):
+        return hook.create_project(title, label_config, description)

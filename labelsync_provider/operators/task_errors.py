@@ -1,5 +1,6 @@
 """What the operators share: who owns a run, and which errors make Airflow retry the task."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.sync import Owner
+
+log = logging.getLogger(__name__)
 
 
 def owner_of(context: "Context") -> "Owner":
@@ -39,4 +42,6 @@ def task_errors() -> Iterator[None]:
         yield
     except LabelsyncError as error:
         task_error = AirflowException if error.retry_may_help else AirflowFailException
-        raise task_error(str(error)) from error
+        # The sentence, on a line of its own. Airflow logs tracebacks: its own frames, and those of every cause.
+        log.error("%s", error)
+        raise task_error(str(error)) from None

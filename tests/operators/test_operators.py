@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, BaseOperator, Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from msgspec.structs import fields
 
@@ -30,6 +30,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
     ImportStorageSyncOperator: {
         "source": REQUIRED,
         "project": REQUIRED,
+        "create_if_missing": None,
         "source_conn_id": None,
         "label_studio_conn_id": "label_studio_default",
         "regex_filter": None,
@@ -43,7 +44,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "on_missing": "report",
         "max_delete": None,
         "max_quarantined": None,
-        "register_storage": False,
+        "register_storage": "auto",
         "presign": True,
         "adopt": False,
         "restore_deleted": False,
@@ -52,6 +53,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "min_seconds_between_batches": 0,
         "max_workers": 32,
         "wait_for_lease": 3600,
+        "skip_when_unchanged": False,
     },
     ExportAnnotationsOperator: {
         "project": REQUIRED,
@@ -65,6 +67,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "dry_run": False,
         "batch_size": 1000,
         "max_workers": 32,
+        "skip_when_unchanged": False,
     },
     CreateProjectOperator: {
         "title": REQUIRED,
@@ -129,6 +132,9 @@ class TestParameters:
         made = operator(task_id="task", **dict.fromkeys(PARAMETERS[operator], "{{ what }}"))
         made.render_template_fields({"what": "rendered"})
         assert {getattr(made, name) for name in PARAMETERS[operator]} == {"rendered"}
+
+    def test_are_told_apart_by_colour_in_the_graph(self, operator: type) -> None:
+        assert operator.ui_color != BaseOperator.ui_color
 
     def test_are_explained_in_the_docstring(self, operator: type) -> None:
         for name in PARAMETERS[operator]:
@@ -229,7 +235,7 @@ class TestExecute:
         }
         predicted = execute(ImportStorageSyncOperator, **arguments, dry_run=True)
         report = execute(ImportStorageSyncOperator, **arguments)
-        unforeseen = {"seconds": 0, "created_ids": []}
+        unforeseen = {"seconds": 0, "requests": {}, "created_ids": []}
         assert predicted | unforeseen == report | unforeseen
         assert (report["listed"], report["matched"], report["tasks_created"]) == (2, 1, 1)
         connections.put("a.jpg", b"2")
@@ -253,13 +259,17 @@ class TestExecute:
 
 IMPORTED, EXPORTED = (ImportStorageSyncOperator, "source"), (ExportAnnotationsOperator, "target")
 BAD_TYPES = (
-    (IMPORTED, {"source": 5}, "source=5: of the wrong type. Use a storage URI, such as s3://bucket/prefix."),
+    (IMPORTED, {"source": 5}, "source=5: of the wrong type. Use a storage URI, such as s3://bucket/prefix, or a list"),
     (IMPORTED, {"project": None}, "project=None: of the wrong type. Use the project's id, or its exact title."),
     (IMPORTED, {"project": True}, "project=True: of the wrong type."),
     (IMPORTED, {"source_conn_id": 5}, "source_conn_id=5: of the wrong type. Use a string, or None."),
     (IMPORTED, {"label_studio_conn_id": 5}, "label_studio_conn_id=5: of the wrong type. Use a string."),
     (IMPORTED, {"recursive_scan": 1.0}, "recursive_scan=1.0: neither True nor False. Use True or False, or None."),
-    (IMPORTED, {"register_storage": "yes"}, "register_storage='yes': neither True nor False. Use True or False."),
+    (
+        IMPORTED,
+        {"register_storage": "yes"},
+        "register_storage='yes': neither True nor False. Use True or False, or 'auto'.",
+    ),
     (IMPORTED, {"presign": 2}, "presign=2: neither True nor False."),
     (IMPORTED, {"batch_size": True}, "batch_size=True: not a number that makes sense. Use a whole number from 1."),
     (IMPORTED, {"regex_filter": 2024}, "regex_filter=2024: of the wrong type. Use a string, or None."),
@@ -281,7 +291,7 @@ def test_a_parameter_of_the_wrong_type_fails_when_the_task_runs(run: tuple, bad:
 def test_what_a_form_and_a_template_send_is_understood() -> None:
     sent = {"recursive_scan": 0, "presign": "False", "register_storage": None, "source_conn_id": "", "project": "20"}
     made = options_of(ImportStorageSyncOperator(task_id="task", source="file:///data", **sent), ImportParameters)
-    assert (made.recursive_scan, made.presign, made.register_storage) == (False, False, False)
+    assert (made.recursive_scan, made.presign, made.register_storage) == (False, False, "auto")
     assert made.source_conn_id is None
     assert made.project == "20", "whether that is an id or a title, the project store knows"
 
@@ -329,6 +339,35 @@ class TestWholeDag:
         run = run_dag(dag, run_conf={"dry_run": False})
         assert result(run, "load")["tasks_created"] == 1
         assert LabelStudioHook().get_project("Form").progress().tasks == 1
+
+    def test_skips_what_comes_after_a_sync_that_changed_nothing(
+        self, connections, target, run_dag: Callable, project
+    ) -> None:
+        connections.put("a.json", {"data": {"text": "1"}, "annotations": [{"result": []}]})
+        with DAG("skipping", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+            load = ImportStorageSyncOperator(
+                task_id="load", source=connections.uri, project="Pets", skip_when_unchanged=True
+            )
+            save = ExportAnnotationsOperator(
+                task_id="save", project="Pets", target=target.uri, skip_when_unchanged="1", trigger_rule="all_done"
+            )
+            after = CreateProjectOperator(task_id="after", title="After", label_config="<View/>")
+            load >> save
+            load >> after
+        first, again = run_dag(dag), run_dag(dag)
+        assert {ti.task_id: ti.state for ti in first.get_task_instances()} == dict.fromkeys(dag.task_ids, "success")
+        assert {ti.task_id: ti.state for ti in again.get_task_instances()} == dict.fromkeys(dag.task_ids, "skipped")
+        assert result(again, "load")["unchanged"] == 1
+        assert result(again, "save")["unchanged"] == 1
+
+    def test_takes_a_label_config_from_a_file_beside_it(self, connections, run_dag: Callable, tmp_path: Path) -> None:
+        (tmp_path / "street.xml").write_text("<View><Header value='{{ ds }}'/></View>")
+        with DAG(
+            "files", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), template_searchpath=[str(tmp_path)]
+        ) as dag:
+            CreateProjectOperator(task_id="create", title="Street", label_config="street.xml")
+        assert run_dag(dag, logical_date=datetime(2026, 2, 3, tzinfo=UTC)).state == "success"
+        assert LabelStudioHook().get_project("Street").label_config == "<View><Header value='2026-02-03'/></View>"
 
     def test_fails_without_a_retry_where_a_retry_would_not_help(self, connections, run_dag: Callable) -> None:
         with DAG("failing", schedule=None) as dag:

@@ -1,0 +1,22 @@
+"""Skipping: a run that has changed nothing, as what comes after it should see it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+
+def skip_if_unchanged(operator: "BaseOperator", context: "Context", report: Mapping[str, Any], *changes: str) -> None:
+    """Skip the task if a report counts no change. What an operator returns is lost then: the report is pushed before.
+
+    :param changes: the names of the counts that tell of changes.
+    :raises AirflowSkipException: all of them are 0.
+    """
+    if any(report[name] for name in changes):
+        return
+    if operator.do_xcom_push and "ti" in context:
+        context["ti"].xcom_push(key="return_value", value=dict(report))
+    raise AirflowSkipException(f"Nothing has changed: no {', no '.join(name.replace('_', ' ') for name in changes)}.")

@@ -1,0 +1,115 @@
+"""The notifier: what it gives another one to say."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseNotifier
+
+from labelsync_provider.get_provider_info import get_provider_info
+from labelsync_provider.hooks.label_studio import LabelStudioHook
+from labelsync_provider.notifier import SyncReportNotifier
+from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+SAID: list[str] = []
+
+
+class Saying(BaseNotifier):
+    template_fields = ("text",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        SAID.append(self.text)
+
+
+@pytest.fixture
+def said(connections: Any) -> list[str]:
+    LabelStudioHook().create_project("Pets", "<View/>")
+    connections.put("a.json", [{"text": "1"}, {"text": "2"}, 5])
+    SAID.clear()
+    return SAID
+
+
+def test_another_notifiers_template_has_the_report_and_its_text(
+    said: list[str], connections: Any, run_dag: Callable
+) -> None:
+    notifier = SyncReportNotifier(Saying("{{ ds }}: {{ report.tasks_created }} tasks\n{{ report_text }}"))
+    with DAG("told", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets", on_success_callback=notifier)
+    run_dag(dag, logical_date=datetime(2026, 2, 3, tzinfo=UTC))
+    (text,) = said
+    first, second, third = text.splitlines()
+    assert first == "2026-02-03: 2 tasks"
+    assert second.startswith("told, load, run manual__")
+    assert ": listed 1, matched 1, new 2, tasks created 2, quarantined 1, bytes read " in second
+    assert third == "- a.json, row 2: not a task: a row is a JSON object, this is a number"
+
+
+def test_function_is_told_with_a_template_of_ones_own_for_each_mapped_task(
+    said: list[str], connections: Any, run_dag: Callable
+) -> None:
+    notifier = SyncReportNotifier(
+        lambda context: said.append(context["report_text"]), template="{{ report.new }} of {{ ti.task_id }}"
+    )
+    connections.put("sub/b.json", {"text": "3"})
+    with DAG("told_mapped", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator.partial(
+            task_id="load", project="Pets", recursive_scan=False, on_success_callback=notifier
+        ).expand(source=[connections.uri, f"{connections.uri}/sub"])
+    run_dag(dag)
+    assert sorted(said) == ["1 of load", "2 of load"]
+
+
+def test_notifier_keeps_its_template_for_the_next_task(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report.new }}"))
+    with DAG("told_twice", schedule=None, start_date=SINCE, default_args={"on_success_callback": notifier}) as dag:
+        first, again = (
+            ImportStorageSyncOperator(task_id=name, source=connections.uri, project="Pets")
+            for name in ("first", "again")
+        )
+        first >> again
+    run_dag(dag)
+    assert said == ["2", "0"]
+
+
+def test_list_of_sources_is_told_source_by_source(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report_text }}"))
+    with DAG("told_list", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator(
+            task_id="load", source=[connections.uri], project="Pets", on_success_callback=notifier
+        )
+    run_dag(dag)
+    total, one, bad = said[0].splitlines()
+    assert "new 2" in total
+    assert one.startswith(f"{connections.uri}: listed 1")
+    assert bad.startswith("- a.json, row 2")
+
+
+def test_failure_is_told_with_its_reason(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report_text }}"))
+    with DAG("told_failing", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator(
+            task_id="load", source=connections.uri, project="Nobody's", on_failure_callback=notifier
+        )
+    run_dag(dag)
+    assert ' failed: project="Nobody\'s": ' in said[0]
+
+
+def test_skipped_task_is_told_with_its_report(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report.unchanged }}"))
+    with DAG("told_skipped", schedule=None, start_date=SINCE) as dag:
+        load = ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets")
+        again = {"source": connections.uri, "project": "Pets", "skip_when_unchanged": True}
+        load >> ImportStorageSyncOperator(task_id="again", on_skipped_callback=notifier, **again)
+    run_dag(dag)
+    assert said == ["2"]
+
+
+def test_provider_info_names_it() -> None:
+    name = f"{SyncReportNotifier.__module__}.{SyncReportNotifier.__name__}"
+    assert name in get_provider_info()["notifications"]
