@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from labelsync_provider.errors import LabelsyncError, Unavailable
+from labelsync_provider.triggers.looking import Look, LookingTrigger
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_sync import Watch
@@ -109,3 +110,45 @@ class LabelStudioSyncTrigger(BaseTrigger):
         from labelsync_provider.projects.label_studio_sync import Storage, Watch
 
         return Watch(Storage(self.direction, self.storage_type, self.storage_id), self.attempt)  # type: ignore[arg-type]
+
+
+class StorageSyncTrigger(LookingTrigger):
+    """Looks whether the latest sync of one of Label Studio's own storages is over; see `StorageSyncSensor`.
+
+    Its parameters are those of the sensor. It remembers which storage it is: to look for one by its URI lists those of
+    the project, at which Label Studio marks living syncs as failed.
+    """
+
+    def _look(self) -> Look:
+        from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
+        from labelsync_provider.projects.label_studio_sync import (
+            ENDED,
+            Storage,
+            SyncFailed,
+            may_be_alive,
+            read_state,
+            report_of,
+        )
+
+        given, known = self.parameters, self.memory.get("storage")
+        named_project = self.memory.get("project", given["project"])
+        with opened_server(given["label_studio_conn_id"], named_project) as (client, project_id):
+            if known:
+                storage = Storage(*known)
+            else:
+                named = (given["direction"], given["storage"], given["storage_type"], given["storage_conn_id"])
+                storage = find_own_storage(client, project_id, *named)
+            state = read_state(client, storage, project_id)
+        memory = {"project": project_id, "storage": [storage.direction, storage.type, storage.id]}
+        unit = "tasks" if storage.direction == "import" else "annotations"
+        says = f"The latest sync of the {storage}: {state.status}, {state.count:,} {unit}"
+        if state.status not in ENDED or may_be_alive(state):
+            says += f" so far; its last sign of life is of {state.last_sign or 'no time'}."
+            return Look(False, says, {}, memory)
+        try:
+            report = report_of(storage, state, joined=False)
+        except SyncFailed as error:
+            # It does not end in another way by being looked at again.
+            raise LabelsyncError(str(error)) from None
+        del report["joined"]
+        return Look(True, f"{says}, in {state.seconds:,.1f} s.", report, memory)

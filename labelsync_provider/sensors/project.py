@@ -1,0 +1,75 @@
+"""Waits for annotators."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from labelsync_provider.sensors.looking import LookingSensor
+
+if TYPE_CHECKING:
+    from labelsync_provider.triggers.project import LabelingProgressTrigger
+
+
+class LabelingProgressSensor(LookingSensor):
+    """Waits until so much of a project is annotated. All that is asked for must hold; something must be.
+
+    In a Label Studio server, a task is annotated when it counts as finished there, which is the share that its page of
+    projects shows: as many people have annotated it as `maximum_annotations` says, and skipping it does not count,
+    unless the project ignores skipped tasks. In the embedded store it is when it has an annotation that was not
+    cancelled.
+
+    Returns `tasks`, `annotated` and `share`, if `min_annotated` or `min_share` is given, and `new`, if `min_new` is.
+    Each look is one request that the server answers by counting; a title or a personal access token costs one more.
+
+    All parameters but `deferrable` are templated.
+
+    :param project: the project's id, or its exact title.
+    :param min_annotated: so many tasks must be annotated.
+    :param min_share: such a share of the tasks must be, `0.8` for 80 %; of no tasks, none is.
+    :param min_new: so many annotated tasks must be new, or have changed, `since`. The embedded store keeps no time
+        of changes: only what was never exported is new there.
+    :param since: `"last_export"`, the last complete one to `target`.
+    :param target: with `min_new`, the storage URI that `ExportAnnotationsOperator` writes to.
+    :param target_conn_id: how to log in; by default the scheme's usual connection, `fs_default` for `file://`.
+    :param label_studio_conn_id: the connection that says where projects live.
+    :param deferrable: leave the worker while waiting; by default as `[operators] default_deferrable` says.
+    """
+
+    template_fields: Sequence[str] = (
+        "project",
+        "min_annotated",
+        "min_share",
+        "min_new",
+        "since",
+        "target",
+        "target_conn_id",
+        "label_studio_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        project: int | str,
+        min_annotated: int | None = None,
+        min_share: float | None = None,
+        min_new: int | None = None,
+        since: Literal["last_export"] = "last_export",
+        target: str | None = None,
+        target_conn_id: str | None = None,
+        label_studio_conn_id: str = "label_studio_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project = project
+        self.min_annotated = min_annotated
+        self.min_share = min_share
+        self.min_new = min_new
+        self.since = since
+        self.target = target
+        self.target_conn_id = target_conn_id
+        self.label_studio_conn_id = label_studio_conn_id
+
+    def _looking(self, memory: dict[str, Any]) -> "LabelingProgressTrigger":
+        from labelsync_provider.sensors.parameters import LabelingProgressParameters, plain_parameters
+        from labelsync_provider.triggers.project import LabelingProgressTrigger
+
+        return LabelingProgressTrigger(plain_parameters(self, LabelingProgressParameters), memory, self.poke_interval)
