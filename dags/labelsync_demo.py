@@ -1,6 +1,12 @@
 """The main job on sample data: pictures and task files in, annotations out, and in again to no effect.
 
-Needs a connection `fs_default` whose Path is at or above the directory, and `label_studio_default`.
+| field | meaning |
+|---|---|
+| Directory | Where the sample is made and the annotations go. |
+
+Needs two connections: `fs_default`, of type File (path), whose Path is at or above the directory, and
+`label_studio_default`, of type Label Studio: to the embedded store, `embedded://`, or to a server. A server that serves
+files below that Path shows the pictures.
 """
 
 import json
@@ -68,11 +74,12 @@ def labelled(n: int, shape: str, *, guess: str | None = None) -> dict[str, Any]:
 
 with DAG(
     dag_id="labelsync_demo",
+    dag_display_name="Demo of labelsync",
     description="The main job on sample data.",
     doc_md=__doc__,
     schedule=None,
     catchup=False,
-    tags=["labelsync"],
+    tags=["labelsync", "demo"],
     params={
         "directory": Param(
             "/tmp/labelsync-demo",  # noqa: S108 - a default that a person can change in the form
@@ -80,17 +87,11 @@ with DAG(
             title="Directory",
             description="Where the sample is made and the annotations go.",
         ),
-        "register_storage": Param(
-            False,
-            type="boolean",
-            title="Show the pictures in Label Studio",
-            description="Where `label_studio_default` is a Label Studio server that serves files below the directory.",
-        ),
     },
 ) as dag:
     DIRECTORY = "{{ params.directory }}"
 
-    @task
+    @task(task_display_name="Make the sample")
     def make_sample(directory: str) -> None:
         """Draw pictures, and write task files, one of them malformed."""
         pictures, task_files = Path(directory) / "pictures", Path(directory) / "task_files"
@@ -119,17 +120,20 @@ with DAG(
         project = create_project.output
         pictures = ImportStorageSyncOperator(
             task_id=f"import_pictures{suffix}",
-            source=f"file://{DIRECTORY}/pictures",
+            task_display_name=f"Import pictures{' again' if suffix else ''}",
+            source=f"{DIRECTORY}/pictures",
             project=project,
             use_blob_urls=True,
-            register_storage=dag.param("register_storage"),
         )
         task_files = ImportStorageSyncOperator(
-            task_id=f"import_task_files{suffix}", source=f"file://{DIRECTORY}/task_files", project=project
+            task_id=f"import_task_files{suffix}",
+            task_display_name=f"Import task files{' again' if suffix else ''}",
+            source=f"{DIRECTORY}/task_files",
+            project=project,
         )
         return pictures, task_files
 
-    @task
+    @task(task_display_name="Account")
     def account(directory: str, reports: list[dict[str, Any]]) -> str:
         """Tell what happened, for a person."""
         *imported, exported = reports
@@ -164,11 +168,18 @@ with DAG(
         return text
 
     create_project = CreateProjectOperator(
-        task_id="create_project", title="Labelsync demo", label_config=LABEL_CONFIG, description="Shapes to tell apart."
+        task_id="create_project",
+        task_display_name="Create the project",
+        title="Labelsync demo",
+        label_config=LABEL_CONFIG,
+        description="Shapes to tell apart.",
     )
     first, again = imports(""), imports("_again")
     export = ExportAnnotationsOperator(
-        task_id="export_annotations", project=create_project.output, target=f"file://{DIRECTORY}/annotations"
+        task_id="export_annotations",
+        task_display_name="Export annotations",
+        project=create_project.output,
+        target=f"{DIRECTORY}/annotations",
     )
     make_sample(DIRECTORY) >> create_project >> first[0] >> first[1] >> export >> again[0] >> again[1]
     again[1] >> account(DIRECTORY, [job.output for job in (*first, *again, export)])

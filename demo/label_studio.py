@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     print("Starting Label Studio ...", flush=True)
     # Its document root is the Path of the connection, so that both mean the same by a file's path.
     with running_label_studio(DATA) as server:
-        status = run({"host": server.url, "password": server.token}, register_storage=True)
+        status = run({"host": server.url, "password": server.token})
         if status:
             return status
         print("\n".join(("In Label Studio", *seen(server))), flush=True)

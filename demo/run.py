@@ -19,11 +19,10 @@ def clear() -> None:
     DATA.mkdir(parents=True)
 
 
-def run(label_studio: dict[str, str], **params: object) -> int:
+def run(label_studio: dict[str, str]) -> int:
     """Run the demo; return the exit status.
 
     :param label_studio: host and password of the connection that says where projects live.
-    :param params: those of the DAG, besides the directory.
     """
     environment = os.environ | {
         "AIRFLOW_HOME": str(HOME / "airflow"),
@@ -37,7 +36,7 @@ def run(label_studio: dict[str, str], **params: object) -> int:
         "Preparing Airflow's database": [*airflow, "db", "migrate"],
         "Running the DAG labelsync_demo": [
             *(*airflow, "dags", "test", "labelsync_demo"),
-            *("--conf", json.dumps({"directory": str(DATA), **params})),
+            *("--conf", json.dumps({"directory": str(DATA)})),
         ],
     }
     log = HOME / "log.txt"

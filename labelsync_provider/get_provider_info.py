@@ -52,9 +52,9 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Label Studio",
                 "ui-field-behaviour": {
                     "hidden-fields": ["port", "schema", "login", "extra"],
-                    "relabeling": {"host": "Where projects live", "password": "Token"},
+                    "relabeling": {"host": "Server URL", "password": "Token"},
                     "placeholders": {
-                        "host": "https://label-studio.example.com, or embedded:// for the embedded store",
+                        "host": "https://labels.example.com, where its pages begin; or embedded://, the embedded store",
                         "password": "legacy token or personal access token; none for the embedded store",
                     },
                 },
@@ -63,6 +63,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "CA file",
                         "description": "Path of the CA certificate of the server, in PEM, if it is not a public one.",
                         "schema": {"type": ["string", "null"]},
+                    },
+                    "connect_timeout": {
+                        "label": "Connect time-out",
+                        "description": "Seconds that a connection to the server may take; 10 by default.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                     "read_timeout": {
                         "label": "Read time-out",
@@ -96,10 +101,24 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": "Label Studio",
+                "python-modules": [
+                    "labelsync_provider.sensors.label_studio",
+                    "labelsync_provider.sensors.project",
+                    "labelsync_provider.sensors.storage",
+                ],
+            }
+        ],
         "triggers": [
             {
                 "integration-name": "Label Studio",
-                "python-modules": ["labelsync_provider.triggers.label_studio"],
+                "python-modules": [
+                    "labelsync_provider.triggers.label_studio",
+                    "labelsync_provider.triggers.project",
+                    "labelsync_provider.triggers.storage",
+                ],
             }
         ],
         "extra-links": [
@@ -107,6 +126,7 @@ def get_provider_info() -> dict[str, Any]:
             "labelsync_provider.operators.links.ProjectLink",
             "labelsync_provider.operators.links.StorageSettingsLink",
         ],
+        "notifications": ["labelsync_provider.notifier.SyncReportNotifier"],
         "cli": ["labelsync_provider.cli.get_commands"],
         "config": {
             "labelsync": {

@@ -169,13 +169,13 @@ def unprivileged() -> Callable[[], Any]:
 
     @contextmanager
     def unprivileged() -> Iterator[None]:
-        was = os.geteuid()
-        if was == 0:
+        if os.getuid() == 0:
             os.seteuid(NOBODY)
         try:
             yield
         finally:
-            os.seteuid(was)
+            # Not to what it was: for a moment it holds for every thread, which may have come here meanwhile.
+            os.seteuid(os.getuid())
 
     return unprivileged
 

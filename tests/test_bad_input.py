@@ -47,10 +47,10 @@ class TestParameterFailsAtOnce:
 
     IMPORT = (
         ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of file://, s3://,"),
-        ({"source": "/data/photos"}, "source='/data/photos': unknown scheme ''. Use one of file://, s3://,"),
-        ({"source": "file://data/in"}, "'file://data/in': not an absolute local path. Use file:///absolute/directory."),
-        ({"source": "file:data"}, "'file:data': not an absolute local path. Use file:///absolute/directory."),
-        ({"source": "file:///a?b"}, "'?' and '#' in a path must be written %3F and %23"),
+        ({"source": "data/photos"}, "source='data/photos': unknown scheme ''. Use one of file://, s3://,"),
+        ({"source": "file://data/in"}, "'file://data/in': not an absolute local path. Use /absolute/directory, or"),
+        ({"source": "file:data"}, "'file:data': not an absolute local path. Use /absolute/directory, or"),
+        ({"source": "file:///a?b"}, "'?' and '#' in a URI's path must be written %3F and %23"),
         ({"regex_filter": "("}, "regex_filter='(': missing )"),
         ({"regex_filter": "*.json"}, "regex_filter='*.json': nothing to repeat at position 0. It is a regular"),
         ({"project": "Boats"}, "project='Boats': there is no embedded project with this id or title. Create it with"),
@@ -78,7 +78,7 @@ class TestParameterFailsAtOnce:
     )
     EXPORT = (
         ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of file://, s3://,"),
-        ({"target": "file:out"}, "'file:out': not an absolute local path. Use file:///absolute/directory."),
+        ({"target": "file:out"}, "'file:out': not an absolute local path. Use /absolute/directory, or"),
         ({"project": "Boats"}, "project='Boats': there is no embedded project"),
         ({"target_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create one of type 'File (path)'"),
         ({"layout": "coco"}, "layout='coco': unknown. Use one of 'annotation', 'task'."),
@@ -280,7 +280,7 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "cut.json.gz": (gzip.compress(b'{"text": "a"}')[:-4], "its gzip compression is broken: "),
     "empty.json": ("", "empty: a task file holds at least one JSON object"),
     "text.json": ("hello", "not a task file: it begins with b'h', not with a JSON object or array"),
-    "photo.jpg": (b"\xff\xd8", "not a task file: the extension is .jpg, not .json, .jsonl, .ndjson or none. To make"),
+    "photo.jpg": (b"\xff\xd8", "not a task file; for pictures, set use_blob_urls=True ('Import each file as one task'"),
     "row.json": ('[{"data": 5}]', "bad row: `data` must be an object, it is a number"),
     "label.json": (
         '{"data": {"text": "a"}, "annotations": [{}]}',

@@ -17,6 +17,13 @@ from labelsync_provider.get_provider_info import STORAGES, get_provider_info
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
 INFO = get_provider_info()
+# By kind, what stands in a module that is to be listed.
+DEFINING = {
+    "hooks": r"^    conn_name_attr = ",
+    "operators": r"^class (?!Stoppable)\w+Operator\(",
+    "sensors": r"^class (?!Looking)\w+Sensor\(",
+    "triggers": r"^class (?!Looking)\w+Trigger\(",
+}
 CONNECTION_TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
 
 
@@ -67,21 +74,21 @@ class TestProviderInfo:
         jsonschema.validate(INFO["connection-types"], connection_types)
 
     def test_names_only_what_can_be_imported(self) -> None:
-        for kind in ("hooks", "operators"):
+        for kind in DEFINING:
             for entry in INFO[kind]:
                 for module in entry["python-modules"]:
                     import_module(module)
         for entry in [*INFO["connection-types"], *STORAGES]:
             assert isinstance(load(entry["hook-class-name"]), type)
 
-    @pytest.mark.parametrize("kind", ["hooks", "operators"])
+    @pytest.mark.parametrize("kind", DEFINING)
     def test_leaves_no_module_out(self, kind: str) -> None:
         listed = {module for entry in INFO[kind] for module in entry["python-modules"]}
         folder = Path(labelsync_provider.__file__).parent / kind
         defining = {
             f"labelsync_provider.{kind}.{path.stem}"
             for path in folder.glob("*.py")
-            if re.search(r"^    conn_name_attr = |^class \w+Operator\(Base", path.read_text(), re.MULTILINE)
+            if re.search(DEFINING[kind], path.read_text(), re.MULTILINE)
         }
         assert listed == defining
 
@@ -130,5 +137,5 @@ class TestAirflowShows:
 
         form = ProvidersManager().field_behaviours["label_studio"]
         assert set(form["hidden_fields"]) == {"port", "schema", "login", "extra"}
-        assert form["relabeling"] == {"host": "Where projects live", "password": "Token"}
+        assert form["relabeling"] == {"host": "Server URL", "password": "Token"}
         assert "embedded://" in form["placeholders"]["host"]

@@ -31,9 +31,15 @@ OPERATORS = """
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.sensors.label_studio import StorageSyncSensor
+from labelsync_provider.sensors.project import LabelingProgressSensor
+from labelsync_provider.sensors.storage import NewObjectsSensor
 CreateProjectOperator(task_id="a", title="a", label_config="<View/>")
 ImportStorageSyncOperator(task_id="b", source="file:///a", project="a")
 ExportAnnotationsOperator(task_id="c", target="file:///a", project="a")
+NewObjectsSensor(task_id="d", source="file:///a", project="a", settle_seconds=60, max_wait=600)
+LabelingProgressSensor(task_id="e", project="a", min_share=1)
+StorageSyncSensor(task_id="f", project="a", storage="file:///a", deferrable=True)
 pass"""
 
 

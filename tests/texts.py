@@ -1,0 +1,82 @@
+"""Writes what `labelsync_provider.parameter_texts` says into docstrings and the README: python tests/texts.py.
+
+`tests/test_texts.py` fails where one of them says something else.
+"""
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from labelsync_provider.forms import in_cell
+from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
+from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.parameter_texts import PARAMETERS
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+OPERATORS = (ImportStorageSyncOperator, ExportAnnotationsOperator, CreateProjectOperator)
+HEAD = "| parameter | default | meaning |\n|---|---|---|\n"
+WIDTH = 120
+
+
+def parameters(operator: type) -> dict[str, Any]:
+    """Return an operator's own parameters and their defaults, in its order."""
+    own = inspect.signature(operator.__init__).parameters.values()
+    return {one.name: one.default for one in own if one.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def docstring_lines(operator: type) -> str:
+    """Return the `:param` lines of an operator's docstring."""
+    texts = (f":param {name}: {PARAMETERS[name].for_docstring()}" for name in parameters(operator))
+    indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
+    return "\n".join(fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False) for text in texts)
+
+
+def table(operator: type) -> str:
+    """Return the table of an operator's parameters."""
+    rows = []
+    for name, default in parameters(operator).items():
+        text = PARAMETERS[name]
+        shown = (
+            ""
+            if default is inspect.Parameter.empty
+            else f'`"{default}"`'
+            if isinstance(default, str)
+            else f"`{default}`"
+        )
+        rows.append(f"| `{name}` | {text.by_default or shown} | {in_cell(text.for_table())} |")
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def with_docstring(source: str, operator: type) -> str:
+    """Return a module with the `:param` lines of one of its classes written anew."""
+    before, of_class = source.split(f"class {operator.__name__}(", 1)
+    lines = docstring_lines(operator).replace("\\", "\\\\")
+    return f"{before}class {operator.__name__}(" + re.sub(
+        r"    :param .*?\n(?=    \"\"\"|\n)", lambda _: lines + "\n", of_class, count=1, flags=re.DOTALL
+    )
+
+
+def with_tables(readme: str) -> str:
+    """Return the README with the tables of parameters written anew, where an operator has one below its heading."""
+    for operator in OPERATORS:
+        before, heading, after = readme.partition(f"### {operator.__name__}\n")
+        part, next_heading, rest = after.partition("\n### ")
+        part = re.sub(re.escape(HEAD) + r"(\|.*\n)+", lambda _: table(operator), part, count=1)  # noqa: B023 - called here
+        readme = before + heading + part + next_heading + rest
+    return readme
+
+
+def main() -> None:
+    """Write them."""
+    for operator in OPERATORS:
+        path = Path(inspect.getfile(operator))
+        path.write_text(with_docstring(path.read_text(), operator))
+    README.write_text(with_tables(README.read_text()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
