@@ -8,13 +8,14 @@ RUN = $(UV) run --frozen --python $(PYTHON)
 # The demo needs no tools for development, and takes none away.
 RUN_BARE = $(RUN) --no-dev --inexact
 
-.PHONY: help demo demo-label-studio test test-browser soak bench format clean
+.PHONY: help demo demo-label-studio test test-browser test-airflow soak bench format clean
 
 help:
 	@echo "make demo                run the main job through Airflow, on sample data"
 	@echo "make demo-label-studio   the same with a Label Studio server, to be looked at"
 	@echo "make test                run every check that needs no browser"
 	@echo "make test-browser        look at Label Studio's pages in Chromium"
+	@echo "make test-airflow        run the DAGs in airflow standalone, and fill in their forms in Chromium"
 	@echo "make soak MINUTES=30     run the model of the importer for so long; SEED=n repeats a run"
 	@echo "make bench               run the benchmarks and print a table"
 	@echo "make format              format the code"
@@ -36,6 +37,9 @@ test: $(UV)
 
 test-browser: $(UV)
 	$(RUN) pytest tests/browser
+
+test-airflow: $(UV)
+	$(RUN) pytest tests/standalone
 
 MINUTES ?= 5
 soak: $(UV)

@@ -41,6 +41,14 @@ class TestUri:
         assert storage.location.root == ""
         assert storage.object_uri("1.jpg") == "/data/local-files/?d=1.jpg"
 
+    @pytest.mark.parametrize("name", ["photos", "50%25 done", "a?b#c", "two words"])
+    def test_may_be_just_the_path_which_is_taken_as_it_is_written(self, folder, name: str) -> None:
+        folder(name).put("a", "1")
+        storage = LocalFiles(f"{folder(name).path}/", str(folder(name).root))
+        assert storage.path == str(folder(name).path)
+        assert [info.key for page in storage.list() for info in page] == ["a"]
+        assert storage.location == LocalFiles(folder(name).path.as_uri(), str(folder(name).root)).location
+
     def test_may_be_quoted_and_end_in_a_slash(self, folder) -> None:
         folder("two words").put("a", "1")
         storage = LocalFiles(f"file://{folder('two words').root}/two%20words/", str(folder("two words").root))
