@@ -37,11 +37,19 @@ def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Ch
     """Enter what became of rows, objects and quarantine."""
     _drop(connection, scope, as_blob, changes.dropped)
     _change(connection, scope, as_blob, list(changes.changed.values()))
-    upsert_rows(connection, ROW, changes.created, scope=scope, as_blob=as_blob)
+    upsert_rows(connection, ROW, _by_latest_task(changes.created), scope=scope, as_blob=as_blob)
     for some in chunks(changes.cleared, IN_A_STATEMENT):
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
     upsert_rows(connection, OBJECT, list(changes.objects.values()), scope=scope, as_blob=as_blob)
     upsert_rows(connection, QUARANTINE, changes.quarantine, scope=scope, as_blob=as_blob)
+
+
+def _by_latest_task(created: Sequence[KnownRow]) -> Sequence[KnownRow]:
+    """Return rows so that no two have one task: of the earlier one it is gone, and its id was given again."""
+    latest = {row.task: row for row in created}
+    if len(latest) == len(created):
+        return created
+    return [row if latest[row.task] is row else row._replace(task=None) for row in created]
 
 
 def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
