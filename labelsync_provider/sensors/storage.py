@@ -100,6 +100,6 @@ class NewObjectsSensor(LookingSensor):
         from labelsync_provider.triggers.storage import NewObjectsTrigger
 
         parameters = plain_parameters(self, NewObjectsParameters)
-        parameters["max_wait"] = self.max_wait and self.max_wait.total_seconds()
+        parameters["max_wait"] = None if self.max_wait is None else self.max_wait.total_seconds()
         parameters["options"] = plain_import_options(self)
         return NewObjectsTrigger(parameters, memory, self.poke_interval)

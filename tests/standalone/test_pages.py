@@ -87,7 +87,7 @@ def test_a_project_is_created_and_filled_from_s3(
     airflow.succeeded("import_storage_sync", right)
     task = f"{airflow.url}/dags/import_storage_sync/runs/{right}/tasks/import"
     page.goto(task, wait_until="domcontentloaded")
-    expect(page.get_by_text(f"{PICTURES} tasks").first).to_be_visible()
+    expect(page.get_by_text(f"tasks created {PICTURES}").first).to_be_visible()
     shoot(page, "import-log")
     page.goto(f"{task}/details", wait_until="domcontentloaded")
     imported = page.get_by_role("link", name="Imported tasks")
