@@ -16,7 +16,7 @@ help:
 	@echo "make test                run every check that needs no browser"
 	@echo "make test-browser        look at Label Studio's pages in Chromium"
 	@echo "make test-airflow        run the DAGs in airflow standalone, and fill in their forms in Chromium"
-	@echo "make soak MINUTES=30     run the model of the importer for so long; SEED=n repeats a run"
+	@echo "make soak MINUTES=30     run the model of the importer for so long, then kill runs at every statement"
 	@echo "make bench               run the benchmarks and print a table"
 	@echo "make format              format the code"
 	@echo "make clean               remove what these made"
@@ -44,6 +44,7 @@ test-airflow: $(UV)
 MINUTES ?= 5
 soak: $(UV)
 	@PYTHONPATH=tests $(RUN) python -m model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	LABELSYNC_SWEEP=statements $(RUN) pytest --numprocesses 3 tests/sync -k at_every_commit
 
 bench: $(UV)
 	@$(RUN) python benchmarks/run.py
