@@ -19,7 +19,8 @@ TEMPLATE = """\
 {%- endfor %}
 {%- endmacro -%}
 {{ ti.dag_id }}, {{ ti.task_id }}, run {{ ti.run_id }}
-{%- if not report %} failed: {{ exception }}
+{%- if exception %} failed: {{ exception }}
+{%- elif not report %}: no report
 {%- else %}: {{ counts(report) }}
 {%- for source, one in (report.sources or {}).items() %}
 {{ source }}: {{ counts(one) }}
@@ -30,7 +31,7 @@ TEMPLATE = """\
 class SyncReportNotifier(BaseNotifier):
     """Has another notifier tell about an import or an export, in words over its report.
 
-    Templates of that notifier can name `report`, which is what the operator returned, empty if it failed, and
+    Templates of that notifier can name `report`, which is what the operator returned, empty if there is none, and
     `report_text`, that report in words::
 
         on_success_callback=SyncReportNotifier(
@@ -51,8 +52,10 @@ class SyncReportNotifier(BaseNotifier):
     def notify(self, context: "Context") -> None:
         """Render the report, and have the other notifier tell about it."""
         ti = context["ti"]
-        report: Mapping[str, Any] = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) or {}
-        with_report = {"exception": "it is not known why", **context, "report": report}
+        returned = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        # Other tasks return other things: a project's id.
+        report: Mapping[str, Any] = returned if isinstance(returned, Mapping) else {}
+        with_report = {**context, "report": report}
         text = self.get_template_env().from_string(self.template).render(with_report)
         # Notifiers keep what they have rendered, and this one may be told of another task: each gets its own.
         copy(self.notifier)(cast("Context", {**with_report, "report_text": text.strip()}))

@@ -11,6 +11,7 @@ from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.notifier import SyncReportNotifier
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.operators.project import CreateProjectOperator
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SAID: list[str] = []
@@ -88,6 +89,15 @@ def test_list_of_sources_is_told_source_by_source(said: list[str], connections: 
     assert "new 2" in total
     assert one.startswith(f"{connections.uri}: listed 1")
     assert bad.startswith("- a.json, row 2")
+
+
+def test_task_without_a_report_is_not_told_to_have_failed(said: list[str], connections: Any, run_dag: Callable) -> None:
+    told = {"on_success_callback": SyncReportNotifier(Saying("{{ report_text }}"))}
+    with DAG("told_others", schedule=None, start_date=SINCE, default_args=told) as dag:
+        CreateProjectOperator(task_id="project", title="Others", label_config="text_classification")
+        ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets", do_xcom_push=False)
+    run_dag(dag)
+    assert [text.rpartition(": ")[2] for text in said] == ["no report"] * 2
 
 
 def test_failure_is_told_with_its_reason(said: list[str], connections: Any, run_dag: Callable) -> None:

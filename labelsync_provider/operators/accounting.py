@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LONGEST_ASSET = 1500
+"""Characters of an asset's name in Airflow. One that is longer has no lineage: no run fails for that."""
 LONGEST_TAG = 100
 UNSAFE = re.compile(r"[^A-Za-z0-9_./-]+")
 """What means something in the protocols of StatsD: a colon, a comma, an equals sign, a bar."""
@@ -93,7 +95,9 @@ class Run:
         lineage = get_hook_lineage_collector()
         adding = [lineage.add_input_asset, lineage.add_output_asset]
         add_storage, add_project = adding if self.direction == "import" else reversed(adding)
-        add_storage(context=self.hook, uri=quote(self.storage.uri, safe="/:"))
+        uri = quote(self.storage.uri, safe="/:")
+        if len(uri) <= LONGEST_ASSET:
+            add_storage(context=self.hook, uri=uri)
         add_project(context=self.hook, uri=self.project.uri)
 
 

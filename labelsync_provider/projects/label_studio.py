@@ -73,6 +73,7 @@ class LabelStudioServer:
 
         :raises Invalid: the server does not take the title or the label config.
         """
+        title = title.strip()  # as the server does
         if found := self._titled(title):
             return found
         body = {"title": title, "label_config": label_config, "description": description}
@@ -90,10 +91,10 @@ class LabelStudioServer:
         :raises NotFound: there is none.
         :raises Invalid: the title is that of several projects, or the id of another one.
         """
-        text = str(id_or_title)
+        text = str(id_or_title).strip()
         titled = self._titled(text) if isinstance(id_or_title, str) else None
         numbered = None
-        if text.isdecimal():
+        if text.isascii() and text.isdecimal():
             with suppress(NotFound):
                 numbered = self._opened(text)
         if titled and numbered and titled.id != numbered.id:

@@ -128,6 +128,8 @@ class TestAuto:
         def answer(asked: Any) -> tuple[int, bytes]:
             if asked.path.startswith("/data/local-files"):
                 return 404, b"{}"
+            if asked.path.startswith("/api/current-user"):  # it is a Label Studio
+                return 200, b'{"id": 1, "email": "ada@example.com"}'
             return (status, b'{"detail": "no"}') if asked.method == method else (200, b"[]")
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")

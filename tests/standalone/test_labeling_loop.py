@@ -41,6 +41,7 @@ def test_goes_round(airflow: Airflow, label_studio: LabelStudioServer, weed: S3S
             weed.client().put_object(Bucket=bucket, Key=f"photos/{number}.jpg", Body=JPEG)
 
     given = {"source": source, "project": project, "target": f"s3://{target}/labels", "use_blob_urls": True}
+
     def waits(task: str) -> None:
         reached = ("up_for_reschedule", "deferred")
         airflow.wait_until(lambda: airflow.state("labeling_loop", run, task) in reached, f"{task} does not wait")

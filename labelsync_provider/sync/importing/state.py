@@ -21,6 +21,9 @@ from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, 
 from labelsync_provider.sync.report import Failure, ImportReport
 from labelsync_provider.sync.runtime import Runtime
 
+LONGEST_REASON = 400
+"""Characters of a reason that are kept: a server may repeat what is wrong, and that may be a whole row."""
+
 
 def _effects() -> Iterator[str]:
     """Yield names of effects that no other run has."""
@@ -124,7 +127,8 @@ class SourceObject(Struct, gc=False):
 
         :param lasting: whether it stays as bad as it is until something changes.
         """
-        row = QuarantinedRow(self.path, len(self.bad), position, reason, lasting)
+        said = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} ..."
+        row = QuarantinedRow(self.path, len(self.bad), position, said, lasting)
         self.bad.append(row)
         self.complete &= lasting
         return row
