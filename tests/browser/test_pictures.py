@@ -123,10 +123,15 @@ def test_a_picture_is_seen_when_its_storage_is_registered(project: Project, pict
     project.assert_seen()
 
 
+def test_a_local_picture_is_seen_unasked(project: Project, in_files: str) -> None:
+    project.load(in_files)
+    project.assert_seen()
+
+
 def test_a_picture_is_not_seen_otherwise_and_the_run_warns_of_it(
     project: Project, pictures: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    project.load(pictures)
+    project.load(pictures, register_storage=False)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "Annotators will not see" in warning
     assert "register_storage=True" in warning
