@@ -119,7 +119,8 @@ def judge_quarantine(run: ImportRun) -> None:
     """
     report, most, source = run.report, run.options.max_quarantined, run.source.uri
     first = "; ".join(map(str, report.quarantine[:3]))
-    everything = report.quarantined and run.aside.objects + report.gone >= report.matched
+    good = report.unchanged + report.new + report.changed
+    everything = report.quarantined and run.aside.objects + report.gone >= report.matched and not good
     if everything and not run.ledger.count_tasks():
         raise TooManyQuarantined(
             f"Nothing could be imported: all that matches in {source} is in quarantine, and nothing came in from there "
