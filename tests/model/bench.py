@@ -404,9 +404,8 @@ class Bench:
 
 def _nothing_comes_in(forecast: Forecast, sight: Sight) -> bool:
     """Tell whether there is something, and all of it goes into quarantine."""
-    return (
-        bool(sight.objects) and not forecast.created and forecast.quarantine.keys() == {o.path for o in sight.objects}
-    )
+    good = any(forecast.counts[name] for name in ("unchanged", "new", "changed"))
+    return bool(sight.objects) and not good and forecast.quarantine.keys() == {o.path for o in sight.objects}
 
 
 def _parts(digest: str) -> list[str]:
