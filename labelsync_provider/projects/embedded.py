@@ -42,7 +42,7 @@ from labelsync_provider.projects.embedded_rows import (
     label_row,
     prediction_content,
 )
-from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.label_config import data_keys, data_problem
 from labelsync_provider.projects.protocol import (
     Json,
     Labeling,
@@ -250,8 +250,7 @@ class EmbeddedProject:
 
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task: the label config needs a key that its data lacks."""
-        key = missing_key(self.data_keys, task.data)
-        return key and f'"{key}" key is expected in task data by the label config of project {self.title!r}'
+        return data_problem(self.data_keys, task.data, self.title)
 
     def adapt(self, task: Task) -> int:
         """Return 0: anybody may have made an annotation."""

@@ -60,6 +60,12 @@ def missing_key(keys: Sequence[str], data: Mapping[str, Any]) -> str | None:
     return None
 
 
+def data_problem(keys: Sequence[str], data: Mapping[str, Any], title: str) -> str | None:
+    """Return why the project of a title would reject a task with this data: a key of its label config is missing."""
+    key = missing_key(keys, data)
+    return key and f'"{key}" key is expected in task data by the label config of project {title!r}'
+
+
 def _first_variable(value: str) -> str:
     found = re.search(r"\$(\w+)", value)
     return found.group(1) if found else ""

@@ -15,7 +15,7 @@ from typing import Any
 
 from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
 from labelsync_provider.projects import label_studio_changes
-from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.label_config import data_keys, data_problem
 from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
 from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Refused
 from labelsync_provider.projects.protocol import (
@@ -181,8 +181,8 @@ class LabelStudioProject:
 
     def check(self, task: Task) -> str | None:
         """Return why the server would reject a task, or lose a part of it without a word."""
-        if key := missing_key(self.data_keys, task.data):
-            return f'"{key}" key is expected in task data by the label config of project {self.title!r}'
+        if problem := data_problem(self.data_keys, task.data, self.title):
+            return problem
         for kind, labels in (("annotations", task.annotations), ("predictions", task.predictions)):
             for n, label in enumerate(labels):
                 # Of one such prediction, the server drops all those of the batch and says that it has them.

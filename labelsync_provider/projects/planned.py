@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.label_config import data_keys, data_problem
 from labelsync_provider.projects.protocol import (
     Json,
     Progress,
@@ -39,8 +39,7 @@ class PlannedProject:
 
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task: the label config needs a key that its data lacks."""
-        key = missing_key(self.data_keys, task.data)
-        return key and f'"{key}" key is expected in task data by the label config of project {self.title!r}'
+        return data_problem(self.data_keys, task.data, self.title)
 
     def adapt(self, task: Task) -> int:
         """Return 0: the members of a project that is not there are not known."""

@@ -177,7 +177,6 @@ def airflow(
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(s3),
         "AIRFLOW_CONN_FS_DEFAULT": json.dumps({"conn_type": "fs", "extra": {"path": str(data)}}),
         "AIRFLOW_CONN_LABEL_STUDIO_DEFAULT": json.dumps(server),
-        "LABELSYNC_TEST_DATA": str(data),
         "NO_PROXY": HOST,
         # It starts its parts by name.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
