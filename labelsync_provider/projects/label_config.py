@@ -1,69 +1,130 @@
-"""Label configs: ready ones by their names, and which keys of a task's `data` they use.
+"""Label configs: ready ones by their names, and which keys of a task's `data` they use, for values of which types.
 
 Source of the rules: Label Studio's `core/label_config.py` (`extract_data_types`) and
 `tasks/validation.py` (`check_data`), 1.23.2.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.label_configs import READY, read
 
+LABELS = ("", "Brush", "Ellipse", "HyperText", "KeyPoint", "Paragraph", "Polygon", "Rectangle", "TimeSeries")
+TAKES: Mapping[str, tuple[type, ...]] = {
+    "Chat": (list, str),
+    "Choices": (str, list),
+    "Header": (str, int, float),
+    "HyperText": (str,),
+    "Image": (str, list),
+    "List": (list, str),
+    "Paragraphs": (list, str),
+    "Ranker": (list, str),
+    "Table": (dict, list, str),
+    "Taxonomy": (str, list, type(None)),
+    "Text": (str, int, float, list),
+    "TimeSeries": (dict, list, str),
+    "TimeSeriesChannel": (dict, list, str),
+} | dict.fromkeys((f"{kind}Labels" for kind in LABELS), (str, list))
+"""What a tag takes, where that is not only text."""
+NAMES = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null"}
+"""Types of JSON as a message names them."""
+
 REMEDY = "Give XML with a <View> around the tags"
 
 
-def label_config_of(given: str) -> str:
+def label_config_of(given: str, parameter: str = "label_config") -> str:
     """Return a label config that is given as XML, or by the name of a ready one.
 
     :param given: as somebody has written it.
+    :param parameter: the parameter that gave it, to be named in errors.
     :raises Invalid: it is neither.
     """
     if given in READY:
         return read(given)
+    if given.strip().endswith(".xml"):
+        what = "the name of a file, which nobody has read"
+        remedy = (
+            "Give what stands in it, such as Path(__file__).with_name('street.xml').read_text() in a DAG file. "
+            "CreateProjectOperator reads a file that lies beside the DAG file itself, as label_config."
+        )
+        raise invalid(parameter, given, what, remedy)
     if not given.lstrip().startswith("<"):
         what = "neither XML nor the name of a ready label config"
-        raise invalid("label_config", given, what, f"{REMEDY}, or one of {', '.join(READY)}.")
+        raise invalid(parameter, given, what, f"{REMEDY}, or one of {', '.join(READY)}.")
     data_keys(given)
     return given
 
 
-def data_keys(label_config: str) -> list[str]:
-    """Return the data keys of a label config in its order: `value="$image"` of a tag with a name is `image`.
+class DataKey(NamedTuple):
+    """What a label config takes from a task's `data`: `a.b` is `b` in `a`, `pages[{{idx}}].url` the list `pages`."""
+
+    tag: str
+    """That shows it."""
+    path: tuple[str, ...]
+    takes: tuple[type, ...]
+    """Types of its value."""
+
+
+def data_keys(label_config: str) -> dict[str, DataKey]:
+    """Return what a label config takes from a task's data, by key, in its order.
+
+    `value="$image"` of a tag with a name is `image`; of several tags for one key the last counts, but for a video.
 
     :raises Invalid: the label config is no XML.
     """
+    root = _parsed(label_config)
+    tags: dict[str, str] = {}
+    for tag in root.iter():
+        if tag is not root and tag.get("name") and (key := _key(tag.get("value", ""))) and tags.get(key) != "Video":
+            tags[key] = tag.tag
+    return {key: _data_key(key, tag) for key, tag in tags.items()}
+
+
+def keys_of_lists(label_config: str) -> list[str]:
+    """Return the data keys that a label config shows as lists (`valueList`), which no server checks."""
+    return [_key(tag.get("valueList", "")) for tag in _parsed(label_config).iter() if tag.get("valueList")]
+
+
+def data_problem(keys: Mapping[str, DataKey], data: Mapping[str, Any], title: str) -> str | None:
+    """Return why the project of a title would reject a task with this data.
+
+    :param keys: the data keys of its label config.
+    """
+    for key in keys.values():
+        value: Any = data
+        for part in key.path:
+            if not isinstance(value, dict) or part not in value:
+                name = ".".join(key.path)
+                return f'"{name}" key is expected in task data by the label config of project {title!r}'
+            value = value[part]
+        if not isinstance(value, key.takes):
+            wanted = " or ".join(dict.fromkeys(NAMES[kind] for kind in key.takes))
+            is_not = "true or false" if isinstance(value, bool) else NAMES.get(type(value), type(value).__name__)
+            name = ".".join(key.path)
+            return f'"{name}" is {is_not}, and <{key.tag}> in the label config of project {title!r} takes {wanted}'
+    return None
+
+
+def _parsed(label_config: str) -> ElementTree.Element:
     try:
         if "<!DOCTYPE" in label_config:
             raise ElementTree.ParseError("a document type is not allowed")
         # Without a document type there are no entities to expand or to fetch.
-        root = ElementTree.fromstring(label_config)  # noqa: S314
+        return ElementTree.fromstring(label_config)  # noqa: S314
     except ElementTree.ParseError as error:
         raise invalid("label_config", label_config, str(error), f"{REMEDY}.") from error
-    values = [tag.get("value", "") for tag in root.iter() if tag is not root and tag.get("name")]
-    keys = [value[1:] if re.match(r"\$.", value) else _first_variable(value) for value in values]
-    return list(dict.fromkeys(filter(None, keys)))
 
 
-def missing_key(keys: Sequence[str], data: Mapping[str, Any]) -> str | None:
-    """Return the first key that `data` lacks; `list[{{idx}}].x` needs `list`, `a.b` needs `b` in `a`."""
-    for key in keys:
-        if key in data:
-            continue
-        value: Any = data
-        for part in key.split("[")[0].split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                return key
-            value = value[part]
-    return None
+def _data_key(key: str, tag: str) -> DataKey:
+    name, indexed, _ = key.partition("[")
+    return DataKey(tag, tuple(name.split(".")), (list,) if indexed else TAKES.get(tag, (str,)))
 
 
-def data_problem(keys: Sequence[str], data: Mapping[str, Any], title: str) -> str | None:
-    """Return why the project of a title would reject a task with this data: a key of its label config is missing."""
-    key = missing_key(keys, data)
-    return key and f'"{key}" key is expected in task data by the label config of project {title!r}'
+def _key(value: str) -> str:
+    return value[1:] if re.match(r"\$.", value) else _first_variable(value)
 
 
 def _first_variable(value: str) -> str:

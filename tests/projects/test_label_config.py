@@ -1,9 +1,11 @@
 """Which data keys a label config names, and which of them a task's data lacks."""
 
+import re
+
 import pytest
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.label_config import data_keys, data_problem
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ from labelsync_provider.projects.label_config import data_keys, missing_key
     ],
 )
 def test_data_keys_of_a_label_config(tags: str, keys: list[str]) -> None:
-    assert data_keys(f"<View>{tags}</View>") == keys
+    assert list(data_keys(f"<View>{tags}</View>")) == keys
 
 
 @pytest.mark.parametrize(
@@ -48,20 +50,36 @@ def test_a_long_label_config_is_not_shown_whole() -> None:
     assert len(str(caught.value)) < 2000
 
 
+def test_of_two_tags_for_one_key_the_last_says_what_it_takes_unless_one_is_a_video() -> None:
+    text, video = '<Text name="t" value="$a"/>', '<Video name="v" value="$a"/>'
+    for tags, shown in (
+        (f'{text}<Image name="i" value="$a"/>', "Image"),
+        (video + text, "Video"),
+        (text + video, "Video"),
+    ):
+        assert [key.tag for key in data_keys(f"<View>{tags}</View>").values()] == [shown]
+
+
+# All of what a server says is in test_label_config_templates.
 @pytest.mark.parametrize(
-    ("keys", "data", "missing"),
+    ("tags", "data", "problem"),
     [
-        (["image"], {"image": "x"}, None),
-        (["image"], {"image": None}, None),
-        (["image"], {"picture": "x"}, "image"),
-        (["image", "text"], {"image": "x"}, "text"),
-        (["a.b"], {"a": {"b": 1}}, None),
-        (["a.b"], {"a": {"c": 1}}, "a.b"),
-        (["a.b"], {"a": "text"}, "a.b"),
-        (["list[{{idx}}].url"], {"list": []}, None),
-        (["list[{{idx}}].url"], {"image": "x"}, "list[{{idx}}].url"),
-        ([], {}, None),
+        ('<Image name="0" value="$image"/>', {"image": "x"}, None),
+        ('<Image name="0" value="$image"/>', {"image": None}, '"image" is null, and <Image> in .* takes text or a li'),
+        ('<Image name="0" value="$image"/>', {"picture": "x"}, '"image" key is expected in task data by'),
+        ('<Image name="0" value="$image"/><Text name="1" value="$text"/>', {"image": "x"}, '"text" key is expected'),
+        ('<HyperText name="0" value="$html"/>', {"html": ["x"]}, '"html" is a list, and <HyperText> in .* takes text$'),
+        ('<Text name="0" value="$text"/>', {"text": True}, None),
+        ('<Audio name="0" value="$text"/>', {"text": True}, '"text" is true or false'),
+        ('<Text name="0" value="$text"/>', {"text": {}}, '"text" is an object, and <Text> in .* takes text or a num'),
+        ('<Text name="0" value="$a.b"/>', {"a": {"b": 1}}, None),
+        ('<Text name="0" value="$a.b"/>', {"a.b": 1}, '"a.b" key is expected'),
+        ('<Text name="0" value="$a.b"/>', {"a": "text"}, '"a.b" key is expected'),
+        ('<Image name="0" value="$list[{{idx}}].url"/>', {"list": []}, None),
+        ('<Image name="0" value="$list[{{idx}}].url"/>', {"list": "x"}, '"list" is text, and .* takes a list$'),
+        ("", {}, None),
     ],
-)
-def test_missing_key_of_data(keys: list[str], data: dict, missing: str | None) -> None:
-    assert missing_key(keys, data) == missing
+)  # fmt: skip
+def test_data_that_a_label_config_cannot_show(tags: str, data: dict, problem: str | None) -> None:
+    said = data_problem(data_keys(f"<View>{tags}</View>"), data, "Pets")
+    assert said is None if problem is None else said and re.search(problem, said)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple, replace
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -37,11 +38,11 @@ def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Ch
     """Enter what became of rows, objects and quarantine."""
     _drop(connection, scope, as_blob, changes.dropped)
     _change(connection, scope, as_blob, list(changes.changed.values()))
-    upsert_rows(connection, ROW, _by_latest_task(changes.created), scope=scope, as_blob=as_blob)
+    upsert_rows(connection, ROW, [*map(astuple, _by_latest_task(changes.created))], scope=scope, as_blob=as_blob)
     for some in chunks(changes.cleared, IN_A_STATEMENT):
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
-    upsert_rows(connection, OBJECT, list(changes.objects.values()), scope=scope, as_blob=as_blob)
-    upsert_rows(connection, QUARANTINE, changes.quarantine, scope=scope, as_blob=as_blob)
+    upsert_rows(connection, OBJECT, [*map(astuple, changes.objects.values())], scope=scope, as_blob=as_blob)
+    upsert_rows(connection, QUARANTINE, [*map(astuple, changes.quarantine)], scope=scope, as_blob=as_blob)
 
 
 def _by_latest_task(created: Sequence[KnownRow]) -> Sequence[KnownRow]:
@@ -49,7 +50,7 @@ def _by_latest_task(created: Sequence[KnownRow]) -> Sequence[KnownRow]:
     latest = {row.task: row for row in created}
     if len(latest) == len(created):
         return created
-    return [row if latest[row.task] is row else row._replace(task=None) for row in created]
+    return [row if latest[row.task] is row else replace(row, task=None) for row in created]
 
 
 def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
@@ -113,7 +114,7 @@ def reopen(connection: Connection, scope: int, as_blob: bool, paths: Iterable[st
         at = these(OBJECT, scope, as_blob, some)
         connection.execute(update(OBJECT).where(*at).values(state=OPEN))
         known = set(connection.scalars(select(OBJECT.c.path).where(*at)))
-        unknown = [KnownObject(path, None, OPEN, 0, 0, None) for path in some if path not in known]
+        unknown = [astuple(KnownObject(path, None, OPEN, 0, 0, None)) for path in some if path not in known]
         upsert_rows(connection, OBJECT, unknown, scope=scope, as_blob=as_blob)
 
 

@@ -1,8 +1,10 @@
 """The ledger as an export sees it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import Any
 
+from msgspec.structs import astuple
 from sqlalchemy import Engine, Select, bindparam, delete, func, select, update
 
 from labelsync_provider.database import chunks, upsert_rows
@@ -11,7 +13,7 @@ from labelsync_provider.sync.ledger.records import GONE, KnownExport, Watermark
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Scope, open_empty
 from labelsync_provider.sync.ledger.tables import EXPORT, STORAGE, WATERMARK
 
-KNOWN_EXPORTS = select(*(EXPORT.c[name] for name in KnownExport._fields))
+KNOWN_EXPORTS = select(*(EXPORT.c[name] for name in KnownExport.__struct_fields__))
 
 
 class ExportLedger(Scope):
@@ -28,7 +30,7 @@ class ExportLedger(Scope):
         """Yield the objects written to the target above the path `after` and up to `last`."""
         known = KNOWN_EXPORTS.where(EXPORT.c.scope == self._scope)
         for page in self._between(known, EXPORT, after, last):
-            yield [KnownExport._make(row) for row in page]
+            yield list(starmap(KnownExport, page))
 
     def exports_at(self, paths: Sequence[str]) -> Iterator[list[KnownExport]]:
         """Yield what is known of some objects in the target."""
@@ -36,7 +38,7 @@ class ExportLedger(Scope):
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
                 found = connection.execute(known.where(EXPORT.c.path.in_(some)))
-                yield [KnownExport._make(row) for row in found]
+                yield list(starmap(KnownExport, found))
 
     def exports_of_tasks(self, after: int, last: int | None) -> Iterator[list[KnownExport]]:
         """Yield the objects written to the target for the tasks above one id and up to another."""
@@ -49,7 +51,7 @@ class ExportLedger(Scope):
         known = known.where(above).order_by(EXPORT.c.task, EXPORT.c.path).limit(PAGE)
         position = {"task": after + 1, "path": ""}
         while page := self._page(known, position):
-            yield [KnownExport._make(row) for row in page]
+            yield list(starmap(KnownExport, page))
             position = {"task": page[-1].task, "path": page[-1].path}
 
     def exports_of(self, task_ids: Sequence[int]) -> Iterator[list[KnownExport]]:
@@ -58,7 +60,7 @@ class ExportLedger(Scope):
         with self._engine.connect() as connection:
             for some in chunks(task_ids, IN_A_STATEMENT):
                 found = connection.execute(known.where(EXPORT.c.task.in_(some)))
-                yield [KnownExport._make(row) for row in found]
+                yield list(starmap(KnownExport, found))
 
     def exported_among(self, task_ids: Sequence[int]) -> set[int]:
         """Return those of some tasks of which an object stands in the target whose annotation is there."""
@@ -72,7 +74,7 @@ class ExportLedger(Scope):
     def exports_gone(self) -> Iterator[list[KnownExport]]:
         """Yield the objects in the target whose annotation is gone, by path."""
         for page in self._between(self._live_exports(KNOWN_EXPORTS, live=False), EXPORT, "", None):
-            yield [KnownExport._make(row) for row in page]
+            yield list(starmap(KnownExport, page))
 
     def count_exports(self) -> int:
         """Return how many objects stand in the target whose annotation is there."""
@@ -113,7 +115,7 @@ class ExportLedger(Scope):
     def enter_exports(self, written: Sequence[KnownExport], forgotten: Iterable[str] = ()) -> None:
         """Enter objects that were, or are about to be, written to the target; forget those deleted from it."""
         with self._write() as connection:
-            upsert_rows(connection, EXPORT, [(self._scope, *known) for known in written])
+            upsert_rows(connection, EXPORT, [(self._scope, *astuple(known)) for known in written])
             for some in chunks(forgotten, IN_A_STATEMENT):
                 connection.execute(delete(EXPORT).where(EXPORT.c.scope == self._scope, EXPORT.c.path.in_(some)))
 

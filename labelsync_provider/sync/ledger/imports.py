@@ -1,6 +1,7 @@
 """The ledger as an import sees it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import NamedTuple
 
 import msgspec
@@ -37,9 +38,9 @@ from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Confirm, 
 from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, STORAGE
 
 EFFECTS = {"create": list[CreateEffect], "update": list[UpdateEffect], "delete": list[DeleteEffect]}
-KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject._fields))
-KNOWN_ROWS = select(*(ROW.c[name] for name in KnownRow._fields))
-QUARANTINED = select(*(QUARANTINE.c[name] for name in QuarantinedRow._fields))
+KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject.__struct_fields__))
+KNOWN_ROWS = select(*(ROW.c[name] for name in KnownRow.__struct_fields__))
+QUARANTINED = select(*(QUARANTINE.c[name] for name in QuarantinedRow.__struct_fields__))
 
 
 class RowCount(NamedTuple):
@@ -81,14 +82,14 @@ class ImportLedger(Scope):
         """Yield the objects known above the path `after` and up to `last`, in pages and in order."""
         known = KNOWN_OBJECTS.where(OBJECT.c.scope == self._scope, OBJECT.c.as_blob == self._as_blobs)
         for page in self._between(known, OBJECT, after, last):
-            yield [KnownObject._make(row) for row in page]
+            yield list(starmap(KnownObject, page))
 
     def objects_at(self, paths: Sequence[str]) -> Iterator[list[KnownObject]]:
         """Yield what is known of some objects."""
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
                 found = connection.execute(KNOWN_OBJECTS.where(*self._these(OBJECT, some)))
-                yield [KnownObject._make(row) for row in found]
+                yield list(starmap(KnownObject, found))
 
     def quarantined(self, paths: Sequence[str]) -> Iterator[QuarantinedRow]:
         """Yield what is in quarantine of some objects, by path and number."""
@@ -96,7 +97,7 @@ class ImportLedger(Scope):
             for some in chunks(paths, IN_A_STATEMENT):
                 known = QUARANTINED.where(*self._these(QUARANTINE, some))
                 found = connection.execute(known.order_by(QUARANTINE.c.path, QUARANTINE.c.number))
-                yield from map(QuarantinedRow._make, found)
+                yield from starmap(QuarantinedRow, found)
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget what is known of objects that are gone, but for the rows whose task is left."""
@@ -126,7 +127,7 @@ class ImportLedger(Scope):
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
                 rows = KNOWN_ROWS.where(*self._these(ROW, some)).order_by(ROW.c.path, ROW.c.number)
-                for row in map(KnownRow._make, connection.execute(rows)):
+                for row in starmap(KnownRow, connection.execute(rows)):
                     found.setdefault(row.path, []).append(row)
         return found
 
@@ -143,7 +144,7 @@ class ImportLedger(Scope):
         rows = rows.where(or_(above[0], and_(*above[1:])))
         last = {"path": "", "number": -1}
         while page := self._page(rows, last):
-            yield [KnownRow._make(row) for row in page]
+            yield list(starmap(KnownRow, page))
             last = {"path": page[-1].path, "number": page[-1].number}
 
     def known_tasks(self, task_ids: Iterable[int]) -> dict[int, KnownRow]:
@@ -152,7 +153,7 @@ class ImportLedger(Scope):
         with self._engine.connect() as connection:
             for some in chunks(task_ids, IN_A_STATEMENT):
                 these = KNOWN_ROWS.where(*self._rows(), ROW.c.task.in_(some))
-                found |= {row.task: KnownRow._make(row) for row in connection.execute(these)}
+                found |= {row.task: KnownRow(*row) for row in connection.execute(these)}
         return found
 
     # --- the journal ---

@@ -1,4 +1,8 @@
-"""What the ledger holds, as values."""
+"""What the ledger holds, as values.
+
+Of objects, rows and exports there are millions. They hold nothing but texts and numbers, so Python's garbage collector
+need not look at them again and again, which took a fifth of the time of a listing.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -12,7 +16,7 @@ OPEN: Final = "open"
 COMPLETE: Final = "complete"
 
 
-class KnownObject(NamedTuple):
+class KnownObject(Struct, frozen=True, array_like=True, gc=False):
     """An object of a source, as it was when a run looked at it last."""
 
     path: str
@@ -36,7 +40,7 @@ class RowState:
     """A newer task stands for this row; the old one was left in the project."""
 
 
-class KnownRow(NamedTuple):
+class KnownRow(Struct, frozen=True, array_like=True, gc=False):
     """A row of an object, and the task that stands for it. A blob is one row."""
 
     path: str
@@ -56,12 +60,8 @@ class KnownRow(NamedTuple):
         """Tell whether two are the same row of the same object."""
         return (self.path, self.number) == (other.path, other.number)
 
-    def with_task(self, task: int) -> "KnownRow":
-        """Return the same row with its task; `_replace` takes three times as long."""
-        return KnownRow(self.path, self.number, self.state, self.position, task, self.digest, self.key)
 
-
-class QuarantinedRow(NamedTuple):
+class QuarantinedRow(Struct, frozen=True, array_like=True, gc=False):
     """What could not be imported, and why."""
 
     path: str
@@ -144,7 +144,7 @@ class Changes:
 # --- export ---
 
 
-class KnownExport(NamedTuple):
+class KnownExport(Struct, frozen=True, array_like=True, gc=False):
     """An object that was written to a target, or was about to be."""
 
     path: str
