@@ -80,5 +80,7 @@ class Importing:
 
 def some(report: ImportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"} - set(names)
+    left_out = {"dry_run", "listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"}
+    left_out |= {"quarantined_now"}
+    left_out -= set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}

@@ -1,4 +1,4 @@
-"""The engine: reads task files, keeps the ledger, imports, exports, reports; knows no Airflow.
+"""The engine: keeps the ledger, imports, exports, reports; knows no Airflow.
 
 Its public names are imported when they are first used: SQLAlchemy takes time, which a DAG file must not pay.
 """

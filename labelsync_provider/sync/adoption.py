@@ -3,6 +3,8 @@
 They are from a ledger that was lost, from a server that had another address, or from another tool.
 """
 
+from msgspec.structs import replace
+
 from labelsync_provider.projects.protocol import Project, StoredTask
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.ledger.imports import ImportLedger
@@ -51,13 +53,13 @@ def _enter(ledger: ImportLedger, tasks: list[KnownRow], *, only_unknown_objects:
         known = rows.setdefault(row.path, {})
         if known and only_unknown_objects:
             continue
-        row = row._replace(number=max(known, default=-1) + 1)
+        row = replace(row, number=max(known, default=-1) + 1)
         live = (other for other in known.values() if other.state == RowState.LIVE)
         same = next((other for other in live if other.position == row.position), None)
         if same and row.path in compared:
-            row = row._replace(state=RowState.SUPERSEDED, position=None)
+            row = replace(row, state=RowState.SUPERSEDED, position=None)
         elif same:
-            known[same.number] = same = same._replace(state=RowState.SUPERSEDED, position=None)
+            known[same.number] = same = replace(same, state=RowState.SUPERSEDED, position=None)
             (adopted if (same.path, same.number) in adopted else changes.changed)[same.path, same.number] = same
         known[row.number] = row
         adopted[row.path, row.number] = row
@@ -75,9 +77,10 @@ def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:
     uri, position, key = note.get("uri"), note.get("row"), note.get("key")
     digest = note.get("version") if blobs else note.get("digest")
     path = source.path_of(uri) if isinstance(uri, str) else None
-    if path is None or not isinstance(digest, str) or blobs != (position is None):
+    if not path or not isinstance(digest, str) or blobs != (position is None):
         return None
-    if not (position is None or (isinstance(position, int) and 0 <= position <= HIGHEST_POSITION)):
+    # To Python, true is a number.
+    if not (position is None or (type(position) is int and 0 <= position <= HIGHEST_POSITION)):
         return None
     key = key if isinstance(key, str) else None
     if not all(map(_can_be_entered, (path, digest, key or ""))):

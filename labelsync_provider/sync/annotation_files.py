@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from string import Formatter
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -109,6 +109,19 @@ def annotation_files(
             yield AnnotationFile(key(annotation_id=annotation["id"], **ids), content, task["id"], 1)
 
 
+class _Task(msgspec.Struct):
+    id: int
+
+
+class _File(msgspec.Struct):
+    """What tells an export's own file, of an annotation or of a task."""
+
+    id: int
+    project: int
+    created_at: str
+    task: _Task | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What an object in a target says that it carries."""
@@ -125,14 +138,16 @@ def carried(content: bytes, project: int) -> Carried:
     :raises Invalid: it is no such file.
     """
     try:
-        value: Any = msgspec.json.decode(content)
-        annotation = value["id"] if "task" in value else None
-        task = value["task"]["id"] if "task" in value else value["id"]
-        if value["project"] == project and 0 < task < 2**63:
-            return Carried(task, annotation, value["created_at"])
-        raise Invalid(f"it belongs to project {value['project']!r:.40}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
+        # Nothing else is made of it: whatever stands in a target, it takes no more memory than its bytes.
+        file = msgspec.json.decode(content, type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid("it is no file of this exporter") from error
+    if file.project != project:
+        raise Invalid(f"it belongs to project {file.project}")
+    task, annotation = (file.task.id, file.id) if file.task else (file.id, None)
+    if not 0 < task < 2**63:
+        raise Invalid("it is no file of this exporter")
+    return Carried(task, annotation, file.created_at)
 
 
 def carries(task: Json, what: Carried) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from labelsync_provider.database import chunks
@@ -116,7 +117,7 @@ class _Export:
     ) -> None:
         self._project, self._target, self._ledger = project, target, ledger
         self._options, self._key, self._confirm, self._runtime = options, key, confirm, runtime
-        self._report = ExportReport()
+        self._report = ExportReport(dry_run=options.dry_run)
         count_in(Requests(runtime.stop, self._report.requests), project, target)
         self._settings = repr((options.layout, options.key_template, options.include_cancelled))
         self._whole = options.dry_run
@@ -230,7 +231,7 @@ class _Export:
         if info.problem:
             return _Standing("", info.problem)
         try:
-            content = self._target.read(info.key)
+            content = self._target.read(info.key, version=info.version)
         except NotFound:
             return None
         except (Invalid, Denied) as error:
@@ -361,7 +362,7 @@ class _Export:
             if path in known and known[path].digest == digest:
                 report.unchanged += 1
                 if known[path].state != stamps[file.task]:
-                    restamped.append(known[path]._replace(state=stamps[file.task]))
+                    restamped.append(replace(known[path], state=stamps[file.task]))
             else:
                 changed.append((file, path, digest))
         if restamped:
@@ -376,7 +377,7 @@ class _Export:
         # the annotation meanwhile.
         self._ledger.enter_exports(
             [
-                known.get(path, KnownExport(path, "", "", file.task))._replace(intended=digest)
+                replace(known.get(path, KnownExport(path, "", "", file.task)), intended=digest)
                 for file, path, digest in changed
             ]
         )

@@ -1,6 +1,6 @@
 """What is new in a source: counted for whoever waits for it. Nothing is read, written or locked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -12,7 +12,9 @@ from labelsync_provider.storages.protocol import ObjectInfo, Page, Storage
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.checks import data_key_of
 from labelsync_provider.sync.importing.listing import Filter, worth_a_run
+from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.readings import refuse_other_reading
 from labelsync_provider.sync.importing.state import judged_by
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import KnownObject
@@ -27,7 +29,7 @@ class NewObjects:
 
     listed: int = 0
     matched: int = 0
-    """Of these, those that pass `regex_filter`; folder markers do not count."""
+    """Of these, those that pass `regex_filter`; markers that tools leave do not count."""
     new: int = 0
     """Of these, those that the ledger does not know for this project."""
     retriable: int = 0
@@ -64,7 +66,7 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     the moment: every run tries that again, and one that is begun for nothing else would be the first of an endless row.
 
     :param engine: the database of the ledger. Without tables in it, everything is new.
-    :raises Invalid: `data_key` is needed and not given.
+    :raises Invalid: `data_key` is needed and not given; or what is there was imported by the other `use_blob_urls`.
     :raises Denied: permissions do not allow to list.
     :raises Unusable: the source cannot be used as it is named and logged in to.
     :raises Unavailable: the listing broke off.
@@ -72,6 +74,8 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     """
     judge = judged_by(project, options, data_key_of(project, options))
     ledger = ImportLedger.if_known(engine, project.uri, source.location, as_blobs=options.use_blob_urls)
+    if ledger:
+        refuse_other_reading(source, project, ledger, options)
     found, passes, digests = NewObjects(), Filter(options.regex_filter), 0
 
     def pages() -> Iterator[Page]:
@@ -87,14 +91,29 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     between, at = (ledger.objects_between, ledger.objects_at) if ledger else (_nothing, _nothing)
     for page in compare(pages(), source.location, waits_for_nothing, between, at):
         for path, info, known in page.fresh:
+            if known is None and is_marker(info, of_files=source.holds_files):
+                found.matched -= 1
+                continue
             if known is not None and known.quarantined:
                 found.retriable += 1
             else:
                 found.new += 1
             digests += _digest(path, info)
-    found.digest = f"{digests % (1 << 8 * DIGEST_SIZE):x}"
+    found.digest = _sum_of([digests])
     found.unmatched = passes.unmatched
     return found
+
+
+def summed(found: Sequence[NewObjects]) -> NewObjects:
+    """Return what several sources show together."""
+    return NewObjects(
+        listed=sum(one.listed for one in found),
+        matched=sum(one.matched for one in found),
+        new=sum(one.new for one in found),
+        retriable=sum(one.retriable for one in found),
+        digest=_sum_of(int(one.digest, 16) for one in found),
+        unmatched=next((one.unmatched for one in found if one.unmatched is not None), None),
+    )
 
 
 def quiet_since(before: Quiet | None, found: NewObjects, now: float) -> Quiet:
@@ -108,6 +127,10 @@ def _digest(path: str, info: ObjectInfo) -> int:
     """Return a number of an object and its version; these are added up, whatever order a service lists in."""
     text = f"{path}\0{info.version}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=DIGEST_SIZE).digest(), "big")
+
+
+def _sum_of(digests: Iterable[int]) -> str:
+    return f"{sum(digests) % (1 << 8 * DIGEST_SIZE):x}"
 
 
 def _nothing(*_: str | Sequence[str] | None) -> Iterator[list[KnownObject]]:

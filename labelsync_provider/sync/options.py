@@ -44,8 +44,10 @@ Made = TypeVar("Made", bound=Options)
 def make_options(kind: type[Made], /, **values: object) -> Made:
     """Return options made from what forms and templates send.
 
-    A boolean may be 1, 0 or a text of it, a number a text, null one of `NULLS` where null is allowed. Where it is not,
-    None, which a cleared field of a form sends, is the default.
+    A boolean may be 1, 0 or a text, `true`, `false`, `1` or `0` in any case; a number a text; null one of `NULLS`
+    where null is allowed. Where it is not, None, which a cleared field of a form sends, is the default. Blanks and
+    line breaks at the ends of a text, which templates and commands leave there, are taken off; of a `regex_filter`,
+    one that is meant is written `[ ]`.
 
     :raises Invalid: an option is unknown, or not what it can be.
     """
@@ -67,19 +69,28 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _stripped(value: object) -> object:
+    if isinstance(value, list):
+        return [_stripped(one) for one in value]
+    return value.strip() if isinstance(value, str) else value
+
+
 def _normalised(field: FieldInfo, value: object) -> object:
+    value = _stripped(value)
     nullable = NoneType in _alternatives(field.type)
     if nullable and isinstance(value, str | None) and value in NULLS:
         return None
     if value is None and not (nullable or field.required):
         return field.default
+    if isinstance(value, float) and value in (0, 1) and bool in _alternatives(field.type):
+        value = bool(value)
     return _converted(field, value, strict=False)
 
 
 def _converted(field: FieldInfo, value: object, *, strict: bool) -> object:
     try:
         return convert(value, field.type, strict=strict)
-    except (ValidationError, OverflowError) as error:
+    except (ValidationError, OverflowError, UnicodeEncodeError) as error:
         raise _refused(field, value) from error
 
 
@@ -106,6 +117,8 @@ def _in_words(hint: Any) -> tuple[str, str]:
             )
         case FloatType(lt=most) if most is not None:
             return "no share", f"a share below {most:g}, such as 0.1"
+        case FloatType(gt=0, le=1):
+            return "no share", "a share above 0 and up to 1: 0.8 is 80 %"
         case FloatType(ge=None, gt=least):
             return "no length of time", f"a number of seconds above {least:g}"
         case FloatType(ge=least):

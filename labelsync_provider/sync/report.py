@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from labelsync_provider.uris import printable
+
 FAILURES_SHOWN = 20
 """Failures that a report names; the others are counted."""
-ON_ONE_LINE = 6
+ON_ONE_LINE = 7
 """Counts that are read at a glance."""
 
 
@@ -16,9 +18,15 @@ class Failure:
     """An object, or a row of it, that could not be imported or exported."""
 
     key: str
+    """Escaped, as a log may have it."""
     row: int | None
     """Counted from 0; None for the object as a whole."""
     reason: str
+
+    def __post_init__(self) -> None:
+        # Whoever writes into the source chooses keys, and a report is shown.
+        for name in ("key", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.key}{'' if self.row is None else f', row {self.row}'}: {self.reason.rstrip('.')}"
@@ -31,10 +39,15 @@ class ImportReport:
     A blob is one row. `unchanged`, `new`, `changed` and `missing` count rows, which is to say tasks.
     """
 
+    dry_run: bool = False
+    """Whether nothing was written, and the report is of what would happen."""
     listed: int = 0
     """Objects in the source."""
     matched: int = 0
-    """Of these, those that pass `regex_filter`; folder markers do not count."""
+    """Of these, those that pass `regex_filter`; markers do not count."""
+    markers: int = 0
+    """Those that pass, and are what tools leave beside files: folder markers, `_SUCCESS`, objects of no bytes. They are
+    skipped. One that had tasks before it became empty is in quarantine instead."""
     unchanged: int = 0
     new: int = 0
     changed: int = 0
@@ -49,8 +62,12 @@ class ImportReport:
     tasks_deleted: int = 0
     annotators_unknown: int = 0
     """Annotations that were imported, or would be, under another name, as the project does not know their annotator."""
+    ignored_keys: int = 0
+    """Keys of rows, beside `data`, that mean nothing to an import and were left out; the log names them."""
     quarantined: int = 0
     """Objects and rows in quarantine, those of earlier runs included."""
+    quarantined_now: int = 0
+    """Of these, those that this run has tried."""
     bytes_read: int = 0
     requests: dict[str, int] = field(default_factory=dict)
     """By kind: what is done to a storage (`list`, `read`, `sign`), or method and path at a server. Each attempt is one.
@@ -61,10 +78,19 @@ class ImportReport:
     quarantine: list[Failure] = field(default_factory=list)
     """The first of them."""
 
-    def quarantined_as(self, failure: Failure) -> None:
-        """Count a quarantined object or row, and keep the first by name."""
+    @property
+    def is_full(self) -> bool:
+        """Whether no more of the quarantine is named."""
+        return len(self.quarantine) >= FAILURES_SHOWN
+
+    def quarantined_as(self, failure: Failure | None) -> None:
+        """Count a quarantined object or row, and keep the first by name.
+
+        :param failure: None if it would not be kept.
+        """
         self.quarantined += 1
-        if len(self.quarantine) < FAILURES_SHOWN:
+        self.quarantined_now += 1
+        if failure and not self.is_full:
             self.quarantine.append(failure)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,13 +104,13 @@ class ImportReport:
 def summed(reports: Iterable[ImportReport]) -> dict[str, Any]:
     """Return the sums of what several imports have counted, and the lowest and the highest id of all their tasks.
 
-    Quarantine is not among them: a key says what it names only beside its source.
+    Quarantine is not among them, as a key says what it names only beside its source; nor is what is no number.
     """
     sums: dict[str, Any] = ImportReport().as_dict()
-    del sums["quarantine"]
+    del sums["quarantine"], sums["dry_run"]
     for report in reports:
         for name, value in report.as_dict().items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and name in sums:
                 sums[name] += value
             elif isinstance(value, dict):
                 sums[name] = {kind: sums[name].get(kind, 0) + value.get(kind, 0) for kind in {**sums[name], **value}}
@@ -97,6 +123,8 @@ def summed(reports: Iterable[ImportReport]) -> dict[str, Any]:
 class ExportReport:
     """What an export did; `bytes_written` in bytes."""
 
+    dry_run: bool = False
+    """Whether nothing was written, and the report is of what would happen."""
     annotations: int = 0
     """Annotations in the project that the export covers."""
     written: int = 0
@@ -143,10 +171,11 @@ def log_report(log: logging.Logger, title: str, report: ImportReport | ExportRep
 
 
 def _in_words(report: ImportReport | ExportReport) -> str:
-    return ", ".join(_counts(report)) + (f" in {report.seconds:.1f} s" if report.seconds else "")
+    dry = "of a dry run, nothing was written: " if report.dry_run else ""
+    return dry + ", ".join(_counts(report)) + (f" in {report.seconds:.1f} s" if report.seconds else "")
 
 
 def _counts(report: ImportReport | ExportReport) -> list[str]:
     """Return the counts, leaving out what is 0, but for the first, which is always said."""
-    counts = [(name, value) for name, value in asdict(report).items() if isinstance(value, int)]
+    counts = [(name, value) for name, value in asdict(report).items() if type(value) is int]
     return [f"{name.replace('_', ' ')} {value:,}" for n, (name, value) in enumerate(counts) if value or not n]

@@ -15,19 +15,42 @@ from typing import Any
 
 from model.bucket import Bucket, Directory
 from model.fake_project import Clock, Crash, Process
-from model.model import BAD, Forecast, Known, Object, Row, Stored, foretell, from_row, rows_of, text_of
+from model.model import (
+    BAD,
+    Forecast,
+    Known,
+    Object,
+    Row,
+    Stored,
+    foretell,
+    from_row,
+    is_marker,
+    is_named_as_task_file,
+    rows_of,
+    text_of,
+)
 from model.worlds import FakeWorld, World
 from sqlalchemy import Engine, text
 
 from labelsync_provider.database import writing
-from labelsync_provider.errors import EmptyListing, LeaseLost, Stopped, TooManyMissing, TooManyQuarantined, Unavailable
-from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage, task_files
+from labelsync_provider.errors import (
+    EmptyListing,
+    Invalid,
+    LeaseLost,
+    Stopped,
+    TooManyMissing,
+    TooManyQuarantined,
+    Unavailable,
+)
+from labelsync_provider.formats import rows as task_rows
+from labelsync_provider.formats import task_files
+from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
 
 COVERAGE: Counter[str] = Counter()
 """Steps by rule, faults by kind, runs by outcome."""
 
 LEDGER = ("scope", "storage", "object", "row", "quarantine", "journal")
-EXPECTED = (Crash, Unavailable, LeaseLost, Stopped, EmptyListing, TooManyMissing, TooManyQuarantined)
+EXPECTED = (Crash, Unavailable, Invalid, LeaseLost, Stopped, EmptyListing, TooManyMissing, TooManyQuarantined)
 """How a run may end otherwise than with a report."""
 
 ODD = [text_of({"text": text}) for text in ("refused", "poison")]
@@ -57,6 +80,8 @@ class Sight:
     def __init__(self, bench: "Bench", options: Options) -> None:
         self.as_blob = bool(options["use_blob_urls"])
         self.data_key = options.get("data_key") or "text"
+        self.cannot_be = self.as_blob and bench.strict and self.data_key != "text"
+        """Whether the label config shows what no blob's task would have."""
         prefixes = bench.source.prefixes
         self.storage = bench.source.open(prefixes[options.get("prefix", 0) % len(prefixes)])
         self.matches = re.compile(options.get("regex_filter") or "").match
@@ -68,15 +93,26 @@ class Sight:
             if self.matches(info.key):
                 path, uri = self.storage.location.path(info.key), self.storage.object_uri(info.key)
                 content = bench.source.objects[path.removeprefix("in/")]
-                rows = [Row("uri", info.version)] if self.as_blob else rows_of(info.key, content, bench.row_key)
+                if is_marker(info.key, content) and not self._has_rows(bench, path, uri, options):
+                    continue
+                # What was imported, and is empty now, is bad: its tasks stay.
+                blob = [Row("uri", info.version)] if content else None
+                rows = blob if self.as_blob else rows_of(info.key, content, bench.row_key)
                 known = [known.row for known in bench.known.get((self.as_blob, path), ()) if known.live]
                 takes = self.takes if bench.strict else lambda _: True
                 rows = rows and [row if row and (row in known or takes(row)) else BAD for row in rows]
                 self.objects.append(Object(path, uri, rows))
                 self.odd |= bench.world.odd_rows and any(row and row.data in ODD for row in rows or ())
 
+    def _has_rows(self, bench: "Bench", path: str, uri: str, options: Options) -> bool:
+        """Tell whether the ledger has rows of an object, once those of deleted tasks are forgotten, if they are."""
+        known, tasks = bench.known.get((self.as_blob, path), ()), bench.world.snapshot()
+        if options.get("restore_deleted"):
+            return any((there := tasks.get(k.task or 0)) and there.note.get("uri") == uri for k in known)
+        return bool(known)
+
     def takes(self, row: Row) -> bool:
-        return self.data_key == "text" if self.as_blob else "text" in json.loads(row.data or "{}")
+        return self.as_blob or "text" in json.loads(row.data or "{}")
 
     def looks_for(self, path: str) -> bool:
         """Tell whether the run would find an object of this path, if there were one."""
@@ -160,6 +196,16 @@ class Bench:
         COVERAGE[f"ended: {type(outcome).__name__}"] += 1
         COVERAGE.update(f"fault: {fault}" for fault in process.happened)
         self._check_work()
+        if sight.cannot_be:
+            assert isinstance(outcome, Invalid), "the label config needs another data key"
+            assert self.world.snapshot() == before, "what is refused sends nothing"
+            return outcome
+        if isinstance(outcome, Invalid) and not unclear:
+            assert self._comes_in_twice(sight, before), f"nothing would come in a second time: {outcome}"
+            assert self.world.snapshot() == before, "what is refused sends nothing"
+            return outcome
+        if not (unclear or process.happened):
+            assert not self._comes_in_twice(sight, before), "objects come in a second time"
         if not isinstance(outcome, ImportReport):
             self._check_error(outcome, sight, forecast, options, process)
             self.unclear = True
@@ -178,8 +224,11 @@ class Bench:
     def run_paused(self, options: Options, at: int, others: Options) -> None:
         """Run, paused right before its n-th request that changes something; another run goes through meanwhile."""
         process = Process({at: "pause"}, pause=lambda: self._attempt(others, Process()) and None)
+        # What cannot be is refused before a lease is asked for.
+        takes_over = not Sight(self, others).cannot_be
         outcome = self.run_with(options, process)
-        assert not process.happened or not isinstance(outcome, ImportReport), "it went on without its lease"
+        if process.happened and takes_over:
+            assert not isinstance(outcome, ImportReport), "it went on without its lease"
 
     def run_meanwhile(self, options: Options, at: int, what: Callable[[], None]) -> None:
         """Run; a person does something right before its n-th request that changes something."""
@@ -250,6 +299,19 @@ class Bench:
             by_key=bool(self.row_key) and not sight.as_blob,
         )
 
+    def _comes_in_twice(self, sight: Sight, before: dict[int, Stored]) -> bool:
+        """Tell whether an object that is in by the other kind of run would come in by this one."""
+
+        def is_in(o: Object) -> bool:
+            if not (sight.as_blob or is_named_as_task_file(o.path)):
+                return False
+            tasks = [
+                before.get(known.task or 0) for known in self.known.get((not sight.as_blob, o.path), ()) if known.live
+            ]
+            return any(task and task.note.get("uri") == o.uri for task in tasks)
+
+        return any(is_in(o) and not self.known.get((sight.as_blob, o.path)) for o in sight.objects)
+
     def _check_error(
         self, error: BaseException, sight: Sight, forecast: Forecast | None, options: Options, process: Process
     ) -> None:
@@ -261,6 +323,8 @@ class Bench:
             assert not forecast or forecast.deletable > options["max_delete"]
         elif isinstance(error, TooManyQuarantined):
             assert not forecast or _nothing_comes_in(forecast, sight)
+        elif isinstance(error, Invalid):
+            assert {False, True} == self.kinds, "objects of one kind of runs only come in a second time"
         else:
             assert process.happened or (sight.odd and isinstance(error, Unavailable)), error
 
@@ -388,7 +452,7 @@ class Bench:
         """Learn which digests stand for the rows of an object: in the ledger, only digests are found."""
         mine = rows_of(key, content, None)
         for row in task_files.rows(key, content, None) if mine else ():
-            if isinstance(row, task_files.Row) and mine and (known := mine[row.position]):
+            if isinstance(row, task_rows.Row) and mine and (known := mine[row.position]):
                 parts = (known.data, known.labels, known.annotations)
                 for digest, part in zip(_parts(row.digest), parts, strict=False):
                     before = self._digests.setdefault(digest, part) if digest else ""
@@ -423,4 +487,6 @@ def _told(outcome: Outcome) -> Any:
     if not isinstance(outcome, ImportReport):
         return {"ended": type(outcome)}
     said = outcome.as_dict() | {"quarantine": sorted(map(str, outcome.quarantine))}
-    return {name: value for name, value in said.items() if name not in ("seconds", "requests", "created_ids")}
+    return {
+        name: value for name, value in said.items() if name not in ("dry_run", "seconds", "requests", "created_ids")
+    }

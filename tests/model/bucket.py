@@ -8,9 +8,10 @@ from itertools import count
 from pathlib import Path
 
 from labelsync_provider.errors import Invalid, NotFound
+from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
 
 PAGE = 2
 """Objects in a page of a listing."""
@@ -65,9 +66,11 @@ class BucketStorage:
     def path_of(self, uri: str) -> str | None:
         return uri.removeprefix("mem://bucket/") if uri.startswith("mem://bucket/") else None
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         if key not in self._objects:
             raise NotFound(f"{key}: there is no such object")
+        if len(self._objects[key]) > most:
+            raise too_large(key, most)
         return self._objects[key]
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:

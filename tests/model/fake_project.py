@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from model.model import Json, Stored, text_of
 
 from labelsync_provider.errors import RequestFailed, Unavailable
-from labelsync_provider.projects.label_config import data_keys, missing_key
+from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
 from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
 from labelsync_provider.stop import Stop
 
@@ -229,15 +229,14 @@ class FakeProject:
         return self._server.label_config
 
     @property
-    def data_keys(self) -> Sequence[str]:
+    def data_keys(self) -> dict[str, DataKey]:
         return data_keys(self.label_config)
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         self._confirm = confirm
 
     def check(self, task: Task) -> str | None:
-        key = missing_key(self.data_keys, task.data)
-        return key and f"{key!r} key is expected in task data"
+        return data_problem(self.data_keys, task.data, self.title)
 
     def adapt(self, task: Task) -> int:
         return 0

@@ -24,13 +24,16 @@ from labelsync_provider.database.schema import ensure_schema
 
 # --- what is drawn ---
 
-KEYS = [*["a.json"] * 5, *["b.jsonl"] * 3, "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt"]
+KEYS = [*["a.json"] * 5, *["b.jsonl"] * 3, "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt", ".keep"]
+GARBAGE = [b"", b"", b'{"text": "on', b'{"text": "one"}{"text": "two"}', b'5\n{"text": "one"}\n']
+GARBAGE += [gzip.compress(b'{"text": "one"}', mtime=0)]
+"""What is read all the same, some of it, though no program should write it so."""
 RESULTS: list[Any] = [[], [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["x"]}}]]
 BAD_ROWS: list[Any] = [42, {"data": 5}, {"other": 1}]
 ODD_ROWS = [{"text": "refused"}, {"text": "poison"}]
 CHANGES = ["insert", "append", "remove", "replace", "swap", "double", "relabel"]
 OPTIONS: dict[str, tuple[float, list[Any]]] = {
-    "use_blob_urls": (0.85, [False, True]),
+    "use_blob_urls": (0.93, [False, True]),
     "on_changed": (0.2, ["report", "update", "add"]),
     "on_missing": (0.5, ["report", "delete"]),
     "restore_deleted": (0.85, [False, True]),
@@ -41,6 +44,8 @@ OPTIONS: dict[str, tuple[float, list[Any]]] = {
     "batch_size": (0.5, [2, 3]),
 }
 """How often an option has its default, and what it may be, that first."""
+BLOBS = 0.2
+"""The share of the histories whose runs are mostly as blobs: what is in by one kind of run is refused by the other."""
 DEFAULTS: Options = {name: values[0] for name, (_, values) in OPTIONS.items()}
 WORK = ["annotate", "draft", "edit", "delete", "delete", "delete the newest"]
 REQUEST_FAULTS = ["crash before", "crash after", "crash late", "lost before", "lost after", "late", "failed", "twice"]
@@ -69,6 +74,7 @@ class Draw:
 
     def __init__(self, number: int) -> None:
         self._random = Random(number)
+        self._blobs = self._random.random() < BLOBS
 
     def flag(self) -> bool:
         return self._random.random() < 0.5
@@ -105,7 +111,7 @@ class Draw:
         elif name == "change":
             return self._change()
         elif name == "put_garbage":
-            given = {"key": one(KEYS), "content": one([b"", b'{"text": "on'])}
+            given = {"key": one(KEYS), "content": one(GARBAGE)}
         elif name in ("delete", "rename"):
             given = {"file": some} | ({"to": one(KEYS)} if name == "rename" else {})
         elif name == "return_to_earlier":
@@ -157,10 +163,11 @@ class Draw:
         return {"data": data} | {name: value for name, value in labels.items() if chance() < 0.5}
 
     def _options(self) -> Options:
-        return {
+        options = {
             name: values[0] if self._random.random() < share else self._random.choice(values[1:])
             for name, (share, values) in OPTIONS.items()
         }
+        return options | {"use_blob_urls": options["use_blob_urls"] != self._blobs}
 
     def _fault(self) -> tuple[str, int, str]:
         if self._random.random() < 0.6:

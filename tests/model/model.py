@@ -37,13 +37,24 @@ def text_of(value: Any) -> str:
     return json.dumps(value, sort_keys=True) if value else ""
 
 
+def is_named_as_task_file(key: str) -> bool:
+    """Tell whether an object is read as a task file at all."""
+    name = key.rpartition("/")[2].removesuffix(".gz")
+    return "." not in name or name.endswith((".json", ".jsonl", ".ndjson"))
+
+
+def is_marker(key: str, content: bytes) -> bool:
+    """Tell whether an object is nothing that could be imported."""
+    return not content or key.rpartition("/")[2] in ("_SUCCESS", ".keep")
+
+
 def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
     """Return the rows of a task file; None if the file as a whole is bad."""
     name = key.rpartition("/")[2].removesuffix(".gz")
-    if "." in name and not name.endswith((".json", ".jsonl", ".ndjson")):
+    if not is_named_as_task_file(key):
         return None
     try:
-        text = (gzip.decompress(content) if key.endswith(".gz") else content).decode()
+        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
     except (OSError, EOFError):
         return None
     values = _lines(text) if name.endswith("l") else _values(text)
@@ -62,12 +73,29 @@ def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
 
 
 def _lines(text: str) -> list[Any] | None:
-    return [_or_none(line) for line in text.splitlines() if line.strip()] or None
+    lines = [line for line in text.splitlines() if line.strip()]
+    return [value for line in lines for value in _documents(line) or [_or_none(line)]] or None
 
 
 def _values(text: str) -> list[Any] | None:
     value = _or_none(text)
-    return (value or None) if isinstance(value, list) else [value] if isinstance(value, dict) else None
+    if value is not None:
+        return (value or None) if isinstance(value, list) else [value] if isinstance(value, dict) else None
+    first, *others = [line for line in text.splitlines() if line.strip()] or [""]
+    return _lines(text) if others and _or_none(first) is not None else _documents(text)
+
+
+def _documents(text: str) -> list[Any] | None:
+    """Return JSON values that stand one after another, if there are several."""
+    values, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        try:
+            value, end = decoder.raw_decode(text)
+        except ValueError:
+            return None
+        values.append(value)
+        text = text[end:]
+    return values if len(values) > 1 else None
 
 
 def _or_none(text: str) -> Any:

@@ -22,7 +22,7 @@ from labelsync_provider.sync import ExportOptions, ImportOptions, export_annotat
 
 pytest_plugins = ["servers.s3"]
 
-OBJECTS = 1500
+OBJECTS = 500
 BUDGET, MARGIN = 2.0, 5.0
 FAULTS = ["slow_down", "reset", "truncate"]
 

@@ -12,16 +12,18 @@ from model.worlds import EmbeddedWorld, FakeWorld
 from sqlalchemy import Engine, inspect, text
 
 from labelsync_provider.database import open_database
-from labelsync_provider.errors import EmptyListing, TooManyMissing, TooManyQuarantined
+from labelsync_provider.errors import EmptyListing, Invalid, TooManyMissing, TooManyQuarantined
 from labelsync_provider.sync import ImportReport, Runtime
 
 BAD = '{"data": '
+BLOBS = {"use_blob_urls": True, "regex_filter": "photo|bad|new|worse"}
+"""What is in as task files is left out."""
 CHANGE = {"on_changed": "update", "on_missing": "delete", "max_delete": 100}
 
 
 def foretold(report: ImportReport) -> dict[str, Any]:
     """Return all that a dry run can know."""
-    return report.as_dict() | {"seconds": 0, "requests": {}, "created_ids": []}
+    return report.as_dict() | {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
 
 
 def assert_foretold(run: Importing, **options: Any) -> ImportReport:
@@ -60,7 +62,7 @@ def run(request: pytest.FixtureRequest, engine: Engine) -> Importing:
     run.put("bad.json", "garbage")
     run.put("photo.jpg", "a picture")
     run()
-    run(use_blob_urls=True, regex_filter="photo|worked")
+    run(use_blob_urls=True, regex_filter="photo")
     run.world.annotate(run.task("w1"))
     run.world.annotate(run.task("g1"))
     run.world.delete(run.task("d1"))
@@ -91,11 +93,11 @@ def run(request: pytest.FixtureRequest, engine: Engine) -> Importing:
         {**CHANGE, "adopt": True},
         {**CHANGE, "max_quarantined": 100},
         {**CHANGE, "regex_filter": "w|g"},
-        {"use_blob_urls": True},
-        {"use_blob_urls": True, **CHANGE},
-        {"use_blob_urls": True, "on_changed": "add"},
-        {"use_blob_urls": True, "data_key": "picture", "regex_filter": "photo|bad"},
-        {"use_blob_urls": True, "adopt": True, "restore_deleted": True},
+        BLOBS,
+        {**BLOBS, **CHANGE},
+        {**BLOBS, "on_changed": "add"},
+        {**BLOBS, "data_key": "picture", "extra_data": {"text": ""}, "regex_filter": "photo|bad"},
+        {**BLOBS, "adopt": True, "restore_deleted": True},
     ],
     ids=str,
 )
@@ -123,7 +125,7 @@ def test_with_a_ledger_that_was_lost(run: Importing, tmp_path: Path) -> None:
 def test_into_an_empty_project(run: Importing, tmp_path: Path) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/other.db")
     empty = Importing(run.source, EmbeddedWorld(engine), engine)
-    for options in ({}, {"row_key": "id"}, {"use_blob_urls": True}):
+    for options in ({}, {"row_key": "id"}, BLOBS | {"regex_filter": "photo|bad|worse"}):
         assert_foretold(empty, **options)
     engine.dispose()
 
@@ -166,6 +168,9 @@ class TestFailsAsTheRealRun:
 
     def test_for_too_much_that_is_missing(self, run: Importing) -> None:
         self.assert_foretold(run, TooManyMissing, on_missing="delete", max_delete=0)
+
+    def test_for_blobs_that_are_in_as_task_files(self, run: Importing) -> None:
+        self.assert_foretold(run, Invalid, use_blob_urls=True)
 
     def test_for_a_listing_that_is_empty(self, run: Importing) -> None:
         for key in list(run.source.objects):

@@ -132,7 +132,7 @@ def some(report: ExportReport) -> dict[str, int]:
     return {
         name: value
         for name, value in report.as_dict().items()
-        if value and name not in ("bytes_written", "requests", "seconds", "failures")
+        if value and name not in ("dry_run", "bytes_written", "requests", "seconds", "failures")
     }
 
 
@@ -365,6 +365,12 @@ class TestOccupiedTarget:
         assert "Nothing was written. Move them away, or choose a target of its own" in str(caught.value)
         assert run.target.names() == [key]
 
+    def test_by_something_large_stops_the_run_and_is_not_read(self, run: Exporting) -> None:
+        run.target.put("large.json", b"{")
+        os.truncate(run.target.path / "large.json", 600_000_000)
+        with pytest.raises(TargetOccupied, match=r"large\.json: .*more than 104,857,600 bytes"):
+            run()
+
     def test_stops_a_later_run_too(self, run: Exporting) -> None:
         run()
         run.project.import_tasks([annotated("4.jpg")])
@@ -579,7 +585,8 @@ class TestDryRun:
         predicted = run(**options, dry_run=True)
         assert state() == before
         real = run(**options)
-        unforeseen = {"seconds": 0, "requests": {}}
+        assert (real.dry_run, predicted.dry_run) == (False, True)
+        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}}
         assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.written
         assert predicted.bytes_written

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 from sqlalchemy import Engine, inspect, select, text
@@ -78,7 +78,9 @@ def texts(*values: str) -> list[dict[str, str]]:
 
 def some(report: ImportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"} - set(names)
+    left_out = {"dry_run", "listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"}
+    left_out |= {"quarantined_now"}
+    left_out -= set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
@@ -490,7 +492,7 @@ class TestBlobs:
         run.source.put("a.jpg", b"1")
 
         class Unreadable(LocalFiles):
-            def read(self, key: str) -> bytes:
+            def read(self, key: str, most: int = 0, version: str | None = None) -> bytes:
                 raise AssertionError(f"{key} was read")
 
         storage = Unreadable(run.source.uri, str(run.source.root))
@@ -503,10 +505,61 @@ class TestBlobs:
         any_data(use_blob_urls=True, data_key="picture")
         assert any_data.data() == [{"picture": "/data/local-files/?d=in/a.jpg"}]
 
-    def test_a_data_key_that_the_label_config_does_not_use_is_quarantined(self, run: Importing) -> None:
-        run.source.put("a.jpg", b"1")
-        with pytest.raises(TooManyQuarantined, match=r'1 object: "image" key is expected.*Such as a\.jpg'):
-            run(use_blob_urls=True, data_key="picture")
+    @pytest.mark.parametrize(
+        ("tags", "options", "said"),
+        [
+            ('<Image name="i" value="$image"/>', {"data_key": "picture"}, "data_key='picture': .* also shows 'image'"),
+            (
+                '<Image name="i" value="$image"/><Text name="t" value="$text"/>',
+                {},
+                r"data_key='image': the label config of 'Odd' also shows 'text'.*extra_data=\{'text': ''\}",
+            ),
+            (
+                '<Image name="i" value="$image"/><Text name="t" value="$text"/>',
+                {"extra_data": {"text": {"a": 1}}},
+                r"""extra_data=.*"text" is an object, and <Text> .* takes text or a number or a list""",
+            ),
+            ('<Image name="i" value="$image"/>', {"extra_data": {"image": "x"}}, "extra_data=.*'image' in it is where"),
+            ('<Image name="i" value="$document[{{idx}}].page"/>', {}, r"data_key='document\[.*takes a list or an obj"),
+            ('<Text name="t" value="$a.b"/>', {}, r"data_key='a\.b': .* takes a list or an object"),
+            ('<Image name="i" valueList="$pages"/>', {"data_key": "pages"}, "data_key='pages': .* takes a list"),
+            ('<Image name="i" value="$one"/><Image name="m" valueList="$many"/>', {}, "data_key='one': .* 'many'"),
+            ('<Text name="t" value="$a"/><Text name="u" value="$b.c"/>', {}, r"extra_data=\{'b': ''\}"),
+        ],
+    )
+    def test_what_the_label_config_shows_beside_or_otherwise_is_refused_before_anything_is_listed(
+        self, run: Importing, store: EmbeddedStore, tags: str, options: dict, said: str
+    ) -> None:
+        odd = Importing(run.source, store.create_project("Odd", f"<View>{tags}</View>"), run.engine)
+
+        class Unlistable(LocalFiles):
+            def list(self) -> NoReturn:
+                raise AssertionError("it was listed")
+
+        storage = Unlistable(run.source.uri, str(run.source.root))
+        with pytest.raises(Invalid, match=said):
+            odd(storage=storage, use_blob_urls=True, **options)
+
+    def test_other_values_fill_the_other_keys_of_new_tasks(self, run: Importing, store: EmbeddedStore) -> None:
+        config = '<View><Audio name="a" value="$audio"/><TextArea name="t" value="$transcript" toName="a"/></View>'
+        calls = Importing(run.source, store.create_project("Calls", config), run.engine)
+        run.source.put("a.wav", b"1")
+        calls(use_blob_urls=True, extra_data={"transcript": ""})
+        assert calls.data() == [{"audio": "/data/local-files/?d=in/a.wav", "transcript": ""}]
+        assert calls(use_blob_urls=True, extra_data={"transcript": "?"}).unchanged == 1
+
+    def test_an_update_leaves_other_values_as_they_are(self, run: Importing, store: EmbeddedStore) -> None:
+        config = '<View><Audio name="a" value="$audio"/><TextArea name="t" value="$transcript" toName="a"/></View>'
+        calls = Importing(run.source, store.create_project("Calls", config), run.engine)
+        run.source.put("a.wav", b"1")
+        calls(use_blob_urls=True, extra_data={"transcript": "a"})
+        run.source.put("a.wav", b"22")
+        assert calls(use_blob_urls=True, extra_data={"transcript": "b"}, on_changed="update").tasks_updated == 1
+        assert calls.data() == [{"audio": "/data/local-files/?d=in/a.wav", "transcript": "a"}]
+
+    def test_other_values_are_for_blobs(self) -> None:
+        with pytest.raises(Invalid, match=r"extra_data=.*only blobs are given other values. Set use_blob_urls=True"):
+            ImportOptions(extra_data={"a": 1})
 
     def test_no_data_key_at_all_is_invalid(self, run: Importing, store: EmbeddedStore) -> None:
         run.source.put("a.jpg", b"1")
@@ -514,28 +567,57 @@ class TestBlobs:
         with pytest.raises(Invalid, match=r"data_key=None: the label config of 'Any' has no data key"):
             any_data(use_blob_urls=True)
 
-    def test_same_object_as_blob_and_as_task_file_is_two_things(self, run: Importing) -> None:
+    @pytest.mark.parametrize("blobs", [True, False])
+    def test_object_that_is_in_the_other_way_is_refused_before_anything_is_sent(
+        self, run: Importing, blobs: bool
+    ) -> None:
         run.source.put("a.json", [{"image": "1"}, {"image": "2"}])
-        assert some(run()) == {"new": 2, "tasks_created": 2}
+        run.source.put("b.json", {"image": "3"})
+        run(use_blob_urls=not blobs)
+        run.source.put("c.json", {"image": "4"})
+        tasks = 2 if blobs else 3
+        message = rf"use_blob_urls={blobs}: .* of 2 objects of .*'a.json'.* use_blob_urls={not blobs} and would come in"
+        for dry_run in (True, False):
+            with pytest.raises(Invalid, match=message):
+                run(use_blob_urls=blobs, dry_run=dry_run)
+        assert run(use_blob_urls=not blobs).unchanged == 5 - tasks
+        assert run.project.progress().tasks == 6 - tasks, "and c.json"
+
+    def test_object_that_is_in_the_other_way_is_imported_once_its_tasks_are_deleted(self, run: Importing) -> None:
+        run.source.put("a.json", {"image": "1"})
+        run()
+        with pytest.raises(Invalid, match="delete their 1 task from the project first"):
+            run(use_blob_urls=True)
+        run.project.delete_tasks({run.rows()[0]["id"]: run.source.storage().object_uri("a.json")})
         assert some(run(use_blob_urls=True)) == {"new": 1, "tasks_created": 1}
-        assert some(run()) == {"unchanged": 2}
-        assert some(run(use_blob_urls=True)) == {"unchanged": 1}
+
+    def test_blobs_and_task_files_beside_each_other_are_told_apart_by_a_filter(self, run: Importing) -> None:
+        run.source.put("a.json", [{"image": "1"}, {"image": "2"}])
+        run.source.put("a.jpg", b"1")
+        for created in (1, 0):
+            assert run(regex_filter=".*json").tasks_created == 2 * created
+            assert run(regex_filter=".*jpg", use_blob_urls=True).tasks_created == created
+        (run.source.path / "a.json").unlink()
+        assert some(run(use_blob_urls=True)) == {"unchanged": 1}, "what is gone does not come in twice"
 
     def test_same_object_quarantined_as_task_file_is_not_as_blob(self, run: Importing) -> None:
         run.source.put("a.json", "{")
-        run.source.put("b.json", {"image": "1"})
-        assert run().quarantined == 1
-        assert some(run(use_blob_urls=True)) == {"new": 2, "tasks_created": 2}
-        assert run().quarantined == 1
+        with pytest.raises(TooManyQuarantined):
+            run()
+        assert some(run(use_blob_urls=True)) == {"new": 1, "tasks_created": 1}
 
     def test_object_missing_as_blob_is_counted_as_blob(self, run: Importing) -> None:
+        task_files, blobs = {"regex_filter": ".*json"}, {"regex_filter": ".*jpg", "use_blob_urls": True}
         run.source.put("a.json", [{"image": "1"}, {"image": "2"}])
-        run.source.put("b.json", [{"image": "3"}])
-        run()
-        run(use_blob_urls=True)
-        (run.source.path / "a.json").unlink()
-        assert some(run(use_blob_urls=True, on_missing="delete")) == {"unchanged": 1, "missing": 1, "tasks_deleted": 1}
-        assert some(run()) == {"unchanged": 1, "missing": 2}
+        run.source.put("b.json", {"image": "3"})
+        run.source.put("a.jpg", b"1")
+        run.source.put("b.jpg", b"2")
+        run(**task_files)
+        run(**blobs)
+        for name in ("a.json", "a.jpg"):
+            (run.source.path / name).unlink()
+        assert some(run(**blobs, on_missing="delete")) == {"unchanged": 1, "missing": 1, "tasks_deleted": 1}
+        assert some(run(**task_files)) == {"unchanged": 1, "missing": 2}
 
     def test_object_with_a_problem_is_quarantined(self, run: Importing) -> None:
         run.source.put("a.jpg", b"1")
@@ -551,7 +633,7 @@ class TestQuarantine:
         "notes.txt": "hello",
         "latin.json": b'{"text": "\xe9"}',
         "packed.json.gz": b"no gzip",
-        "empty.json": "",
+        "blank.json": " ",
     }
 
     @pytest.fixture(autouse=True)
@@ -574,7 +656,7 @@ class TestQuarantine:
 
     def test_is_in_the_log_by_name(self, run: Importing, caplog) -> None:
         run()
-        reason = "wrongly encoded: not UTF-8, byte 0xe9 at 10"
+        reason = "wrongly encoded: not UTF-8, byte 0xe9 at line 1, column 11. Save the file as UTF-8"
         assert f"Quarantined 1 object: {reason}. Such as latin.json" in caplog.text
 
     def test_lasts_and_is_not_read_again(self, run: Importing) -> None:
@@ -645,7 +727,7 @@ class TestQuarantine:
         class Unprivileged(LocalFiles):
             """Reads as a user for whom permission bits bind; root is above them."""
 
-            def read(self, key: str) -> bytes:
+            def read(self, key: str, most: int = 0, version: str | None = None) -> bytes:
                 with unprivileged():
                     return super().read(key)
 
@@ -716,7 +798,6 @@ class TestDryRun:
             {"on_changed": "add"},
             {"on_missing": "delete"},
             {"on_changed": "update", "on_missing": "delete", "batch_size": 1},
-            {"use_blob_urls": True, "data_key": "image"},
             {"regex_filter": "0"},
         ],
         ids=str,
@@ -732,7 +813,8 @@ class TestDryRun:
         predicted = run(**options, dry_run=True)
         assert state() == before
         real = run(**options)
-        unforeseen = {"seconds": 0, "requests": {}, "created_ids": []}
+        assert (real.dry_run, predicted.dry_run) == (False, True)
+        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
         assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.new or predicted.changed
 

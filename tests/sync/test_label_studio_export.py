@@ -205,18 +205,7 @@ def export(labeling: Labeling, tmp_path: Path) -> Iterator[Export]:
 
 
 class TestIncrementally:
-    @pytest.fixture
-    def server(self, request: pytest.FixtureRequest) -> LabelStudioServer:
-        return request.getfixturevalue(getattr(request, "param", "label_studio"))
-
-    @pytest.mark.parametrize(
-        ("layout", "include_cancelled", "server"),
-        [
-            ("annotation", False, "label_studio_postgres"),
-            ("task", True, "label_studio"),
-        ],
-        indirect=["server"],
-    )
+    @pytest.mark.parametrize(("layout", "include_cancelled"), [("annotation", False), ("task", True)])
     def test_the_target_is_in_step_whatever_was_done(
         self, layout: str, include_cancelled: bool, labeling: Labeling, export: Export
     ) -> None:

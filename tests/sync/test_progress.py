@@ -96,7 +96,7 @@ def lines(clock, slow, source, project, engine, caplog) -> Callable[..., list[st
 class TestOfAnImport:
     def test_names_the_tasks_in_and_the_total_once_the_listing_has_ended(self, source, lines) -> None:
         for n in range(12):
-            source.put(f"{n:02}.jpg", b"")
+            source.put(f"{n:02}.jpg", b"1")
         first, *_, last = lines(use_blob_urls=True, data_key="image")
         assert first == "3 tasks in, 0.5/s, 5 objects listed so far"
         assert last == "12 of 12 tasks in, 0.5/s, about 0 s left"
@@ -115,7 +115,7 @@ class TestOfAnImport:
 
     def test_names_the_objects_listed_while_nothing_is_new(self, source, lines, monkeypatch, caplog) -> None:
         for n in range(12):
-            source.put(f"{n:02}.jpg", b"")
+            source.put(f"{n:02}.jpg", b"1")
         lines(use_blob_urls=True, data_key="image")
         caplog.clear()
         monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)

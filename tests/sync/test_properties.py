@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelsync_provider.formats.digests import data_part
+from labelsync_provider.formats.rows import BadRow, Row
+from labelsync_provider.formats.task_files import rows
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync.compare import compare
-from labelsync_provider.sync.task_files import BadRow, Row, data_part, rows
 
 KEYS = st.text("ab/\U0010ffff\ud7ff", min_size=1, max_size=4)
 VERSIONS = st.sampled_from(["1", "2"])

@@ -10,7 +10,7 @@ from model.fake_project import Clock, FakeProject
 from model.worlds import EmbeddedWorld, FakeWorld
 from sqlalchemy import Engine
 
-from labelsync_provider.errors import Denied, RequestFailed, TooManyQuarantined, Unavailable
+from labelsync_provider.errors import Denied, Invalid, RequestFailed, TooManyQuarantined, Unavailable
 from labelsync_provider.projects.protocol import Rejected, Task
 from labelsync_provider.sync import Runtime
 from labelsync_provider.sync.importing import state
@@ -83,7 +83,7 @@ def test_row_key_that_rows_lack_and_is_taken_back_brings_them_in(run: Importing)
 
 def test_data_key_that_the_label_config_does_not_use_and_is_corrected_brings_the_blobs_in(run: Importing) -> None:
     blobs = {"use_blob_urls": True}
-    with pytest.raises(TooManyQuarantined):
+    with pytest.raises(Invalid, match="data_key='picture'"):
         run(**blobs, data_key="picture")
     assert some(run(**blobs)) == {"new": 1, "tasks_created": 1}
     assert run.quarantine() == {}
@@ -248,12 +248,28 @@ class TestLog:
     def test_takes_reasons_for_the_same_that_differ_in_what_is_the_rows_own(
         self, run: Importing, said: Callable
     ) -> None:
-        scores = [{"data": {"text": "1"}, "predictions": [{"result": [], "score": f"{n} %"}]} for n in range(50)]
-        run.put("rows.json", scores)
+        times = [{"data": {"text": "1"}, "annotations": [{"result": [], "lead_time": f"{n} s"}]} for n in range(50)]
+        run.put("rows.json", times)
         for n in range(50):
             run.put(f"{n}.json", f"{chr(ord('A') + n % 20)}{n}")
         run()
         assert len(said()) == 2, said()
+
+    def test_says_on_one_line_what_is_in_quarantine_still(
+        self, run: Importing, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run.put("bad.json", "{")
+        run.put("rows.json", [{"other": 1}, {"text": "good"}, 5])
+        assert run().quarantined_now == 3
+        caplog.clear()
+        report = run()
+        assert (report.quarantined, report.quarantined_now) == (3, 0)
+        (line,) = [record.message for record in caplog.records if "quarantine since" in record.message]
+        assert line.startswith(
+            "In quarantine since earlier runs, and not tried again: 3 objects or rows, such as bad.json: malformed JSON"
+        )
+        assert "the table labelsync_quarantine" in line
+        assert "one that has changed is tried again" in line
 
     def test_is_bounded_whatever_the_reasons_are(self) -> None:
         aside = SetAside()
@@ -279,10 +295,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, key: str, error: Exception) -> None:
     """Let an object of any bucket be one that cannot be read."""
     read = BucketStorage.read
 
-    def reading(self: BucketStorage, asked: str) -> bytes:
+    def reading(self: BucketStorage, asked: str, *given: Any) -> bytes:
         if asked == key:
             raise error
-        return read(self, asked)
+        return read(self, asked, *given)
 
     monkeypatch.setattr(BucketStorage, "read", reading)
 

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 
 from msgspec.structs import replace
 
+from labelsync_provider.formats.digests import with_annotations_of
 from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.planning import Plan
@@ -19,7 +20,6 @@ from labelsync_provider.sync.importing.steps import Create, Quarantine, Step, Up
 from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
 from labelsync_provider.sync.runtime import Inline
-from labelsync_provider.sync.task_files import with_annotations_of
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
@@ -120,7 +120,7 @@ class Applier:
         self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
         if obj.known:
             self._changes.cleared.append(obj.path)
-        self._changes.quarantine.extend(obj.bad)
+        self._changes.quarantine.extend(obj.bad.told() if obj.bad else ())
         self._run.aside.objects += bool(obj.bad)
 
     def _close_or_keep_open(self, obj: SourceObject) -> None:
@@ -241,9 +241,9 @@ class Applier:
         else:
             obj.rows += 1
             report.annotators_unknown += create.annotators_unknown
-            changes.created.append(create.row.with_task(outcome))
+            changes.created.append(replace(create.row, task=outcome))
             if create.replaces:
-                changes.change(create.replaces._replace(state=RowState.SUPERSEDED, position=None))
+                changes.change(replace(create.replaces, state=RowState.SUPERSEDED, position=None))
                 report.changed += 1
             else:
                 report.new += 1
@@ -289,8 +289,8 @@ def _known_after(update: Update, outcome: str) -> KnownRow:
     if outcome == "updated":
         return row
     if outcome == "gone":
-        return row._replace(task=None, digest=update.digest)
+        return replace(row, task=None, digest=update.digest)
     if outcome == "in_part":
         # The annotations of the file were held back: they stay reported as changed.
-        return row._replace(digest=with_annotations_of(row.digest or "", before.digest or ""))
+        return replace(row, digest=with_annotations_of(row.digest or "", before.digest or ""))
     return before

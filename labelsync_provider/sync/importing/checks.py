@@ -3,11 +3,13 @@
 import logging
 
 from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TooManyQuarantined, invalid
-from labelsync_provider.projects.protocol import Project
+from labelsync_provider.projects.label_config import keys_of_lists
+from labelsync_provider.projects.protocol import Project, Task
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.uris import if_wildcard
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,37 @@ def data_key_of(project: Project, options: ImportOptions) -> str:
     if not project.data_keys:
         remedy = "Give data_key, or a label config with an object tag such as <Image name='image' value='$image'/>."
         raise invalid("data_key", options.data_key, f"the label config of {project.title!r} has no data key", remedy)
-    return project.data_keys[0]
+    return next(iter(project.data_keys))
+
+
+def check_blob_data(project: Project, options: ImportOptions, data_key: str) -> None:
+    """Make sure that the label config can show what the tasks of blobs have in their data, before any is listed.
+
+    :param data_key: where the URI goes.
+    :raises Invalid: it wants a list or an object there, or other keys as well.
+    """
+    if not options.use_blob_urls:
+        return
+    given, lists = options.extra_data or {}, keys_of_lists(project.label_config)
+    config = f"the label config of {project.title!r}"
+    if data_key in given:
+        remedy = "Leave it out there, or name another data_key."
+        raise invalid("extra_data", given, f"{data_key!r} in it is where the URI of the object goes", remedy)
+    known = project.data_keys.get(data_key)
+    if data_key in lists or (known and known.path != (data_key,)):
+        what = f"{config} takes a list or an object there, and the URI of an object is a text"
+        remedy = "Name a key that one file can fill, or write task files."
+        raise invalid("data_key", data_key, what, remedy)
+    needed = dict.fromkeys([*(key.path[0] for key in project.data_keys.values()), *lists])
+    if lacking := [key for key in needed if key != data_key and key not in given]:
+        what = f"{config} also shows {', '.join(map(repr, lacking))}, which an object alone cannot fill"
+        remedy = (
+            f"Give them constant values, extra_data={dict.fromkeys(lacking, '')!r} ('Other values' in the form), name "
+            "the key that is meant, if it is another one, or write task files."
+        )
+        raise invalid("data_key", data_key, what, remedy)
+    if problem := project.check(Task(given | {data_key: ""})):
+        raise invalid("extra_data", given, problem, "Give it a value of such a type.")
 
 
 def check_source(run: ImportRun) -> None:
@@ -98,7 +130,11 @@ def judge_listing(run: ImportRun, passed: Filter) -> None:
             "leave this source out."
         )
     if not report.listed:
-        log.warning("source=%r lists no object.", source)
+        log.warning("source=%r lists no object.%s", source, if_wildcard(source))
+    elif not report.matched and report.markers:
+        log.warning(
+            "source=%r lists nothing to import: %s objects are empty, or markers.", source, f"{report.markers:,}"
+        )
     elif not report.matched:
         log.warning(
             "regex_filter=%r matches none of the %s objects of %s; it is matched from the start of the key, and "
@@ -124,7 +160,7 @@ def judge_quarantine(run: ImportRun) -> None:
     if everything and not run.ledger.count_tasks():
         raise TooManyQuarantined(
             f"Nothing could be imported: all that matches in {source} is in quarantine, and nothing came in from there "
-            f"before. Mend the objects, or the parameters of the import. {'. '.join(run.aside.lines()) or first}. "
+            f"before. Mend the objects, or the parameters of the import. {run.aside.commonest(3) or first}. "
             f"Report: {report}"
         )
     if isinstance(most, float):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import TooManyMissing
 from labelsync_provider.sync.importing.state import ImportRun
@@ -82,7 +84,7 @@ class Deletions:
         # The id of a task that a person deleted may be that of one that this run has created.
         known = run.ledger.known_tasks([row.task for row in rows if row.task is not None])
         same = [row for row in rows if row.task in known and known[row.task].is_same(row)]
-        self._gone.extend(row._replace(task=None) for row in rows if row not in same)
+        self._gone.extend(replace(row, task=None) for row in rows if row not in same)
         gone = delete_announced(run, run.ledger, [DeleteEffect(run.uri(row.path), row) for row in same]) if same else ()
         run.report.tasks_deleted += len(gone)
 

@@ -1,13 +1,14 @@
 """Listing: which objects of the source have to be looked at. What is unchanged is counted, what is missing noted."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 
+from labelsync_provider.regex_filter import RegexFilter
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
+from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
 from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.imports import RowCount
@@ -19,27 +20,23 @@ ROWS_AT_ONCE = 10_000
 
 
 class Filter:
-    """Lets objects through whose key matches `regex_filter`, and that are no folder markers."""
+    """Lets objects through whose key matches `regex_filter`."""
 
     def __init__(self, regex: str | None) -> None:
         self._regex = regex
-        self._match = re.compile(regex or "").match
+        self.passes = RegexFilter(regex).matches
+        """Tells whether an object of this key would pass."""
         self.unmatched: str | None = None
         """The first key that did not match."""
 
     def __call__(self, page: Page) -> Page:
         """Return those of the objects that pass."""
-        objects = [info for info in page if info.size or not info.key.endswith("/")]
         if not self._regex:
-            return objects
-        matching = [info for info in objects if self._match(info.key)]
-        if self.unmatched is None and len(matching) < len(objects):
-            self.unmatched = next(info.key for info in objects if not self._match(info.key))
+            return page
+        matching = [info for info in page if self.passes(info.key)]
+        if self.unmatched is None and len(matching) < len(page):
+            self.unmatched = next(info.key for info in page if not self.passes(info.key))
         return matching
-
-    def passes(self, key: str) -> bool:
-        """Tell whether an object of this key would pass."""
-        return self._match(key) is not None
 
 
 def objects_to_look_at(
@@ -62,8 +59,20 @@ def objects_to_look_at(
         uris = [source.object_uri(info.key) for info in objects]
         urls = _signed(run, objects) if run.options.url_mode == "signed" else uris
         for (path, info, known), uri, url in zip(page.fresh, uris, urls, strict=True):
-            yield SourceObject(path, info, uri, url, known, known_rows.get(path))
+            rows = known_rows.get(path)
+            if rows is None and is_marker(info, of_files=source.holds_files):
+                _skip_marker(run, path, known, deletions)
+                progress.fresh -= 1
+            else:
+                yield SourceObject(path, info, uri, url, known, rows)
         progress.tell()
+
+
+def _skip_marker(run: ImportRun, path: str, known: KnownObject | None, deletions: Deletions) -> None:
+    run.report.matched -= 1
+    run.report.markers += 1
+    if known:
+        deletions.forget([path])  # one that was in quarantine
 
 
 def worth_a_run(info: ObjectInfo, known: KnownObject, judged_by: str) -> bool:
@@ -114,19 +123,22 @@ def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:
     if bad := [known for known in unchanged if known.quarantined]:
         shown = bad[: FAILURES_SHOWN - len(report.quarantine)]
         rows = run.ledger.quarantined([known.path for known in shown])
-        report.quarantine.extend(map(run.failure, islice(rows, FAILURES_SHOWN - len(report.quarantine))))
-        report.quarantined += sum([known.quarantined for known in bad])
+        named = [run.failure(row) for row in islice(rows, FAILURES_SHOWN - len(report.quarantine))]
+        report.quarantine.extend(named)
+        count = sum([known.quarantined for known in bad])
+        report.quarantined += count
+        run.aside.note_earlier(count, named[0] if named else None)
         run.aside.objects += len(bad)
 
 
 def _known_rows(run: ImportRun, paths: Sequence[str]) -> dict[str, KnownRows]:
     known: dict[str, KnownRows] = {}
-    for some in _with_rows(run.ledger.count_rows(paths)):
+    for some in in_groups(run.ledger.count_rows(paths)):
         known |= dict.fromkeys(some, KnownRows(run.ledger, some))
     return known
 
 
-def _with_rows(counts: Mapping[str, RowCount]) -> Iterator[list[str]]:
+def in_groups(counts: Mapping[str, RowCount]) -> Iterator[list[str]]:
     """Group objects so that no group has many rows, but for a single object that has more."""
     paths, rows = list[str](), 0
     for path, count in counts.items():
@@ -145,6 +157,6 @@ def _note_missing(run: ImportRun, missing: list[KnownObject], deletions: Deletio
     run.report.missing += sum([count.live for count in counts.values()])
     deletes = run.options.on_missing == "delete"
     deletions.forget([known.path for known in missing if deletes or known.quarantined or known.path not in counts])
-    for paths in _with_rows(counts) if deletes else ():
+    for paths in in_groups(counts) if deletes else ():
         for rows in run.ledger.rows_of(paths).values():
             deletions.note(rows)

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from labelsync_provider.formats.digests import data_part
 from labelsync_provider.sync.ledger.records import KnownRow
-from labelsync_provider.sync.task_files import data_part
 
 
 class ReadRow(NamedTuple):

@@ -1,10 +1,14 @@
 """How to import."""
 
-import re
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from labelsync_provider.errors import invalid
+from labelsync_provider.regex_filter import check_regex_filter
 from labelsync_provider.sync.options import AtLeastOne, Count, Minutes, Options, Seconds, SecondsAboveZero, Share
+
+EXTRA_DATA = Meta(description='an object of values by their keys, such as {"transcript": ""}')
 
 
 class ImportOptions(Options, frozen=True, kw_only=True):
@@ -16,6 +20,8 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     presign_ttl: Minutes = 15
     """In minutes."""
     data_key: str | None = None
+    extra_data: Annotated[dict[str, Any], EXTRA_DATA] | None = None
+    """What the data of each new blob's task has beside the URI, for the other keys of the label config."""
     row_key: str | None = None
     """The field by which rows of a changed file are matched, dotted, as written in the file: `id`, `data.filename`."""
     on_changed: Literal["report", "update", "add"] = "report"
@@ -51,9 +57,7 @@ class ImportOptions(Options, frozen=True, kw_only=True):
             if not all(self.row_key.split(".")):
                 remedy = "Name a field of the row as it is written in the file, such as id or data.filename."
                 raise invalid("row_key", self.row_key, "not the name of a field", remedy)
-        if self.regex_filter:
-            try:
-                re.compile(self.regex_filter)
-            except (re.error, OverflowError, RecursionError) as error:
-                remedy = "It is a regular expression of Python's, matched from the start of the key."
-                raise invalid("regex_filter", self.regex_filter, str(error), remedy) from error
+        if self.extra_data and not self.use_blob_urls:
+            remedy = "Set use_blob_urls=True, or write it into the task files."
+            raise invalid("extra_data", self.extra_data, "only blobs are given other values", remedy)
+        check_regex_filter(self.regex_filter)

@@ -3,20 +3,33 @@
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from labelsync_provider.errors import Denied, Invalid, NotFound
+from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
+from labelsync_provider.formats import task_files
+from labelsync_provider.formats.digests import without_skip
+from labelsync_provider.formats.rows import BadRow, Row
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync import task_files
 from labelsync_provider.sync.importing.matching import Match, ReadRow, match
 from labelsync_provider.sync.importing.reading import Read
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Quarantine, Step, create, update_of
+from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
-from labelsync_provider.sync.task_files import BadRow, Row, without_skip
+from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
+
+
+MATCHED_ROWS = 1_000_000
+"""Rows that can be matched with those of a file that was imported before: they are held at once."""
+TOO_MANY_ROWS = (
+    f"too many rows: in a file that was imported before, {MATCHED_ROWS:,} can be told from new ones; its tasks stay. "
+    "Split it, or write what is new into another file"
+)
 
 
 class Plan(Struct, gc=False):
@@ -39,13 +52,17 @@ Rows = Callable[[], Iterator[Row | BadRow]]
 """Goes through the rows of an object from the first; can be called again."""
 
 
-def blob_plans(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Plan]:
+def blob_plans(run: ImportRun, objects: Iterable[SourceObject], unshown: Unshown) -> Iterator[Plan]:
     """Yield what is to become of objects that are imported as they are, each as one row."""
     for obj in objects:
-        if obj.info.problem:
-            yield Plan(obj, [Quarantine(None, obj.info.problem)])
+        if "?" in obj.info.key:
+            unshown.note(obj)
+        if problem := obj.problem:
+            yield Plan(obj, [Quarantine(None, problem)])
             continue
-        row = Row(0, Task({run.data_key: obj.url}), obj.info.version, None, len(obj.url))
+        row = Row(
+            0, Task((run.options.extra_data or {}) | {run.data_key: obj.url}), obj.info.version, None, len(obj.url)
+        )
         if obj.known_rows is None:
             yield Plan(obj, (create(run, obj, row, 0, None),))
         else:
@@ -57,38 +74,43 @@ def task_file_plans(run: ImportRun, read: Iterable[Read]) -> Iterator[Plan]:
     for obj, content in read:
         if isinstance(content, NotFound):
             run.report.gone += 1
-        elif isinstance(content, str):
-            yield Plan(obj, [Quarantine(None, content)])
-        elif isinstance(content, Exception):
-            # What a storage refuses, it may give another time.
-            if isinstance(content, Denied):
-                run.denied = run.denied or content
-            yield Plan(obj, [Quarantine(None, str(content), lasting=False)])
-        else:
-            run.some_read = True
-            run.report.bytes_read += obj.info.size
-            yield _task_file_plan(run, obj, content)
+            continue
+        plan = _task_file_plan(run, obj, content)
+        # The plan holds as much of it as is needed still, and that only until it is carried out.
+        del content
+        yield plan
+        del plan
 
 
-def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes) -> Plan:
-    key, row_key = obj.info.key, run.options.row_key
+def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes | str | Exception) -> Plan:
+    if isinstance(content, str):
+        return Plan(obj, [Quarantine(None, content)])
+    if isinstance(content, Exception):
+        # What a storage refuses, it may give another time.
+        if isinstance(content, Denied):
+            run.denied = run.denied or content
+        return Plan(obj, [Quarantine(None, str(content), lasting=isinstance(content, TooLarge))])
+    run.some_read = True
+    run.report.bytes_read += len(content)
+    parsed = partial(task_files.rows, obj.info.key, content, run.options.row_key, run.first_key)
     try:
-        rows = task_files.rows(key, content, row_key)
+        rows = parsed()
     except Invalid as error:
         return Plan(obj, [Quarantine(None, str(error))])
     if obj.known_rows is None:
         return Plan(obj, _all_new(run, obj, rows))
     first = iter([rows])
     # The file as a whole was checked: the rows of the first pass are at hand, later ones are parsed again.
-    return _plan_of_known(
-        run, obj, lambda: next(first, None) or task_files.rows(key, content, row_key), obj.known_rows.take(obj.path)
-    )
+    return _plan_of_known(run, obj, lambda: next(first, None) or parsed(), obj.known_rows.take(obj.path))
 
 
 def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) -> Iterator[Step]:
     for row in rows:
         if isinstance(row, BadRow):
             yield Quarantine(row.position, row.reason)
+        elif problem := run.project.check(row.task):
+            # The project would say the same, but only once the task was announced: there may be millions of such rows.
+            yield Quarantine(row.position, problem)
         else:
             yield create(run, obj, row, row.position, None)
 
@@ -97,13 +119,12 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
     """Match the rows with those that are known, and decide about each."""
     live = [row for row in known if row.state == RowState.LIVE]
     rows = _checked(run, rows, {row.digest for row in live})
-    read = [
-        ReadRow(row.position, None) if isinstance(row, BadRow) else ReadRow(row.position, row.digest, row.key)
-        for row in rows()
-    ]
+    read = _to_be_matched(rows(), most_bad=max(len(live), 1))
+    if len(read) > MATCHED_ROWS:
+        return Plan(obj, [Quarantine(None, TOO_MANY_ROWS)])
     if read and all(row.digest is None for row in read):
         # A file that has become garbage says nothing of its rows.
-        return Plan(obj, [Quarantine(row.position, row.reason) for row in rows() if isinstance(row, BadRow)])
+        return Plan(obj, (Quarantine(row.position, row.reason) for row in rows() if isinstance(row, BadRow)))
     matched = match(live, read, by_key=run.options.row_key is not None)
     if matched.by_place_only and run.options.on_changed != "add":
         _warn_of_guess(run, obj, len(matched.known))
@@ -113,6 +134,24 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known: list[Kn
     plan = decisions.plan
     plan.steps = _steps(run, obj, rows, decisions, next_number=max(row.number for row in known) + 1)
     return plan
+
+
+def _to_be_matched(rows: Iterable[Row | BadRow], most_bad: int) -> list[ReadRow]:
+    """Return the rows as they are matched.
+
+    :param most_bad: how many bad ones, one after another, are kept: more than there are known rows match none.
+    """
+    read, bad = list[ReadRow](), 0
+    for row in rows:
+        if isinstance(row, Row):
+            bad = 0
+            read.append(ReadRow(row.position, row.digest, row.key))
+        elif bad < most_bad:
+            bad += 1
+            read.append(ReadRow(row.position, None))
+        if len(read) > MATCHED_ROWS:
+            break
+    return read
 
 
 def _checked(run: ImportRun, rows: Rows, known: set[str | None]) -> Rows:
@@ -148,7 +187,7 @@ class _Decisions:
                 self._superseded[row.digest].append(row)
         for row in matched.missing:
             if row.position is not None:
-                self._enter(row, row._replace(position=None))
+                self._enter(row, replace(row, position=None))
         for there in read:
             self._decide(there, matched.known.get(there.position))
         obj.complete = obj.complete and not matched.missing
@@ -157,14 +196,14 @@ class _Decisions:
         plan = self.plan
         if row.digest is None:
             if known:
-                self._enter(known, known._replace(position=row.position))
+                self._enter(known, replace(known, position=row.position))
             return
         if known and known.digest in (None, row.digest):
             plan.unchanged += 1
             self._obj.rows += 1
-            self._enter(known, known._replace(position=row.position, digest=row.digest, key=row.key or known.key))
+            self._enter(known, replace(known, position=row.position, digest=row.digest, key=row.key or known.key))
         elif known and (self._run.options.on_changed != "add" or self._was_overwritten(known, row.digest)):
-            here = known._replace(position=row.position, key=row.key or known.key)
+            here = replace(known, position=row.position, key=row.key or known.key)
             self._enter(known, here)
             if self._run.options.on_changed == "report" and not self._was_overwritten(known, row.digest):
                 self._report_changed()
@@ -177,7 +216,7 @@ class _Decisions:
             self._revive(again.popleft(), row, known)
         else:
             if known:
-                self._enter(known, known._replace(position=row.position))
+                self._enter(known, replace(known, position=row.position))
             self.create[row.position] = known
 
     def _report_changed(self) -> None:
@@ -186,12 +225,12 @@ class _Decisions:
         self._obj.complete = False
 
     def _revive(self, again: KnownRow, row: ReadRow, instead_of: KnownRow | None) -> None:
-        again = again._replace(state=RowState.LIVE, position=row.position, key=row.key or again.key)
+        again = replace(again, state=RowState.LIVE, position=row.position, key=row.key or again.key)
         self._changed_rows.append(again)
         self._obj.rows += 1
         if instead_of:
             self.plan.changed += 1
-            self._changed_rows.append(instead_of._replace(state=RowState.SUPERSEDED, position=None))
+            self._changed_rows.append(replace(instead_of, state=RowState.SUPERSEDED, position=None))
         else:
             self.plan.new += 1
 
@@ -226,7 +265,7 @@ def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:
         "%s: none of its rows is one that was imported before; by their place in the file, %d were taken for changed. "
         "If the file was replaced by another one, on_changed='add' makes new tasks of its rows; if its rows have names "
         "of their own, row_key matches them by these.",
-        obj.uri,
+        printable(obj.uri),
         paired,
     )
 
@@ -235,7 +274,7 @@ def _warn_of_skip(obj: SourceObject, positions: list[int]) -> None:
     log.warning(
         "%s: of %d rows, row %d for one, only allow_skip has changed. It cannot be written to a task that is there: "
         "delete the task and import it again with restore_deleted.",
-        obj.uri,
+        printable(obj.uri),
         len(positions),
         positions[0],
     )

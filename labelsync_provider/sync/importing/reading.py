@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 
-from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.sync import task_files
+from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
+from labelsync_provider.formats import task_files
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 
 PROBE_OBJECTS = 20
@@ -45,6 +45,7 @@ def contents(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
         took, computed = time.perf_counter() - started, time.thread_time() - computing
         waited += took > WAITING_FACTOR * computed
         yield obj, read
+        del read  # before the next one is there
         looked_at += 1
         if looked_at == PROBE_OBJECTS:
             if waited > PROBE_OBJECTS // 2:
@@ -63,11 +64,11 @@ def _read_ahead(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Rea
                 while ahead and (len(ahead) >= ahead_most or ahead_bytes + size > READ_AHEAD_BYTES):
                     read_bytes, read = ahead.popleft()
                     ahead_bytes -= read_bytes
-                    yield from run.runtime.stop.result(read)
+                    yield from _in_full(run, run.runtime.stop.result(read))
                 ahead.append((size, pool.submit(_read_together, run, together)))
                 ahead_bytes += size
             while ahead:
-                yield from run.runtime.stop.result(ahead.popleft()[1])
+                yield from _in_full(run, run.runtime.stop.result(ahead.popleft()[1]))
         finally:
             for _, read in ahead:
                 read.cancel()
@@ -91,20 +92,33 @@ def _together(objects: Iterable[SourceObject], threads: int) -> Iterator[list[So
 
 
 def _read_together(run: ImportRun, objects: list[SourceObject]) -> list[Read]:
-    return [(obj, _read(run, obj)) for obj in objects]
+    # What is read ahead has the size that was listed, or near enough: a thousand objects may wait.
+    return [(obj, _read(run, obj, min(obj.info.size + SMALL_BYTES, task_files.MAX_BYTES))) for obj in objects]
 
 
-def _read(run: ImportRun, obj: SourceObject) -> Content:
+def _in_full(run: ImportRun, together: list[Read]) -> Iterator[Read]:
+    """Yield what was read ahead. An object that has more than was listed is read here, one at a time."""
+    together.reverse()
+    while together:
+        obj, content = together.pop()
+        yield obj, _read(run, obj) if isinstance(content, TooLarge) else content
+        del content
+
+
+def _read(run: ImportRun, obj: SourceObject, most: int | None = None) -> Content:
+    """Read an object.
+
+    :param most: bytes, if they are to be fewer than a task file may have.
+    """
     if problem := _problem(run, obj):
         return problem
     try:
-        return run.source.read(obj.info.key)
+        return run.source.read(obj.info.key, task_files.MAX_BYTES if most is None else most, obj.info.version)
     except (Invalid, Denied, NotFound) as error:
         return error
 
 
 def _problem(run: ImportRun, obj: SourceObject) -> str | None:
     """Return why an object need not be read to know that it is no task file."""
-    info = obj.info
-    problem = info.problem or task_files.size_problem(info.size)
-    return problem or (task_files.name_problem(info.key) if run.source.holds_files else None)
+    problem = obj.problem or task_files.size_problem(obj.info.size)
+    return problem or (task_files.name_problem(obj.info.key) if run.source.holds_files else None)

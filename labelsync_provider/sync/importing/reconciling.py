@@ -8,6 +8,8 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from labelsync_provider.sync.importing.deleting import delete_announced
 from labelsync_provider.sync.importing.sending import arrived, updated
 from labelsync_provider.sync.importing.state import ImportRun
@@ -22,6 +24,7 @@ from labelsync_provider.sync.ledger.records import (
     RowState,
     UpdateEffect,
 )
+from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
                 if entry.doubted_since is not None:
                     # It came late, and may have overwritten what is in the source still.
                     run.overwritten[known[task].path, known[task].number] = known[task].digest
-                changes.change(known[task]._replace(digest=begun[task].row.digest, key=begun[task].row.key))
+                changes.change(replace(known[task], digest=begun[task].row.digest, key=begun[task].row.key))
         log.warning("A run broke off: %d of its updates had begun, and are completed.", len(begun))
     if entry.doubted_since is None or changes:
         _enter(run, entry, changes, all_known=len(begun) == len(updates))
@@ -142,7 +145,7 @@ def _keep_one_each(
     if not extra:
         return
     log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(extra))
-    deletions = [DeleteEffect(creation.uri, creation.row._replace(task=task)) for task, (creation, _) in extra.items()]
+    deletions = [DeleteEffect(creation.uri, replace(creation.row, task=task)) for task, (creation, _) in extra.items()]
     worked_on = {
         task: extra[task] for task in sorted(extra.keys() - delete_announced(run, ledger, deletions, untouched=True))
     }
@@ -155,13 +158,13 @@ def _keep_one_each(
             objects.enter(kept, creation, task, state=RowState.SUPERSEDED)
         elif row not in replaced and (row.task is None or row.task in free):
             replaced.add(row)
-            kept.created.append(row._replace(task=task, digest=creation.row.digest))
+            kept.created.append(replace(row, task=task, digest=creation.row.digest))
         else:
             log.error(
                 "Tasks %s and %d were made from the same row of %s, and each has been worked on: keep one by hand.",
                 row.task,
                 task,
-                creation.uri,
+                printable(creation.uri),
             )
     _enter_late(ledger, kept)
 
@@ -231,12 +234,12 @@ class _Objects:
         live = state == RowState.LIVE
         before = self._rows.get((path, creation.replaces.number)) if live and creation.replaces else None
         if before and before.state == RowState.LIVE:
-            changes.change(before._replace(state=RowState.SUPERSEDED, position=None))
+            changes.change(replace(before, state=RowState.SUPERSEDED, position=None))
             if before.position is not None:
                 del self._at[path, before.position]
         self._highest[path] = number = self._highest.get(path, -1) + 1
         free = live and position is not None and (path, position) not in self._at
-        row = creation.row._replace(number=number, state=state, position=position if free else None, task=task)
+        row = replace(creation.row, number=number, state=state, position=position if free else None, task=task)
         if row.position is not None:
             self._at[path, row.position] = row
         changes.created.append(row)

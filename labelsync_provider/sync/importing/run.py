@@ -14,17 +14,25 @@ from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.adoption import adopt
 from labelsync_provider.sync.importing.applying import Applier
-from labelsync_provider.sync.importing.checks import check_source, data_key_of, judge_listing, judge_quarantine
+from labelsync_provider.sync.importing.checks import (
+    check_blob_data,
+    check_source,
+    data_key_of,
+    judge_listing,
+    judge_quarantine,
+)
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.listing import Filter, objects_to_look_at
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.planning import blob_plans, task_file_plans
 from labelsync_provider.sync.importing.reading import contents
+from labelsync_provider.sync.importing.readings import refuse_other_reading
 from labelsync_provider.sync.importing.reconciling import reconcile
 from labelsync_provider.sync.importing.rehearsal import Rehearsal
 from labelsync_provider.sync.importing.restoring import forget_deleted
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.importing.telling import ImportProgress
+from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
 from labelsync_provider.sync.report import ImportReport, log_report
@@ -46,7 +54,8 @@ def import_storage(
     :param engine: the database of the ledger.
     :param owner: who runs this.
     :param runtime: clocks, sleep and threads, if not the machine's own; and what ends the run.
-    :raises Invalid: `data_key` is needed and not given; or the source cannot be told from another one.
+    :raises Invalid: `data_key` is needed and not given, or does not suffice for the label config; or the source
+        cannot be told from another one; or what is in it was imported by the other value of `use_blob_urls`.
     :raises EmptyListing: the source lists nothing where the ledger knows objects.
     :raises StoragesOverlap: the project's annotations are exported to where the source is.
     :raises TooManyMissing: more tasks would be deleted than allowed; none was.
@@ -61,7 +70,8 @@ def import_storage(
     """
     runtime = runtime or Runtime()
     data_key = data_key_of(project, options)
-    blobs, report = options.use_blob_urls, ImportReport()
+    check_blob_data(project, options, data_key)
+    blobs, report = options.use_blob_urls, ImportReport(dry_run=options.dry_run)
     count_in(Requests(runtime.stop, report.requests), source, project)
     if options.dry_run:
         # A rehearsal: the same run, on a copy of the ledger, with a project to which nothing is done.
@@ -97,17 +107,21 @@ def _carried_out(run: ImportRun) -> ImportReport:
     check_source(run)
     reconcile(run)
     _adopt(run)
+    refuse_other_reading(run.source, run.project, run.ledger, options)
     passes = Filter(options.regex_filter)
     if options.restore_deleted:
         forget_deleted(run, passes)
 
     progress, deletions = ImportProgress(run), Deletions(run)
     objects = objects_to_look_at(run, passes, deletions, progress)
-    plans = blob_plans(run, objects) if options.use_blob_urls else task_file_plans(run, contents(run, objects))
+    unshown = Unshown()
+    plans = blob_plans(run, objects, unshown) if options.use_blob_urls else task_file_plans(run, contents(run, objects))
     try:
         Applier(run, deletions, progress).apply(plans)
     finally:
         run.aside.log(log)
+        run.ignored.log(log)
+        unshown.log(log)
 
     report.seconds = run.runtime.monotonic() - started
     judge_listing(run, passes)

@@ -9,18 +9,22 @@ from itertools import count
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from labelsync_provider import __version__
 from labelsync_provider.errors import Denied
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.importing.aside import SetAside
+from labelsync_provider.sync.importing.bad_rows import BadRows
+from labelsync_provider.sync.importing.ignored import IgnoredKeys
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, KnownRow, QuarantinedRow
 from labelsync_provider.sync.report import Failure, ImportReport
 from labelsync_provider.sync.runtime import Runtime
 
+BECAME_EMPTY = "empty, and was not when it was imported; its tasks stay. Write it again, or delete it"
 LONGEST_REASON = 400
 """Characters of a reason that are kept: a server may repeat what is wrong, and that may be a whole row."""
 
@@ -52,6 +56,7 @@ class ImportRun:
     report: ImportReport = field(default_factory=ImportReport)
     effects: Iterator[str] = field(default_factory=_effects)
     aside: SetAside = field(default_factory=SetAside)
+    ignored: IgnoredKeys = field(default_factory=IgnoredKeys)
     denied: Denied | None = None
     """The first refusal to let an object be read."""
     some_read: bool = False
@@ -62,6 +67,11 @@ class ImportRun:
     def judged_by(self) -> str:
         """See the function of this name."""
         return judged_by(self.project, self.options, self.data_key)
+
+    @property
+    def first_key(self) -> str | None:
+        """The first data key of the label config, which data without a name is meant for."""
+        return next(iter(self.project.data_keys), None)
 
     def key(self, path: str) -> str:
         """Return the key of an object in the source."""
@@ -79,6 +89,10 @@ class ImportRun:
 
     def set_aside(self, row: QuarantinedRow) -> None:
         """Count what goes into quarantine, and have it told."""
+        # Of millions of bad rows, only those that are named are made fit to be shown.
+        if self.report.is_full and self.aside.count_alike(row.reason, is_row=row.position is not None):
+            self.report.quarantined_as(None)
+            return
         failure = self.failure(row)
         self.report.quarantined_as(failure)
         self.aside.note(failure)
@@ -115,7 +129,8 @@ class SourceObject(Struct, gc=False):
     """None if the ledger has no rows of it."""
     rows: int = 0
     """Good rows that a task stands for."""
-    bad: list[QuarantinedRow] = []
+    bad: BadRows | None = None
+    """What of it goes into quarantine; most objects spare one of nothing."""
     on_the_way: int = 0
     """Rows of which it is not known yet what becomes of them."""
     read_to_end: bool = False
@@ -128,17 +143,23 @@ class SourceObject(Struct, gc=False):
         :param lasting: whether it stays as bad as it is until something changes.
         """
         said = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} ..."
-        row = QuarantinedRow(self.path, len(self.bad), position, said, lasting)
-        self.bad.append(row)
+        self.bad = self.bad or BadRows(self.path)
         self.complete &= lasting
-        return row
+        return self.bad.add(position, said, lasting=lasting)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing that could be imported is in it, if the listing tells already."""
+        if self.info.problem is None and not self.info.size:
+            return BECAME_EMPTY
+        return self.info.problem
 
     def opened(self) -> KnownObject:
         """Return what is known of the object until it is dealt with: the next run looks at it, if this one does not."""
         known = self.known or KnownObject(self.path, None, OPEN, 0, 0, None)
-        return known._replace(state=OPEN)
+        return replace(known, state=OPEN)
 
     def closed(self, judged_by: str) -> KnownObject:
         """Return what is known of the object once it is dealt with."""
-        bad, state = len(self.bad), COMPLETE if self.complete else OPEN
+        bad, state = self.bad.count if self.bad else 0, COMPLETE if self.complete else OPEN
         return KnownObject(self.path, self.info.version, state, self.rows, bad, judged_by if bad else None)

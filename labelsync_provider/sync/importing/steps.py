@@ -1,12 +1,13 @@
 """Steps: what is to be done for a row, as data."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from labelsync_provider.formats.digests import data_part, with_annotations_of, with_skip_of
+from labelsync_provider.formats.rows import Row
 from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
-from labelsync_provider.sync import task_files
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
-from labelsync_provider.sync.task_files import Row, data_part
 
 
 class Create(Struct, gc=False):
@@ -74,18 +75,19 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
     effect, digest = next(run.effects), row.digest
     if not run.options.use_blob_urls:
         # What cannot be written has not changed in the task, and stays reported.
-        digest = task_files.with_skip_of(digest, before.digest or "")
+        digest = with_skip_of(digest, before.digest or "")
     task = _noted(run, obj, row, effect, digest)
     run.project.adapt(task)
     update = TaskUpdate(obj.uri, task.meta)
     if run.options.use_blob_urls:
-        update.data, update.merge_data = task.data, True
+        # The constant values are for new tasks: somebody may have changed them since.
+        update.data, update.merge_data = {run.data_key: obj.url}, True
     else:
         update.predictions, update.annotations = task.predictions, task.annotations
         if data_part(before.digest or "") != data_part(row.digest):
             update.data = task.data
-    only_annotations = task_files.with_annotations_of(digest, before.digest or "") == before.digest
-    row_after = before._replace(digest=digest)
+    only_annotations = with_annotations_of(digest, before.digest or "") == before.digest
+    row_after = replace(before, digest=digest)
     return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
 
 
@@ -98,4 +100,6 @@ def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str
         if row.key is not None:
             note["key"] = row.key
     row.task.meta["labelsync"] = note
+    if row.ignored:
+        run.report.ignored_keys += run.ignored.note(obj.info.key, row)
     return row.task

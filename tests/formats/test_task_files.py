@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync import task_files
-from labelsync_provider.sync.task_files import BadRow, Row, name_problem, rows, size_problem
+from labelsync_provider.formats import digests, task_files
+from labelsync_provider.formats import rows as rows_module
+from labelsync_provider.formats.rows import BadRow, Row
+from labelsync_provider.formats.task_files import name_problem, rows, size_problem
+from labelsync_provider.tasks import Task
 
 
 def read(content: str | bytes, key: str = "a.json") -> list[Row | BadRow]:
@@ -53,6 +55,20 @@ A, B = Task({"text": "a"}), Task({"text": "b"})
         ('{"data": {"text": "a"}, "meta": null, "annotations": null, "predictions": null}', [A]),
         ('{"data": {"text": "a"}, "meta": {"page": 1}}', [Task({"text": "a"}, {"page": 1})]),
         ('{"data": {"text": "a"}, "id": 5, "project": 7, "drafts": []}', [A]),
+        ('{"data": {"text": "a"}, "meta": []}', [A]),
+        # Without `data`, nothing else says what a row is.
+        ('{"text": "a", "meta": {"source": "news"}}', [Task({"text": "a", "meta": {"source": "news"}})]),
+        (
+            '{"text": "a", "annotations": [], "predictions": 5}',
+            [Task({"text": "a", "annotations": [], "predictions": 5})],
+        ),
+        ('{"annotations": []}', [Task({"annotations": []})]),
+        # One document after another.
+        ('{"text": "a"}{"text": "b"}', [A, B]),
+        ('{"text": "a"} {"text": "b"}\n', [A, B]),
+        ('{"text": "a"}{"text": "b"}\n{"text": "a"}\n{"text": "b"} {"text": "a"}\n', [A, B, A, B, A]),
+        ('{\n "text": "a"\n}\n{\n "text": "b"\n}\n', [A, B]),
+        ('{"text": "a}{"}\n{"text": "b"}', [Task({"text": "a}{"}), B]),
         # An earlier import's note says where that task came from, not this one.
         ('{"data": {"text": "a"}, "meta": {"labelsync": {"uri": "x"}, "page": 1}}', [Task({"text": "a"}, {"page": 1})]),
         # Label Studio's export gives predictions by id unless it is asked for more.
@@ -92,29 +108,30 @@ def test_rows_of_a_task_file(content: str | bytes, expected: list[Task]) -> None
         ("NaN", "not a task file"),
         ("id,text\n1,a", "not a task file"),
         ("<html></html>", "not a task file"),
-        (b"\x89PNG\r\n", "wrongly encoded: not UTF-8, byte 0x89 at 0"),
+        (b"\x89PNG\r\n", "wrongly encoded: not UTF-8, byte 0x89 at line 1, column 1. Save"),
         ('{"text": "a"', "malformed"),
         ('{"text": "a"}}', "malformed"),
-        ('{"text": "a"}{"text": "b"}', "malformed"),
         ('{"text": "a"},\n', "malformed"),
+        ('{"text": "a"}{"text": "b"', "malformed"),
+        ('{\n "text": "a",\n "n": NaN\n}', "malformed JSON: NaN at line 3, column 7; JSON has no NaN. Write null"),
+        ('[\n{"text": "a"},\n{"text": "b"', "malformed JSON: it ends too early, at line 3, column 13"),
         ('[{"text": "a"}', "malformed"),
         ('[{"text": "a"},]', "malformed"),
-        ('[{"text": "a"}] []', "malformed"),
+        ('[{"text": "a"}, "b]', "malformed"),
+        ('[{"text": "a"} {"text": "b"}]', "malformed"),
+        ("[,]", "malformed"),
         ("{'text': 'a'}", "malformed"),
         ('{"n": NaN}', "malformed"),
         ('{"n": Infinity}', "malformed"),
         ('{"n": 1e999}', "malformed"),
         ('{"text": "\\ud800"}', "malformed"),
-        ('[{"text": "a"}, {"text": "\\ud800"}]', "malformed"),
-        (b'{"text": "caf\xe9"}', "wrongly encoded: not UTF-8, byte 0xe9 at 13"),
-        (b'{"a": 1}\n{"text": "\xff"}', "wrongly encoded: not UTF-8, byte 0xff at 19"),
+        (b'{"text": "caf\xe9"}', "wrongly encoded: not UTF-8, byte 0xe9 at line 1, column 14. Save"),
         ('{"text": "a"}'.encode("utf-16"), "wrongly encoded: it is UTF-16"),
         ('{"text": "a"}'.encode("utf-16-be"), "not a task file|malformed|wrongly encoded"),
         (b"\xfe\xff" + '{"text": "a"}'.encode("utf-16-be"), "wrongly encoded: it is UTF-16"),
         ("[" * 100_000, "too deeply nested|malformed"),
         ('{"a":' * 100_000, "too deeply nested|malformed"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "too deeply nested"),
-        ("[" * 100_000 + "]" * 100_000, "too deeply nested"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -130,14 +147,40 @@ def test_file_that_is_none(content: str | bytes, reason: str) -> None:
         ('[{"text": "a"}, null, "x", [], true]', [(1, "null"), (2, "a text"), (3, "an array"), (4, "a boolean")]),
         ('{"text": "a"}\n{"text": \n{"text": "b"}', [(1, "malformed")]),
         ('{"text": "a"}\n[1]\n', [(1, "an array")]),
-        ('{"text": "a"}\n{"text": "b"}{"text": "c"}\n{"text": "d"}', [(1, "malformed")]),
-        ('{"text": "a"}\n{"n": NaN}\n{"text": "b"}', [(1, "malformed")]),
-        ('{"text": "a"}\n{"text": "\\ud800"}\n{"text": "b"}', [(1, "malformed")]),
-        ('{"annotations": []}', [(0, "`data` must be an object, it is missing or null")]),
+        ('{"text": "a"}\n{"text": "b"}{"text": c}}\n{"text": "d"}', [(1, "malformed")]),
+        ('[{"text": "a"}] []', [(0, "an array"), (1, "an array")]),
+        # What is bad inside a row costs that row, in lines, arrays and one after another.
+        ('{"text": "a"}\n{"n": NaN}\n{"text": "b"}', [(1, r"NaN at row 1, column 7; JSON has no NaN\. Write null")]),
+        ('[{"text": "a"}, {"text": "b", "n": NaN}]', [(1, "NaN at row 1, column 20; JSON has no NaN")]),
+        ('[{"n": -Infinity}, {"text": "NaN"}]', [(0, "-Infinity at row 0, column 7; JSON has no -Infinity")]),
+        ('{"text": "a"}{"n": NaN}{"text": "b"}', [(1, "NaN at row 1, column 7")]),
+        ('[{"text": "a"}, NaN, {"text": "b"}]', [(1, "NaN at row 1, column 1")]),
+        (
+            '{"text": "a"}\n{"text": "\\ud800"}\n{"text": "b"}',
+            [(1, r"\\ud800 at row 1, column 11 is half of a surrogate")],
+        ),
+        ('[{"text": "\\ud83d\\ude00"}, {"text": "\\ude00"}]', [(1, r"\\ude00 at row 1, column 11 is half")]),
+        ('[{"text": "a"}, {"text": "\\ud800\\ud83d\\ude00"}]', [(1, r"\\ud800 at row 1, column 11 is half")]),
+        (
+            '[{"text": "\\x"}, {"text": "b"}]',
+            [(0, "malformed JSON: invalid escape character in string at row 0, column ")],
+        ),
+        ('[{"n": 1e999}, {"text": "b"}]', [(0, "malformed JSON: 1e999 at row 0, column 7 is out of range")]),
+        ('[{\n"a": 1,\n"n": tru}, {"text": "b"}]', [(0, "at row 0, line 3 of it, column 9")]),
+        ('[{"text": "a"}, {"deep": ' + "[" * 2000 + "]" * 2000 + '}, {"text": "b"}]', [(1, "too deeply nested")]),
+        ("[" * 100_000 + "]" * 100_000, [(0, "too deeply nested")]),
+        (b'{"a": 1}\n{"text": "\xff"}\n{"a": 2}', [(1, "not UTF-8, byte 0xff at row 1, column 11. Save")]),
+        (b'[{"a": 1}, {"t\xff": 1}, {"a": "\xc3\xa4"}]', [(1, "not UTF-8, byte 0xff at row 1, column 4")]),
+        ('["ä", {"text": "äöü", "n": NaN}]', [(0, "a text"), (1, "NaN at row 1, column 22")]),
+        # Lines, of which the first is no object.
+        ('null\n{"text": "a"}', [(0, "null")]),
+        ('[1, 2]\n{"text": "a"}\n', [(0, "an array")]),
+        ("1\n1\n1\n", [(0, "a number"), (1, "a number"), (2, "a number")]),
+        ('{"n": NaN}\n{"text": "a"}\n', [(0, "NaN at row 0")]),
         ('{"data": null}', [(0, "`data` must be an object")]),
         ('{"data": "x.jpg"}', [(0, "`data` must be an object, it is a text")]),
         ('{"data": []}', [(0, "`data` must be an object, it is an array")]),
-        ('{"data": {}, "meta": []}', [(0, "`meta` must be an object, it is an array")]),
+        ('{"data": {}, "meta": [1]}', [(0, "`meta` must be an object, it is an array")]),
         ('{"data": {}, "annotations": {}}', [(0, "`annotations` must be an array, it is an object")]),
         ('{"data": {}, "predictions": "x"}', [(0, "`predictions` must be an array, it is a text")]),
         ('{"data": {}, "annotations": [5]}', [(0, r"`annotations\[0\]` must be an object with a `result` array")]),
@@ -147,7 +190,7 @@ def test_file_that_is_none(content: str | bytes, reason: str) -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_row_that_is_no_task_leaves_the_others_alone(content: str, bad: list[tuple[int, str]]) -> None:
+def test_row_that_is_no_task_leaves_the_others_alone(content: str | bytes, bad: list[tuple[int, str]]) -> None:
     found = reasons(content)
     assert [index for index, _ in found] == [index for index, _ in bad]
     for (_, reason), (_, expected) in zip(found, bad, strict=True):
@@ -162,37 +205,155 @@ def test_bad_first_line_leaves_the_others_alone(key: str) -> None:
     assert [index for index, _ in reasons('{"text": \n{"text": "b"}\n{"text": "c"}\n', key)] == [0]
 
 
-WRONG_TYPES: list[tuple[str, Any]] = [
-    ("id", "7"),
-    ("id", 7.0),
-    ("id", True),
-    ("id", 2**63),
-    ("was_cancelled", "no"),
-    ("was_cancelled", 0),
-    ("ground_truth", "true"),
-    ("lead_time", "5 s"),
-    ("lead_time", 2**64),
-    ("created_at", 5),
-    ("updated_at", {}),
+WRONG_TYPES: list[tuple[str, str, Any]] = [
+    ("annotations", "id", "abc"),
+    ("annotations", "id", 2**63),
+    ("annotations", "was_cancelled", "no"),
+    ("annotations", "ground_truth", "true"),
+    ("annotations", "lead_time", "5 s"),
+    ("annotations", "lead_time", 2**64),
+    ("predictions", "score", []),
+    ("predictions", "model_version", "a\0b"),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), WRONG_TYPES, ids=lambda value: str(value)[:20])
+def test_field_that_the_server_would_fail_over_makes_a_bad_row(kind: str, field: str, value: Any) -> None:
+    ((index, reason),) = reasons(json.dumps([{"data": {}, kind: [{"result": [], field: value}]}]))
+    assert index == 0
+    assert f"`{kind}[0].{field}`" in reason
+    assert "it must be" in reason
+
+
+CONVERTED: list[tuple[str, str, Any, Any]] = [
+    ("annotations", "id", "7", 7),
+    ("annotations", "id", 7.0, 7),
+    ("annotations", "id", True, 1),
+    ("annotations", "was_cancelled", 0, False),
+    ("annotations", "was_cancelled", 1, True),
+    ("annotations", "was_cancelled", "True", True),
+    ("annotations", "ground_truth", "0", False),
+    ("annotations", "lead_time", "5.5", 5.5),
+    ("predictions", "score", "0.5", 0.5),
+    ("predictions", "score", True, 1.0),
+    ("predictions", "score", "high", None),
+    ("predictions", "score", "nan", None),
+    ("predictions", "model_version", 3, "3"),
+    # What the server dates and numbers itself is kept as far as a column holds it, and is no reason to refuse a row.
+    ("annotations", "created_at", 1700000000, "2023-11-14T22:13:20.000000Z"),
+    ("annotations", "created_at", 1700000000000, "2023-11-14T22:13:20.000000Z"),
+    ("predictions", "updated_at", 1700000000.5, "2023-11-14T22:13:20.500000Z"),
+    ("annotations", "import_id", "8", 8),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "value", "kept"), CONVERTED, ids=lambda value: str(value)[:20])
+def test_field_in_another_form_becomes_what_the_server_makes_of_it(
+    kind: str, field: str, value: Any, kept: Any
+) -> None:
+    (task,) = tasks(json.dumps({"data": {}, kind: [{"result": [], field: value}]}))
+    (label,) = getattr(task, kind)
+    assert (label[field], type(label[field])) == (kept, type(kept))
+
+
+IGNORED = [
     ("created_at", "a\0b"),
-    ("unique_id", 5),
+    ("created_at", {}),
+    ("updated_at", 10**30),
     ("import_id", "abc"),
     ("import_id", 2**63),
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), WRONG_TYPES, ids=lambda value: str(value)[:20])
-def test_annotation_field_that_a_database_could_not_hold_makes_a_bad_row(field: str, value: Any) -> None:
-    row = {"data": {}, "annotations": [{"result": [], field: value}]}
-    ((index, reason),) = reasons(json.dumps([row]))
-    assert index == 0
-    assert f"`annotations[0].{field}`" in reason
+@pytest.mark.parametrize(("field", "value"), IGNORED, ids=lambda value: str(value)[:20])
+def test_field_that_the_server_ignores_is_left_out_if_no_column_could_hold_it(field: str, value: Any) -> None:
+    (task,) = tasks(json.dumps({"data": {}, "annotations": [{"result": [], field: value}]}))
+    assert task.annotations == [{"result": []}]
 
 
-@pytest.mark.parametrize(("field", "value"), [("score", "0.5"), ("score", True), ("model_version", 3)], ids=str)
-def test_prediction_field_that_a_database_could_not_hold_makes_a_bad_row(field: str, value: Any) -> None:
-    ((_, reason),) = reasons(json.dumps({"data": {}, "predictions": [{"result": [], field: value}]}))
-    assert f"`predictions[0].{field}`" in reason
+def test_completions_are_annotations() -> None:
+    row = {"data": {}, "completions": [{"result": [{"id": "x"}], "id": "5"}]}
+    assert tasks(json.dumps(row)) == [Task({}, annotations=[{"result": [{"id": "x"}], "id": 5}])]
+
+
+def ignored(**beside: Any) -> tuple[str, ...]:
+    (row,) = read(json.dumps({"data": {"text": "a"}, **beside}))
+    assert isinstance(row, Row)
+    return row.ignored
+
+
+class TestIgnoredKeys:
+    def test_are_those_that_hold_something_and_mean_nothing(self) -> None:
+        assert ignored(prediction=[{"result": []}], drafts=[{"id": 1}], weight=0) == ("drafts", "prediction", "weight")
+
+    @pytest.mark.parametrize("name", ["id", "total_annotations", "inner_id", "comment_authors", "file_upload", "state"])
+    def test_are_not_the_bookkeeping_of_label_studio(self, name: str) -> None:
+        assert ignored(**{name: 5}) == ()
+
+    def test_are_not_those_that_hold_nothing(self) -> None:
+        assert ignored(drafts=[], prediction=None, weight="") == ()
+
+    def test_are_completions_beside_annotations(self) -> None:
+        one = [{"result": []}]
+        assert ignored(annotations=one, completions=one) == ("completions",)
+
+    def test_are_none_of_a_row_that_is_data(self) -> None:
+        (row,) = read('{"text": "a", "prediction": 1}')
+        assert isinstance(row, Row)
+        assert row.ignored == ()
+
+
+class TestUndefined:
+    @pytest.mark.parametrize("content", ['{"$undefined$": "a"}', '{"data": {"$undefined$": "a"}}'])
+    def test_is_the_first_data_key(self, content: str) -> None:
+        (row,) = rows("a.json", content.encode(), None, "text")
+        assert isinstance(row, Row)
+        assert row.task == A
+
+    def test_stays_where_the_label_config_has_no_data_key(self) -> None:
+        assert tasks('{"$undefined$": "a"}') == [Task({"$undefined$": "a"})]
+
+
+class TestBounds:
+    """Of rows, before anything is made of them."""
+
+    def test_of_a_row_in_bytes(self, monkeypatch) -> None:
+        monkeypatch.setattr(rows_module, "MAX_VALUES", 10)
+        monkeypatch.setattr(task_files, "MAX_VALUES", 10)
+        monkeypatch.setattr(rows_module, "MAX_ROW_BYTES", 100)
+        large = json.dumps({"text": "a" * 100})
+        for content in (f'[{large}, {{"text": "b"}}]', f'{large}\n{{"text": "b"}}', f'{large}{{"text": "b"}}'):
+            assert reasons(content) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
+        assert reasons(large) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
+
+    def test_of_a_row_in_values(self, monkeypatch) -> None:
+        monkeypatch.setattr(rows_module, "MAX_VALUES", 10)
+        monkeypatch.setattr(task_files, "MAX_VALUES", 10)
+        many, text = json.dumps({"list": [[]] * 11}), json.dumps({"text": "a, [b], {c}, " * 10})
+        for content in (many, f"[{many}, {text}]", f"{many}\n{text}", f"{many}{text}"):
+            assert reasons(content) == [(0, "oversized row: 13 values; a row may have 10. Make several of it")]
+
+    def test_of_rows(self, monkeypatch) -> None:
+        monkeypatch.setattr(task_files, "MAX_ROWS", 3)
+        for content in ('{"text": "a"}\n' * 5, '{"text": "a"}' * 5, f"[{', '.join(['{}'] * 5)}]"):
+            found = read(content)
+            assert [type(row) for row in found] == [Row, Row, Row, BadRow]
+            assert reasons(content) == [
+                (3, "too many rows: a file may have 3, and none is read from here on. Split it")
+            ]
+        assert len(tasks('{"text": "a"}\n' * 3)) == 3
+
+    def test_of_rows_with_keys(self, monkeypatch) -> None:
+        monkeypatch.setattr(task_files, "MAX_KEYED_ROWS", 2)
+        found = list(rows("a.json", b'{"id": 1}{"id": 2}{"id": 3}{"id": 1}', "id"))
+        assert [row.reason[:13] for row in found if isinstance(row, BadRow)] == ["too many rows", "bad row: its "]
+
+    def test_large_arrays_are_split_an_element_at_a_time(self, monkeypatch) -> None:
+        monkeypatch.setattr(task_files, "SPLIT_AT_ONCE", 0)
+        content = ' [ {"data": {"text": "a"}} , 5,{"text": "b"}]\n'
+        assert [row.task for row in read(content) if isinstance(row, Row)] == [A, B]
+        assert [row.size for row in read(content) if isinstance(row, Row)] == [23, 13]
+        assert reasons(" [] ") == [(-1, "empty: a task file holds at least one JSON object")]
 
 
 def test_exactly_as_deep_as_allowed_is_a_row() -> None:
@@ -201,9 +362,14 @@ def test_exactly_as_deep_as_allowed_is_a_row() -> None:
 
 
 class TestGzip:
-    def test_is_unpacked_by_suffix(self) -> None:
+    @pytest.mark.parametrize("key", ["a.jsonl.gz", "A.JSON.GZ", "a.json", "a"])
+    def test_is_unpacked_by_its_magic_bytes(self, key: str) -> None:
         packed = gzip.compress(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}')
-        assert tasks(packed, "a.jsonl.gz") == tasks(packed, "A.JSON.GZ") == [A, B]
+        assert tasks(packed, key) == [A, B]
+        assert tasks(gzip.compress(packed), key) == [A, B]
+
+    def test_that_a_service_has_unpacked_is_read_as_it_is(self) -> None:
+        assert tasks(b'{"text": "a"}', "a.json.gz") == [A]
 
     def test_of_several_members_is_one_file(self) -> None:
         packed = gzip.compress(b'{"text": "a"}\n') + gzip.compress(b'{"text": "b"}\n')
@@ -213,13 +379,12 @@ class TestGzip:
         "broken",
         [
             b"",
-            b'{"text": "a"}',
             gzip.compress(b'{"text": "a"}')[:-5],
             gzip.compress(b'{"text": "a"}')[:12],
             gzip.compress(b'{"text": "a"}')[:-8] + b"\0" * 8,
             b"\x1f\x8b\x08\x00" + b"\xff" * 30,
         ],
-        ids=["empty", "not packed", "truncated at its end", "truncated", "wrong checksum", "garbage"],
+        ids=["empty", "truncated at its end", "truncated", "wrong checksum", "garbage"],
     )
     def test_that_is_broken_says_so(self, broken: bytes) -> None:
         with pytest.raises(Invalid, match=r"gzip compression is broken|empty"):
@@ -292,11 +457,13 @@ class TestDigest:
 
 
 class TestAllowSkip:
-    @pytest.mark.parametrize(("given", "kept"), [("true", True), ("false", False), ("null", None)])
+    @pytest.mark.parametrize(
+        ("given", "kept"), [("true", True), ("false", False), ("null", None), ("0", False), ("1", True)]
+    )
     def test_comes_with_the_task(self, given: str, kept: bool | None) -> None:
         assert tasks(f'{{"data": {{"text": "a"}}, "allow_skip": {given}}}') == [Task({"text": "a"}, allow_skip=kept)]
 
-    @pytest.mark.parametrize("given", ["1", '"no"', "[]"])
+    @pytest.mark.parametrize("given", ["2", '"no"', "[]"])
     def test_of_another_type_makes_a_bad_row(self, given: str) -> None:
         ((_, reason),) = reasons(f'{{"data": {{"text": "a"}}, "allow_skip": {given}}}')
         assert reason.startswith("bad row: `allow_skip` must be true or false, it is ")
@@ -309,7 +476,7 @@ class TestAllowSkip:
         assert isinstance(first, Row)
         assert isinstance(second, Row)
         assert first.digest != second.digest
-        assert task_files.without_skip(second.digest) == first.digest
+        assert digests.without_skip(second.digest) == first.digest
 
 
 class TestRowKey:

@@ -1,0 +1,13 @@
+"""Markers: objects that tools leave beside what they write, and that hold nothing to be labelled."""
+
+from labelsync_provider.storages.protocol import ObjectInfo
+
+NAMES = ("/_SUCCESS", "/.keep", "/.gitkeep", "/Thumbs.db", "/desktop.ini", "/.DS_Store", "_$folder$")
+"""Of Spark and Hadoop, of git, and of Windows and macOS."""
+
+
+def is_marker(info: ObjectInfo, *, of_files: bool) -> bool:
+    """Tell whether an object is a marker: by its name, if it is a file's, or because nothing is in it."""
+    if not info.size:
+        return info.problem is None
+    return of_files and f"/{info.key}".endswith(NAMES)

@@ -1,0 +1,88 @@
+"""Readings: an object is a file to be shown, or describes tasks. Taken once for each, it would come in twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from labelsync_provider.errors import invalid
+from labelsync_provider.formats.task_files import name_problem
+from labelsync_provider.projects.protocol import Project
+from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.importing.listing import Filter, in_groups
+from labelsync_provider.sync.importing.markers import is_marker
+from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.records import RowState
+
+
+def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger, options: ImportOptions) -> None:
+    """Refuse objects that are in the project already by the other value of `use_blob_urls`, and not by this one.
+
+    What is told apart by a filter, pictures and task files beside each other, may be imported either way.
+
+    :param ledger: that of this import.
+    :raises Invalid: there are some.
+    """
+    blobs, passes = options.use_blob_urls, Filter(options.regex_filter)
+    other = ledger.of(blobs=not blobs)
+
+    def may_come_in(path: str) -> bool:
+        key = source.location.key(path)
+        named = blobs or not source.holds_files or name_problem(key) is None
+        return named and passes.passes(key) and source.covers(key)
+
+    if not _may_hold_some(other, may_come_in):
+        return
+    objects, tasks, first = 0, 0, ""
+    for path, count in _doubled(source, project, ledger, other, passes, may_come_in):
+        objects, tasks, first = objects + 1, tasks + count, first or path
+    if objects:
+        what = (
+            f"project {project.title!r} has tasks of {objects:,} object{'' if objects == 1 else 's'} of {source.uri} "
+            f"already, such as {source.location.key(first)!r}, which were imported with use_blob_urls={not blobs} and "
+            "would come in a second time"
+        )
+        remedy = (
+            f"Set use_blob_urls={not blobs}, or leave them out by regex_filter. To import them with "
+            f"use_blob_urls={blobs} instead, delete their {tasks:,} task{'' if tasks == 1 else 's'} from the project "
+            "first."
+        )
+        raise invalid("use_blob_urls", blobs, what, remedy)
+
+
+def _may_hold_some(other: ImportLedger, may_come_in: Callable[[str], bool]) -> bool:
+    """Tell whether it is worth a listing: mostly, there is nothing in the other part of the ledger."""
+    pages = other.objects_between("", None)
+    return any(other.count_rows([known.path for known in page if may_come_in(known.path)]) for page in pages)
+
+
+def _doubled(
+    source: Storage,
+    project: Project,
+    ledger: ImportLedger,
+    other: ImportLedger,
+    passes: Filter,
+    may_come_in: Callable[[str], bool],
+) -> Iterator[tuple[str, int]]:
+    """Yield the paths of objects that are in the project by the other reading alone, and how many tasks each has."""
+    known_between, known_at = other.objects_between, other.objects_at
+    listing = ([info for info in page if not is_marker(info, of_files=source.holds_files)] for page in source.list())
+    for page in compare(listing, source.location, lambda *_: True, known_between, known_at):
+        paths = [known.path for known in page.unchanged if may_come_in(known.path)]
+        here = ledger.count_rows(paths)
+        counts = {path: count for path, count in other.count_rows(paths).items() if path not in here}
+        for some in in_groups(counts):
+            yield from _with_tasks(source, project, other, some)
+
+
+def _with_tasks(source: Storage, project: Project, other: ImportLedger, paths: list[str]) -> Iterator[tuple[str, int]]:
+    """Yield those of some objects that have tasks in the project, and how many."""
+    tasks = {
+        row.task: path
+        for path, rows in other.rows_of(paths).items()
+        for row in rows
+        if row.state == RowState.LIVE and row.task is not None
+    }
+    uris = {task: source.object_uri(source.location.key(path)) for task, path in tasks.items()}
+    there = project.look(uris) if uris else ()
+    yield from Counter(tasks[task] for task in there).items()
