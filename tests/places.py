@@ -22,11 +22,12 @@ from servers.redis import RedisServer
 from servers.s3 import S3Server
 
 from labelsync_provider.retry import RETRY_SECONDS
-from labelsync_provider.storages.buckets import BucketStorage, Service
+from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.storages.redis import RedisStorage
 from labelsync_provider.storages.s3 import S3Bucket
+from labelsync_provider.storages.service import Service
 
 if TYPE_CHECKING:
     from servers.azure import AzureServer

@@ -1,7 +1,8 @@
 """Microsoft Azure Blob Storage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -11,7 +12,8 @@ from obstore.store import AzureStore
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.faults import Fault, no_answer, too_large
+from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.s3_pages import version_of
@@ -39,6 +41,7 @@ class AzureContainer:
     """A container; see `Service`. The client says how to log in, and lists."""
 
     errors = (AzureError, ValueError)
+    writes_all = False
 
     def __init__(
         self,
@@ -86,17 +89,25 @@ class AzureContainer:
             pages: Any = self._client.walk_blobs(delimiter=delimiter, **how).by_page(token)
         else:
             pages = self._client.list_blobs(**how).by_page(token)
-        objects = [
-            ObjectInfo(blob.name, blob.size, version_of(blob.etag))
-            for blob in next(pages, ())
-            if not isinstance(blob, BlobPrefix) and (blob.metadata or {}).get("hdi_isfolder") != "true"
-        ]
+        objects = []
+        for blob in next(pages, ()):
+            if not isinstance(blob, BlobPrefix) and (blob.metadata or {}).get("hdi_isfolder") != "true":
+                key, problem = listed_key(blob.name)
+                objects.append(ObjectInfo(key, blob.size, version_of(blob.etag), problem))
         return objects, pages.continuation_token or None
 
-    def read(self, key: str) -> tuple[bytes, str]:
+    def read(self, key: str, most: int) -> tuple[bytes, str]:
         """Read through the client."""
-        found = self._client.download_blob(key, **NO_RETRIES_OF_ITS_OWN)
-        return found.readall(), version_of(found.properties.etag)
+        found = self._client.download_blob(key, raw_response_hook=partial(_bound, key, most), **NO_RETRIES_OF_ITS_OWN)
+        content = bytearray()
+        if found.size <= most:
+            for chunk in found.chunks():
+                content += chunk
+                if len(content) > most:
+                    break
+        if max(found.size, len(content)) > most:
+            raise too_large(key, most)
+        return bytes(content), version_of(found.properties.etag)
 
     def write(self, key: str, content: bytes, *, create: bool) -> str:
         """Write through the client."""
@@ -152,6 +163,34 @@ class AzureContainer:
         account, may_read = str(self._service.account_name), BlobSasPermissions(read=True)
         sas = generate_blob_sas(account, self._name, key, permission=may_read, expiry=end, **signing)
         return f"{self.location.endpoint}/{self._name}/{quote(key)}?{sas}"
+
+
+def _bound(key: str, most: int, response: Any) -> None:
+    """Have the client, which takes all that comes, get no more of an answer's body than it may have."""
+    answer = response.http_response
+    whole = answer.stream_download
+    answer.stream_download = lambda *args, **kwargs: _Bounded(whole(*args, **kwargs), key, most)
+
+
+class _Bounded:
+    """Gives a body as it comes, and no more than it may have. The client asks for its attributes, and sets its own."""
+
+    def __init__(self, body: Any, key: str, most: int) -> None:
+        self._body, self._key, self._most = body, key, most
+        self._length = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk: bytes = next(self._body)
+        self._length += len(chunk)
+        if self._length > self._most:
+            raise too_large(self._key, self._most)
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
 
 
 def _code(error: HttpResponseError) -> str:

@@ -6,28 +6,38 @@ obstore cannot express. Its listing dies of one such key, so listings are the se
 
 import heapq
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ObjectStore
 
-from labelsync_provider.errors import AlreadyThere, Invalid, LabelsyncError, NotFound, Unusable, invalid
+from labelsync_provider.errors import (
+    AlreadyThere,
+    Invalid,
+    LabelsyncError,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    Unusable,
+    invalid,
+)
 from labelsync_provider.prefetch import prefetched
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.faults import Fault, explained, fault_in
-from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.faults import Fault, explained, fault_in, too_large
+from labelsync_provider.storages.going_on import GoingOn
+from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.service import Service
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import GetResult, PutMode
     from obstore.store import ClientConfig, RetryConfig
 
 CLIENT_OPTIONS: "ClientConfig" = {
@@ -40,6 +50,8 @@ NO_RETRIES: "RetryConfig" = {"max_retries": 0}
 """obstore's own retries would multiply with those of `call_with_retries`."""
 
 PAGE = 1000
+MOST_EMPTY = 10_000
+"""Pages in a row without an object. A few are usual, where much was deleted."""
 DELETED_AT_ONCE = 1000
 SHORT_KEY, LONGEST_KEY = 256, 1024
 """In bytes of UTF-8: the limit of S3, GCS and (in characters) Azure."""
@@ -47,52 +59,11 @@ SHORT_KEY, LONGEST_KEY = 256, 1024
 INEXPRESSIBLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]").search
 """obstore takes no empty segment, `.`, `..` or control character; some it rewrites, into another object's key."""
 
+NO_OBJECT = "Header missing from response"
+"""What obstore says of an answer that is not like one of the service."""
 PROVIDER = re.compile(r"External \w+ credential provider: (.*)", re.DOTALL)
 
 T = TypeVar("T")
-
-
-class Service(Protocol):
-    """What a bucket's service does in its own way. Its methods raise the service's own `errors`."""
-
-    location: Location
-    """Where the bucket is, as a whole."""
-    login: str
-    """The Airflow connection, in words."""
-    longest_life: timedelta
-    """Of a signed URL."""
-
-    @property
-    def store(self) -> ObjectStore:
-        """The bucket, as obstore reaches it."""
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What its methods raise."""
-
-    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
-        """Return a page of the objects whose keys begin with `prefix`, and the token of the next one, if any.
-
-        :param delimiter: keys that hold it behind the prefix are left out, if it is not empty.
-        """
-
-    def read(self, key: str) -> tuple[bytes, str]:
-        """Return content and version of an object whose key obstore cannot express."""
-
-    def write(self, key: str, content: bytes, *, create: bool) -> str:
-        """Write an object whose key obstore cannot express; return its version."""
-
-    def delete(self, key: str) -> None:
-        """Delete an object whose key obstore cannot express."""
-
-    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
-        """Return a URL for each key."""
-
-    def version(self, meta: Mapping[str, Any]) -> str:
-        """Return the version that a listing would show, from what obstore says of an object."""
-
-    def fault(self, error: Exception) -> Fault:
-        """Return what one of the service's own errors means."""
 
 
 class BucketStorage:
@@ -127,7 +98,7 @@ class BucketStorage:
             yield from prefetched(self._pages(self._prefix, "/"), self.requests.stop)
         else:
             beside, below = (self._objects(prefix) for prefix in (self._prefix, self._prefix + "/"))
-            objects = heapq.merge(beside, below)
+            objects = heapq.merge(beside, below, key=attrgetter("key"))
             while page := list(islice(objects, PAGE)):
                 yield page
 
@@ -150,10 +121,10 @@ class BucketStorage:
         before, _, key = uri.partition(self._bucket_uri)
         return None if before or not key else key
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of an object; see `Storage.read`."""
         self._check(key)
-        return self._retry(f"read {key}", lambda: self._content(key))
+        return self._retry(f"read {key}", lambda: self._content(key, most, version))
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""
@@ -162,10 +133,11 @@ class BucketStorage:
             return self._retry(f"write {key}", lambda: self._put(key, content, create=create))
         except AlreadyThere:
             # Maybe by an earlier attempt of this very call, whose answer was lost.
-            standing, version = self._retry(f"read {key}", lambda: self._standing(key))
-            if standing != content:
-                raise
-            return version
+            with suppress(TooLarge):
+                standing, version = self._retry(f"read {key}", lambda: self._standing(key, len(content)))
+                if standing == content:
+                    return version
+            raise
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, in the service's batches; see `Storage.delete`."""
@@ -196,30 +168,59 @@ class BucketStorage:
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
         token: str | None = None
+        going_on, empty = GoingOn(), 0
         while True:
             page, token = self._retry("list objects", lambda: self._service.page(prefix, delimiter, token))  # noqa: B023
             yield page
             if token is None:
                 return
+            empty = 0 if page else empty + 1
+            if going_on.is_round(token, page[-1].key if page else None) or empty > MOST_EMPTY:
+                what = f"{empty:,} pages of it are empty" if empty > MOST_EMPTY else "a page of it came before"
+                raise Unavailable(
+                    f"{self.location.container}: cannot list objects: the listing does not go on, {what}."
+                )
 
     def _objects(self, prefix: str) -> Iterator[ObjectInfo]:
         for page in self._pages(prefix, "/"):
             yield from page
 
-    def _content(self, key: str) -> bytes:
+    def _content(self, key: str, most: int, version: str | None) -> bytes:
         if INEXPRESSIBLE(key):
-            return self._service.read(key)[0]
-        # What obstore knows of an object besides, it is not asked for: to tell costs as much as a half of reading it.
-        return bytes(obstore.get(self._service.store, key).bytes())
+            return self._service.read(key, most)[0]
+        # obstore follows a redirect to whatever host. Who answers there does not know the version; the service's own
+        # client follows none, and reads what has changed since it was listed.
+        try:
+            found = obstore.get(self._service.store, key)
+        except BaseError as error:
+            if version is None or NO_OBJECT not in str(error):
+                raise
+        else:
+            if version is None or (version and self._service.version(found.meta) == version):
+                return self._bytes(key, found, most)
+        return self._service.read(key, most)[0]
 
-    def _standing(self, key: str) -> tuple[bytes, str]:
+    def _standing(self, key: str, most: int) -> tuple[bytes, str]:
         if INEXPRESSIBLE(key):
-            return self._service.read(key)
+            return self._service.read(key, most)
         found = obstore.get(self._service.store, key)
-        return bytes(found.bytes()), self._service.version(found.meta)
+        return self._bytes(key, found, most), self._service.version(found.meta)
+
+    def _bytes(self, key: str, found: "GetResult", most: int) -> bytes:
+        chunks, length = [], found.range[1]
+        if length <= most:
+            length = 0
+            for chunk in found.stream():  # what comes can be more than the answer's head has said
+                chunks.append(chunk)
+                length += len(chunk)
+                if length > most:
+                    break
+        if length > most:
+            raise too_large(key, most)
+        return b"".join(chunks)
 
     def _put(self, key: str, content: bytes, *, create: bool) -> str:
-        if INEXPRESSIBLE(key):
+        if INEXPRESSIBLE(key) or self._service.writes_all:
             return self._service.write(key, content, create=create)
         mode: PutMode = "create" if create else "overwrite"
         try:

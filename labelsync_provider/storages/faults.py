@@ -3,7 +3,16 @@
 import re
 from typing import NamedTuple
 
-from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
+from labelsync_provider.errors import (
+    AlreadyThere,
+    Denied,
+    Invalid,
+    LabelsyncError,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    Unusable,
+)
 
 
 class Fault(NamedTuple):
@@ -40,7 +49,8 @@ REFUSED = frozenset(
 WRONG_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 OCCUPIED = frozenset({"PreconditionFailed", "BlobAlreadyExists", "ConditionNotMet"})
-ARCHIVED = frozenset({"InvalidObjectState", "BlobArchived"})
+REDIRECTED = (300, 301, 302, 303, 307, 308)
+ARCHIVED = frozenset({"InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"})
 BUSY = frozenset(
     {
         "ConditionalRequestConflict",
@@ -54,11 +64,15 @@ BUSY = frozenset(
     }
 )
 
-STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})(.*)", re.DOTALL)
-ELEMENT = r"<{0}>\s*([^<]*?)\s*</{0}>"
-URL = re.compile(r"\w+://[^\s,\"]+")
-MARKUP = re.compile(r"[<{].*|\S*\w=\S*", re.DOTALL)
-"""What is no plain sentence: a page of a proxy, a query string."""
+STATUS = "Server returned non-2xx status code: "
+"""What obstore writes before an answer."""
+LONGEST_ANSWER = 4096
+"""Characters of an answer that are looked at: a service says what is wrong in fewer."""
+LONGEST_TEXT = 4 * LONGEST_ANSWER
+"""The same of an error's text where no answer came: it quotes the key, and a URL with the key."""
+LONGEST_WORD = 100
+"""Characters of a code or a region."""
+URL = re.compile(r"\b\w+://[^\s,\"]+")
 CERTIFICATE = re.compile(
     r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
     r"|SSLError|\[SSL"
@@ -74,6 +88,12 @@ REASONS = {
     r"Could not connect|tcp connect": "it cannot be reached",
 }
 DETAIL_LENGTH = 200
+ASSIGNED = re.compile(r"\w=").search
+
+
+def too_large(key: str, most: int) -> TooLarge:
+    """Return the error of an object that has more than so many bytes."""
+    return TooLarge(f"{key}: more than {most:,} bytes, which is what may be read of an object. Split it")
 
 
 def fault_in(text: str) -> Fault:
@@ -81,16 +101,18 @@ def fault_in(text: str) -> Fault:
 
     Only named parts of the answer are taken: the rest may hold URLs with signatures and the credentials themselves.
     """
-    answer = STATUS.search(text)
-    if not answer:
+    # What stands before the answer names the object, whose key may read like anything.
+    _, answered, answer = text.partition(STATUS)
+    status = answer[:3]
+    if not answered or not status.isdecimal():
         return _no_answer(text)
-    # What stands before it names the object, whose key may read like anything.
-    return fault_of_answer(int(answer[1]), answer[2])
+    return fault_of_answer(int(status), answer[3:])
 
 
 def fault_of_answer(status: int, body: str) -> Fault:
     """Read the fault from an answer in XML."""
-    code, detail, region = (_element(name, body) for name in ("Code", "Message", "Region"))
+    answer = body[:LONGEST_ANSWER]
+    code, detail, region = (_element(name, answer) for name in ("Code", "Message", "Region"))
     return Fault(status, code, detail.partition("\n")[0], region)
 
 
@@ -107,9 +129,9 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
     :param doing: what was tried, such as `list`, or `read photos/1.jpg`.
     :param login: the Airflow connection, in words.
     """
-    status, code = fault.status, fault.code
+    status, code = fault.status, fault.code[:LONGEST_WORD]
     answer = " ".join(filter(None, (str(status) if status else "", code)))
-    sentence = MARKUP.sub("", URL.sub("", fault.detail)).strip(" .")[:DETAIL_LENGTH]
+    sentence = _sentence(fault.detail[:LONGEST_ANSWER])
     detail = f" {sentence}." if sentence else ""
     says = f"{storage}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
     if code == "certificate":
@@ -121,9 +143,16 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
         return Unusable(f"{says} There is no such bucket or container. Create it, or correct the storage URI.")
     if code in REFUSED or status == 401 or "failed to authenticate" in fault.detail:
         return Unusable(f"{says} The credentials of {login} are not accepted: wrong, expired, or of another account.")
-    if code in WRONG_REGION or status == 301:
-        where = f"it is in {fault.region}" if fault.region else "it is in another region"
+    if code in WRONG_REGION or (fault.region and status in REDIRECTED):
+        where = f"it is in {fault.region[:LONGEST_WORD]}" if fault.region else "it is in another region"
         return Unusable(f"{says} Wrong region: {where}. Set region_name in {login}.")
+    if status in REDIRECTED:
+        # Maybe for this one object, which stops no other.
+        kind = Denied if doing.startswith("read ") else Unusable
+        return kind(
+            f"{says} It sends on to another address, and is not followed: what answers there need not be the storage. "
+            f"If it is, name that address as the endpoint in {login}."
+        )
     if code in CLOCK:
         return Unusable(f"{says} The clock of this machine differs too much from the service's. Set it.")
     if code in OCCUPIED or (status == 412 and not code):
@@ -132,21 +161,31 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
         return Unavailable(f"{says} Is the endpoint in {login} the right one?" if status is None else says)
     if status == 404:
         return NotFound(says)
-    if status == 403 and code not in ARCHIVED:
+    if code in ARCHIVED:
+        return Invalid(f"{says} It is archived. Restore it first, or leave it out by regex_filter.")
+    if status == 403:
         return Denied(f"{says} The {login} has no permission to {doing.partition(' ')[0]} there.")
     return Invalid(f"{says} The service refuses it.")
 
 
 def _element(name: str, text: str) -> str:
-    found = re.search(ELEMENT.format(name), text)
-    return found[1] if found else ""
+    _, _, behind = text.partition(f"<{name}>")
+    value, closed, _ = behind.partition(f"</{name}>")
+    return value.strip() if closed and "<" not in value else ""
+
+
+def _sentence(text: str) -> str:
+    """Return what is a plain sentence: no page of a proxy, no URL, no query string."""
+    plain = text.partition("<")[0].partition("{")[0]
+    words = [word for word in plain.split() if "://" not in word and not ASSIGNED(word)]
+    return " ".join(words).strip(" .")[:DETAIL_LENGTH]
 
 
 def _no_answer(text: str) -> Fault:
-    said = URL.sub("", text)  # a key may hold any of the words that are looked for
+    said = URL.sub("", text[:LONGEST_TEXT])  # a key may hold any of the words that are looked for
     if CERTIFICATE.search(said):
         return Fault(None, "certificate")
     if "redirect without LOCATION" in said:
-        return Fault(301)
+        return Fault(301, "PermanentRedirect")
     reasons = (reason for pattern, reason in REASONS.items() if re.search(pattern, said, re.IGNORECASE))
     return Fault(None, "", next(reasons, "the request failed on the way"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -12,11 +13,11 @@ from google.auth.credentials import AnonymousCredentials, Signing
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession, Request
 from obstore.store import GCSStore
-from requests import HTTPError, RequestException
+from requests import HTTPError, RequestException, TooManyRedirects
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, fault_of_answer, no_answer
+from labelsync_provider.storages.faults import LONGEST_ANSWER, Fault, fault_of_answer, no_answer, too_large
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 LONGEST_LIFE = timedelta(days=7)
 """Of a signed URL: https://cloud.google.com/storage/docs/access-control/signed-urls"""
 
+QUOTA = "x-goog-user-project"
+"""Names the project that pays, where that is not the bucket's: https://cloud.google.com/storage/docs/requester-pays"""
+
 NOBODY = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
 
 TIMEOUTS = (10, 60)
@@ -37,10 +41,25 @@ SIGNING_THREADS = 16
 """Without a key of its own, each URL is a call to IAM."""
 
 
+class _Bounded(BytesIO):
+    """Takes a download as it comes, and no more than it may have."""
+
+    def __init__(self, key: str, most: int) -> None:
+        super().__init__()
+        self._key, self._most = key, most
+
+    def write(self, chunk: Any) -> int:
+        """Take some more."""
+        if self.tell() + len(chunk) > self._most:
+            raise too_large(self._key, self._most)
+        return super().write(chunk)
+
+
 class GCSBucket:
     """A bucket; see `Service`. Listing and bytes go through the XML API, as obstore's, the rest through the client."""
 
     longest_life = LONGEST_LIFE
+    writes_all = False
     errors = (RequestException, GoogleAPICallError, GoogleAuthError, ValueError)
 
     def __init__(
@@ -62,6 +81,8 @@ class GCSBucket:
         self.location, self.login = Location(f"gs://{bucket}", endpoint), login
         self._bucket, self._client, self._credentials = bucket, client, credentials
         self._session: Any = AuthorizedSession(credentials)
+        for session in (self._session, client._http):
+            session.max_redirects = 0  # Google sends nobody on, and another host is not to be asked
         anonymous = isinstance(credentials, AnonymousCredentials)
         # Anonymous, it would ask the machine's metadata server for a token all the same, but for this key.
         login_as: dict[str, Any] = (
@@ -75,6 +96,8 @@ class GCSBucket:
             **login_as,
             client_options={
                 **CLIENT_OPTIONS,
+                # Google's own clients say it of themselves.
+                "default_headers": {QUOTA: quota} if (quota := getattr(credentials, "quota_project_id", None)) else {},
                 "allow_http": endpoint.startswith("http:"),
                 **(client_options or {}),
             },
@@ -96,11 +119,11 @@ class GCSBucket:
         answer.raise_for_status()
         return objects_of_page(answer.content)
 
-    def read(self, key: str) -> tuple[bytes, str]:
+    def read(self, key: str, most: int) -> tuple[bytes, str]:
         """Read through the client."""
-        blob = self._blob(key)
-        content: bytes = blob.download_as_bytes(retry=None)
-        return content, str(blob.generation)
+        blob, content = self._blob(key), _Bounded(key, most)
+        blob.download_to_file(content, retry=None)
+        return content.getvalue(), str(blob.generation)
 
     def write(self, key: str, content: bytes, *, create: bool) -> str:
         """Write through the client."""
@@ -140,8 +163,9 @@ class GCSBucket:
 
     def fault(self, error: Exception) -> Fault:
         """Read the session's error, or the client's."""
-        if isinstance(error, HTTPError) and error.response is not None:
-            return fault_of_answer(error.response.status_code, error.response.text)
+        if isinstance(error, HTTPError | TooManyRedirects) and error.response is not None:
+            body = error.response.content[:LONGEST_ANSWER].decode("utf-8", "replace")
+            return fault_of_answer(error.response.status_code, body)
         if isinstance(error, GoogleAPICallError):
             reasons = [reason.get("reason", "") for reason in error.errors if isinstance(reason, dict)]
             return Fault(int(error.code or 0), reasons[0] if reasons else "", str(error.message).rpartition(": ")[2])

@@ -9,28 +9,41 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from hashlib import blake2b
 from itertools import islice
-from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
-from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, invalid
+from labelsync_provider.errors import (
+    AlreadyThere,
+    Denied,
+    Invalid,
+    LabelsyncError,
+    NotFound,
+    Unavailable,
+    check_ends,
+    invalid,
+)
 from labelsync_provider.retry import Requests
+from labelsync_provider.storages.confined import Confined, Handle
+from labelsync_provider.storages.faults import too_large
+from labelsync_provider.storages.local_listing import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Walk, is_temporary, version_of
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.spool import sorted_on_disk
+from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
 
 PAGE = 5000
-TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
+READ_AT_ONCE = 1 << 20
+"""Bytes of what proves to be longer than it was."""
 
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A FIFO that a file was exchanged for keeps nobody waiting."""
 NAMELESS = os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_TMPFILE", os.O_DIRECTORY)
 
 UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 """Most keys are such, and telling so is faster than quoting them."""
 
-NOT_UTF8 = "its name is not UTF-8; rename the file"
-LEAVES_ROOT = "it is a symbolic link that leaves the document root"
-LOOP = "it is a symbolic link to a directory that it is in"
+NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
+"""No name may be empty, `.` or `..`."""
+
 SERVED = "/data/local-files/?d="
-DANGLING = "it is a symbolic link to nothing"
+SLASH = re.compile("/").finditer
 
 
 class LocalFiles:
@@ -55,12 +68,14 @@ class LocalFiles:
             raise invalid("document root", document_root, "not an absolute path", "Set the fs connection's Path.")
         self.uri = "file://" + directory
         self._root = os.path.realpath(root)
+        self._confined = Confined(self._root)
+        self._unlisted: set[str] = set()
         self.path = directory
         self._recursive = recursive
         self.requests = Requests()
         # Relative to the document root: a mount that moves changes no identity.
         relative = _relative(directory, root) or _relative(directory, self._root)
-        if relative is None or not self._inside(os.path.realpath(directory)):
+        if relative is None or not self._confined.holds(os.path.realpath(directory)):
             raise Denied(
                 f"{parameter}={uri!r} is outside the document root {root}. Choose a directory below it, or set the "
                 "Path of the fs connection to a directory above both."
@@ -73,14 +88,21 @@ class LocalFiles:
         return os.path.isdir(self.path)
 
     def list(self) -> Iterator[Page]:
-        """Yield the files in pages, in the order of their keys; see `Storage.list`."""
-        objects = self._walk()
+        """Yield the files in pages, in the order of their keys; see `Storage.list`.
+
+        In the place of a directory that cannot be listed stands one object, with what is wrong with it.
+        """
+        walk = Walk(self._confined, self.path, recursive=self._recursive)
+        self._unlisted = walk.unlisted
+        objects = self._translating(walk.objects())
         while page := list(islice(objects, PAGE)):
             self.requests.begin("list")
             yield page
 
     def covers(self, key: str) -> bool:
-        """Tell whether a key lies in a directory that is listed."""
+        """Tell whether a key lies in a directory that is listed, and could be."""
+        if self._unlisted and any(key[: at.end()] in self._unlisted for at in SLASH(key)):
+            return False
         return self._recursive or "/" not in key
 
     def object_uri(self, key: str) -> str:
@@ -95,27 +117,39 @@ class LocalFiles:
         _, served, path = uri.partition(SERVED)
         return unquote(path, errors="surrogateescape") if served else None
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of a file; see `Storage.read`."""
         self.requests.begin("read")
         path = self._path(key)
-        with _translated(path), open(self._open_confined(path), "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            content = file.read(size + 1)
-            # One read takes a file that keeps still; a growing one, or a pseudo file, is read to its end.
-            return content if len(content) == size else content + file.readall()
+        with _translated(path):
+            descriptor = self._confined.open(path, READ)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    what = "a directory" if stat.S_ISDIR(status.st_mode) else "no file"
+                    raise Invalid(f"{path} is {what}, and was a file when it was listed.")
+                if status.st_size > most:
+                    raise too_large(key, most)
+                content = os.read(descriptor, status.st_size + 1)
+                if len(content) != status.st_size:
+                    content = _read_on(descriptor, content, most)
+            finally:
+                os.close(descriptor)
+        if len(content) > most:
+            raise too_large(key, most)
+        return content
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write a file: to a temporary one beside it, synced, then renamed; see `Storage.write`."""
         path = self._path(key)
-        directory, name = os.path.split(path)
-        if os.path.basename(name).startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX):
+        directory, _, name = path.rpartition("/")
+        if is_temporary(name):
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
         self.requests.begin("write")
         with _translated(path):
-            self._make_directory(directory)
-            version = self._created(path, content) if create else self._replaced(path, content)
-            _sync_directory(directory)
+            handle = self._confined.directory(directory, create=True)
+            version = self._created(handle, name, content) if create else self._replaced(handle, name, content)
+            _sync(handle)
         return version
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -123,199 +157,86 @@ class LocalFiles:
         for key in keys:
             self.requests.begin("delete")
             path = self._path(key)
-            if not self._inside(os.path.realpath(os.path.dirname(path))):
-                raise Denied(f"{path} is outside the document root {self._root}.")
-            for file in (path, _temporary(path)):
-                with _translated(file), suppress(FileNotFoundError):
-                    os.unlink(file)
+            directory, _, name = path.rpartition("/")
+            with _translated(path), suppress(FileNotFoundError):
+                handle = self._confined.directory(directory)
+                for each in (name, _temporary(name)):
+                    with suppress(FileNotFoundError):
+                        os.unlink(each, dir_fd=handle.descriptor)
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Refuse: files have no URLs of their own."""
         raise invalid("url_mode", "signed", "local files have no signed URLs", "Use 'storage'.")
 
-    def _walk(self) -> Iterator[ObjectInfo]:
-        """Walk depth first. The stack holds, for each open directory, its entries still to come."""
-        real = os.path.realpath(self.path)
-        root = _Directory(self.path, "", real, frozenset([real]), None)
-        stack = [(root, self._entries(root))]
-        while stack:
-            directory, entries = stack[-1]
-            name = next(entries, None)
-            if name is None:
-                stack.pop()
-            elif name.endswith("/"):
-                if self._recursive:
-                    below = directory.below(name)
-                    stack.append((below, self._entries(below)))
-            else:
-                yield from self._look_at(directory, name)
-
-    def _look_at(self, directory: "_Directory", name: str) -> Iterator[ObjectInfo]:
-        """Yield the object of that name, if it is one."""
-        path, problem = directory.path_of(name), directory.problem_of(name)
-        try:
-            status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                real = os.path.realpath(path)
-                if not self._inside(real):
-                    problem = LEAVES_ROOT
-                elif not os.path.exists(real):
-                    problem = DANGLING
-                elif os.path.isdir(real):
-                    if not self._recursive:
-                        return
-                    problem = LOOP
-                else:
-                    status = os.stat(real)
-        except FileNotFoundError:
-            return  # gone since the directory was read
-        if problem or stat.S_ISREG(status.st_mode):
-            yield ObjectInfo(directory.key + name, status.st_size, _version(status), problem)
-
-    def _entries(self, directory: "_Directory") -> Iterator[str]:
-        """Yield a directory's names in key order; one of a directory ends in `/`.
-
-        A directory of more names than are held in memory is sorted in runs on disk.
-        """
-        with _translated(directory.path, listing=True):
-            try:
-                scan = os.scandir(directory.path)
-            except FileNotFoundError:
-                return  # gone since its parent was read, or never there
-            with scan:
-                names = sorted_on_disk(self._names(scan, directory))
-        yield from names
-
-    def _names(self, scan: Iterator[os.DirEntry[str]], directory: "_Directory") -> Iterator[str]:
-        for entry in scan:
-            name = entry.name
-            if self._walked(entry, directory):
-                name += "/"
-            elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink()) or (
-                name.startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX)
-            ):
-                continue
-            if not name.isascii():
-                try:
-                    name.encode()
-                except UnicodeEncodeError:
-                    escaped = os.fsencode(name).decode("utf-8", "backslashreplace")
-                    directory.odd_names[escaped] = name
-                    name = escaped
-            yield name
-
-    def _walked(self, entry: os.DirEntry[str], directory: "_Directory") -> bool:
-        """Tell whether an entry is a directory to be walked: not one that a link makes endless or leads out to."""
-        if not entry.is_symlink():
-            return entry.is_dir()
-        real = os.path.realpath(entry.path)
-        return os.path.isdir(real) and self._inside(real) and real not in directory.above
-
-    def _inside(self, real: str) -> bool:
-        return real == self._root or real.startswith(self._root.rstrip("/") + "/")
+    def _translating(self, objects: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+        with _translated(self.path, listing=True):
+            yield from objects
 
     def _path(self, key: str) -> str:
-        parts = PurePosixPath(key).parts
-        if not key or key != "/".join(parts) or ".." in parts or key.startswith("/") or "\0" in key:
+        if NO_PATH(key):
             raise Invalid(
                 f"key {key!r} is no path below {self.uri}. Use names joined by '/', without '.', '..' or empty ones."
             )
         return f"{self.path}/{key}"
 
-    def _open_confined(self, path: str) -> int:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        if not self._inside(os.path.realpath(os.path.dirname(path))):
-            raise Denied(f"{path} is outside the document root {self._root}.")
-        try:
-            return os.open(path, flags | os.O_NOFOLLOW)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.EMLINK):
-                raise
-        real = os.path.realpath(path)
-        if not self._inside(real):
-            raise Denied(f"{path} is a symbolic link that leaves the document root {self._root}.")
-        return os.open(real, flags | os.O_NOFOLLOW)
-
-    def _replaced(self, path: str, content: bytes) -> str:
+    def _replaced(self, directory: Handle, name: str, content: bytes) -> str:
         """Write a temporary file and rename it."""
-        temporary = _temporary(path)
+        temporary, where = _temporary(name), directory.descriptor
         with suppress(FileNotFoundError):
             # What a killed run left; one that is only paused must not go on in the file that we rename.
-            os.unlink(temporary)
+            os.unlink(temporary, dir_fd=where)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            version = _written(os.open(temporary, flags, 0o644), content)
-            os.replace(temporary, path)
+            version = _written(os.open(temporary, flags, 0o644, dir_fd=where), content)
+            os.replace(temporary, name, src_dir_fd=where, dst_dir_fd=where)
         except OSError:
             with suppress(FileNotFoundError):
-                os.unlink(temporary)
+                os.unlink(temporary, dir_fd=where)
             raise
         return version
 
-    def _created(self, path: str, content: bytes) -> str:
+    def _created(self, directory: Handle, name: str, content: bytes) -> str:
         """Write a file without a name and give it one, unless it is taken; of a killed write, nothing is left."""
         try:
-            descriptor = os.open(os.path.dirname(path), NAMELESS, 0o644)
+            descriptor = os.open(".", NAMELESS, 0o644, dir_fd=directory.descriptor)
         except OSError as error:
             if error.errno not in (errno.EISDIR, errno.EOPNOTSUPP):
                 raise
             # Not every file system has such files (NFS has not): a look before is the best there is.
-            if os.path.lexists(path):
-                return self._standing(path, content)
-            return self._replaced(path, content)
+            try:
+                return self._standing(directory, name, content)
+            except FileNotFoundError:
+                return self._replaced(directory, name, content)
         keeping = os.dup(descriptor)
         try:
             version = _written(descriptor, content)
-            # Given a directory, Python has the link in /proc followed; the directory itself is not looked at.
-            os.link(f"/proc/self/fd/{keeping}", path, src_dir_fd=keeping, follow_symlinks=True)
+            # Given a directory, Python has the link in /proc followed; this directory itself is not looked at.
+            given = {"src_dir_fd": keeping, "dst_dir_fd": directory.descriptor}
+            os.link(f"/proc/self/fd/{keeping}", name, **given, follow_symlinks=True)
         except FileExistsError:
-            return self._standing(path, content)
+            return self._standing(directory, name, content)
         finally:
             os.close(keeping)
         return version
 
-    def _standing(self, path: str, content: bytes) -> str:
-        """Return the version of what stands there, if it is the same."""
-        if os.path.isdir(path):
-            raise AlreadyThere(f"{path} is there already, a directory.")
-        with open(self._open_confined(path), "rb") as file:
-            if file.read() != content:
+    def _standing(self, directory: Handle, name: str, content: bytes) -> str:
+        """Return the version of what stands there, if it is the same.
+
+        :raises FileNotFoundError: nothing does.
+        """
+        path = f"{directory.path}/{name}"
+        with open(self._confined.open(path, READ), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise AlreadyThere(f"{path} is there already, and is no file.")
+            if file.read(len(content) + 1) != content:
                 raise AlreadyThere(f"{path} is there already, a file of another content.")
-            return _version(os.fstat(file.fileno()))
-
-    def _make_directory(self, directory: str) -> None:
-        above = directory
-        while not os.path.lexists(above):
-            above = os.path.dirname(above)
-        if not self._inside(os.path.realpath(above)):
-            raise Denied(f"{directory} is outside the document root {self._root}.")
-        os.makedirs(directory, exist_ok=True)
-
-
-class _Directory:
-    """A directory on the way of a walk."""
-
-    def __init__(self, path: str, key: str, real: str, above: frozenset[str], problem: str | None) -> None:
-        self.path, self.key, self.real, self.problem = path, key, real, problem
-        self.above = above
-        """The resolved paths of this directory and those it was reached through."""
-        self.odd_names: dict[str, str] = {}
-        """Escaped name -> the name as the file system has it, for those that are not UTF-8."""
-
-    def path_of(self, name: str) -> str:
-        return f"{self.path}/{self.odd_names.get(name, name)}"
-
-    def problem_of(self, name: str) -> str | None:
-        return NOT_UTF8 if name in self.odd_names else self.problem
-
-    def below(self, name: str) -> "_Directory":
-        path = self.path_of(name).rstrip("/")
-        real = os.path.realpath(path) if os.path.islink(path) else f"{self.real}/{os.path.basename(path)}"
-        return _Directory(path, self.key + name, real, self.above | {real}, self.problem_of(name))
+            return version_of(status)
 
 
 def _local_path(parameter: str, uri: str) -> str:
     remedy = "Use /absolute/directory, or file:///absolute/directory."
+    check_ends(parameter, uri)  # of a file's name, a blank at an end can be written %20
     path = uri
     if not uri.startswith("/"):
         parts = urlsplit(uri)
@@ -329,11 +250,19 @@ def _local_path(parameter: str, uri: str) -> str:
     return os.path.normpath("/" + path.lstrip("/"))
 
 
-def _temporary(path: str) -> str:
+def _temporary(name: str) -> str:
     """Name the file that a write goes to: the same for the same key, so that a killed run's is found."""
-    directory, name = os.path.split(path)
     digest = blake2b(os.fsencode(name), digest_size=12).hexdigest()
-    return os.path.join(directory, TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX)
+    return TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX
+
+
+def _read_on(descriptor: int, content: bytes, most: int) -> bytes:
+    """Read on in a file that did not keep still, or has no size as one of /proc: to its end, or a byte too many."""
+    parts, length = [content], len(content)
+    while length <= most and (more := os.read(descriptor, min(READ_AT_ONCE, most + 1 - length))):
+        parts.append(more)
+        length += len(more)
+    return b"".join(parts)
 
 
 def _written(descriptor: int, content: bytes) -> str:
@@ -342,7 +271,7 @@ def _written(descriptor: int, content: bytes) -> str:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-        return _version(os.fstat(file.fileno()))
+        return version_of(os.fstat(file.fileno()))
 
 
 def _relative(directory: str, root: str) -> str | None:
@@ -350,12 +279,8 @@ def _relative(directory: str, root: str) -> str | None:
     return os.path.relpath(directory, root) if inside else None
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+def _sync(directory: Handle) -> None:
+    descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.descriptor)
     try:
         os.fsync(descriptor)
     finally:
@@ -375,6 +300,6 @@ def _translated(path: str, *, listing: bool = False) -> Iterator[None]:
         what = "listed" if listing else "read or written"
         raise Denied(f"{path} may not be {what} by user {os.geteuid()}: {error.strerror}.") from error
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
+        if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENXIO):
             raise Invalid(f"{path}: {error.strerror}.") from error
         raise Unavailable(f"{path}: {error.strerror}.") from error

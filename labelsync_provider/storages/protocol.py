@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from labelsync_provider.storages.location import Location
 
 
-class ObjectInfo(NamedTuple):
-    """One object as a listing shows it."""
+class ObjectInfo(Struct, frozen=True, array_like=True, gc=False):
+    """One object as a listing shows it. There are millions: the garbage collector leaves them alone."""
 
     key: str
     size: int
@@ -20,6 +22,9 @@ class ObjectInfo(NamedTuple):
 
 
 Page = list[ObjectInfo]
+
+MOST_BYTES = 100 * 1024 * 1024
+"""Of an object, if whoever reads it does not say."""
 
 
 class Storage(Protocol):
@@ -39,15 +44,19 @@ class Storage(Protocol):
         """Yield the objects in pages of bounded length, in the order of their keys (by code point).
 
         A service that has another order shows it: what is late costs the comparison more, and is not wrong.
-        A container without the prefix or directory of this storage lists nothing.
+        A container without the prefix or directory of this storage lists nothing. A directory that cannot be listed
+        is one object with a problem; so is an object whose key no database takes, by another key.
 
         :raises Unusable: there is no such bucket, or it does not take the credentials.
-        :raises Denied: permissions do not allow to list, or a part of it.
+        :raises Denied: permissions do not allow to list.
         :raises Unavailable: the listing broke off; nothing may be concluded from what came before.
         """
 
     def covers(self, key: str) -> bool:
-        """Tell whether `list` would show an object of this key, if there were one."""
+        """Tell whether `list` would show an object of this key, if there were one.
+
+        Not, if the last one could not list the directory that it is in.
+        """
 
     def object_uri(self, key: str) -> str:
         """Return the URI under which Label Studio finds the object."""
@@ -55,9 +64,13 @@ class Storage(Protocol):
     def path_of(self, uri: str) -> str | None:
         """Return the path of the object that a URI names; None if that is in another container."""
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of an object.
 
+        :param most: bytes that it may have, whatever the listing has said. Not many more are read.
+        :param version: as it was listed. Where a request may end at another host, what has another version is read
+            again in a way that cannot; without a version, whatever answers is believed.
+        :raises TooLarge: it has more.
         :raises NotFound: there is no such object (any more).
         :raises Denied: it may not be read.
         :raises Invalid: it is not something that can be read.

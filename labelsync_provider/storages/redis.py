@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, partial
-from hashlib import blake2b
 from itertools import groupby, islice
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as TimedOut
@@ -26,41 +24,39 @@ from labelsync_provider.errors import (
     invalid,
 )
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.faults import explained, no_answer
+from labelsync_provider.storages.faults import explained, no_answer, too_large
+from labelsync_provider.storages.going_on import GoingOn
+from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.redis_values import (
+    LARGEST,
+    UNREADABLE,
+    Told,
+    Value,
+    reading,
+    sizing,
+    together,
+    value_of,
+    version_of,
+)
 from labelsync_provider.storages.spool import sorted_on_disk
 
 SCANNED_AT_ONCE = 1000
 READ_AT_ONCE = 500
-READ_AT_ONCE_BYTES = 16 * 1024 * 1024
-LARGEST = 100 * 1024 * 1024
-"""Values above it are listed and not read; in bytes."""
 KEPT_BYTES = 32 * 1024 * 1024
 """Values are read once for their version, and kept so long for who reads them next."""
 
-UNREADABLE = "unreadable"
-READ_BY = {"string": "get", "hash": "hgetall", UNREADABLE: "get"}
-"""How a value of each type is read; of one that may not be looked at, the attempt says why."""
 SAID_LENGTH = 200
+LOOKED_AT = 1000
+"""Characters of an error that are looked at."""
 
 NOT_UTF8 = "its key is not UTF-8; rename it"
-HASH_NOT_UTF8 = "a field or value of the hash is not UTF-8"
 REFUSED = re.compile(r"WRONGPASS|NOAUTH|invalid username-password|Authentication required", re.I)
-ABOUT_A_KEY = re.compile(r"WRONGTYPE|permissions? to access", re.I)
+ABOUT_A_KEY = re.compile(r"WRONGTYPE|permissions? to access|unknown (sub)?command.*memory|'memory\|usage'", re.I)
 PASSING = re.compile(r"LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|READONLY|max number of clients", re.I)
 
 T = TypeVar("T")
-
-
-class _Value(NamedTuple):
-    """What stands under a key."""
-
-    content: bytes | None
-    """A hash as the task that it is, in JSON. None if it is not, or not yet, to be read."""
-    size: int
-    version: str
-    problem: str | None
 
 
 class RedisStorage:
@@ -94,8 +90,6 @@ class RedisStorage:
         self._recursive = recursive is not False
         self._retry_seconds = retry_seconds
         self.requests = Requests()
-        self._odd: set[str] = set()
-        """Keys that are not UTF-8, as they are escaped."""
         self._kept: dict[str, bytes] = {}
         self._kept_bytes = 0
         self._keeping = Lock()
@@ -106,7 +100,11 @@ class RedisStorage:
         keys = (key for key, _ in groupby(scanned))
         while some := list(islice(keys, READ_AT_ONCE)):
             covered = [key for key in some if self.covers(key)]
-            yield self._retry("read values", partial(self._page, covered))
+            fit = [key for key in covered if "\0" not in key]
+            page = self._retry("read values", partial(self._page, fit))
+            found = {info.key for info in page}
+            unfit = (key.split("\0") for key in covered if "\0" in key)
+            yield page + [ObjectInfo(key, 0, "", problem) for key, problem in unfit if key not in found]
 
     def covers(self, key: str) -> bool:
         """Tell whether a key begins with the path, and is listed."""
@@ -121,29 +119,37 @@ class RedisStorage:
         before, _, key = uri.partition(self._database_uri)
         return None if before or not key else key
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return a string, or a hash as a task; see `Storage.read`."""
+        most = min(most, LARGEST)
+        content = self._taken(key)
+        if content is None:
+            value = self._standing(key, most)
+            if value is None:
+                raise NotFound(f"{self.location.container}: there is no key {key}.")
+            if value.content is None and value.problem:
+                raise Invalid(f"{key}: {value.problem}.")
+            content = value.content
+        if content is None or len(content) > most:
+            raise too_large(key, most)
+        return content
+
+    def _taken(self, key: str) -> bytes | None:
+        """Return what the listing has kept of a key; it is not kept any longer."""
         with self._keeping:
             kept = self._kept.pop(key, None)
-            if kept is not None:
-                self._kept_bytes -= len(kept)
-                return kept
-        value = self._standing(key)
-        if value is None:
-            raise NotFound(f"{self.location.container}: there is no key {key}.")
-        if value.content is None:
-            raise Invalid(f"{key}: {value.problem or f'{value.size:,} bytes are not read, {LARGEST:,} would be'}.")
-        return value.content
+            self._kept_bytes -= len(kept or b"")
+            return kept
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Set a string; see `Storage.write`."""
         self._check(key)
         if not self._retry(f"write {key}", lambda: self._client.set(key, content, nx=create)):
             # Maybe by an earlier attempt of this very call, whose answer was lost.
-            standing = self._standing(key)
+            standing = self._standing(key, len(content))
             if standing is None or standing.content != content:
                 raise AlreadyThere(f"{self.location.container}: {key} is there already, with another value.")
-        return _version(b"string", content)
+        return version_of(b"string", content)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete keys; see `Storage.delete`."""
@@ -166,26 +172,39 @@ class RedisStorage:
             raise Invalid(f"key {key!r} does not begin with {self._path!r}, the path of {self.uri}.")
 
     def _scan(self) -> Iterator[str]:
-        scanned = self._client.scan_iter(match=_literally(self._path), count=SCANNED_AT_ONCE)
-        for number, raw in enumerate(scanned):
-            if not number % SCANNED_AT_ONCE:
-                self.requests.stop.check()
-            try:
-                yield raw.decode()
-            except UnicodeDecodeError:
-                escaped = raw.decode("utf-8", "backslashreplace")
-                self._odd.add(escaped)
-                yield escaped
+        """Yield keys; behind one that is listed by another stands a NUL, and what is wrong with it."""
+        match = _literally(self._path)
+        if hasattr(self._client, "get_primaries"):
+            for node in self._client.get_primaries():
+                yield from self._scan_one(lambda cursor: self._scan_node(node, cursor, match))  # noqa: B023
+        else:
+            yield from self._scan_one(lambda cursor: self._client.scan(cursor, match, SCANNED_AT_ONCE))
+
+    def _scan_node(self, node: Any, cursor: int, match: bytes) -> tuple[int, Sequence[bytes]]:
+        cursors, keys = self._client.scan(cursor, match, SCANNED_AT_ONCE, target_nodes=node)
+        return cursors[node.name], keys
+
+    def _scan_one(self, scan: Callable[[int], tuple[int, Sequence[bytes]]]) -> Iterator[str]:
+        cursor, going_on = 0, GoingOn()
+        while True:
+            self.requests.stop.check()
+            cursor, keys = scan(cursor)
+            yield from map(_listed, keys)
+            if not cursor:
+                return
+            if going_on.is_round(cursor):
+                raise Unavailable(
+                    f"{self.uri}: cannot list keys: the scan does not go on, cursor {cursor} came before."
+                )
 
     def _page(self, keys: Sequence[str]) -> Page:
         """Return the objects of some keys, without those that are gone since."""
         page = []
-        for key, value in self._values(keys):
+        for key, value in self._values(keys, LARGEST):
             page.append(ObjectInfo(key, value.size, value.version, value.problem))
             if value.content is not None:
                 self._keep(key, value.content)
-        found = {info.key for info in page}
-        return page + [ObjectInfo(key, 0, "", NOT_UTF8) for key in keys if key in self._odd and key not in found]
+        return page
 
     def _keep(self, key: str, content: bytes) -> None:
         with self._keeping:
@@ -194,49 +213,38 @@ class RedisStorage:
             while self._kept_bytes > KEPT_BYTES:
                 self._kept_bytes -= len(self._kept.pop(next(iter(self._kept))))
 
-    def _standing(self, key: str) -> _Value | None:
-        return self._retry(f"read {key}", lambda: next((value for _, value in self._values([key])), None))
+    def _standing(self, key: str, most: int) -> Value | None:
+        return self._retry(f"read {key}", lambda: next((value for _, value in self._values([key], most)), None))
 
-    def _values(self, keys: Sequence[str]) -> Iterator[tuple[str, _Value]]:
-        """Yield what stands under keys; those that are gone, or expired, are left out."""
-        kinds = self._pipelined([("type", key) for key in keys])
-        sizes = self._pipelined([("strlen", key) for key in keys])
-        known = [
-            (key, kind.decode() if isinstance(kind, bytes) else UNREADABLE, size if isinstance(size, int) else 0)
-            for key, kind, size in zip(keys, kinds, sizes, strict=True)
-        ]
-        for some in _together(known):
-            readable = [(key, kind) for key, kind, size in some if kind in READ_BY and size <= LARGEST]
-            answers = dict(
-                zip(
-                    [key for key, _ in readable],
-                    self._pipelined([(READ_BY[kind], key) for key, kind in readable]),
-                    strict=True,
-                )
-            )
-            for key, kind, size in some:
-                if isinstance(answers.get(key), NoPermissionError):
-                    yield key, _Value(None, size, "denied", "the user of the connection may not read it")
-                elif kind not in (*READ_BY, "none"):
-                    yield key, _Value(None, 0, kind, f"it is a {kind}, not a string or a hash")
-                elif size > LARGEST:
-                    yield key, _Value(None, size, f"{size} bytes", None)
-                elif isinstance(answer := answers.get(key), bytes):
-                    yield key, _Value(answer, len(answer), _version(b"string", answer), None)
-                elif isinstance(answer, dict) and answer:
-                    yield key, _hash_value(answer)
+    def _values(self, keys: Sequence[str], most: int) -> Iterator[tuple[str, Value]]:
+        """Yield what stands under keys; those that are gone, or expired, are left out.
 
-    def _pipelined(self, commands: Sequence[tuple[str, str]]) -> Sequence[Any]:
+        :param most: bytes of one, above which it is not read.
+        """
+        types = self._pipelined([("type", key) for key in keys])
+        kinds = [kind.decode() if isinstance(kind, bytes) else UNREADABLE for kind in types]
+        sizes = self._pipelined([sizing(key, kind) for key, kind in zip(keys, kinds, strict=True)])
+        sized = [size if isinstance(size, int) else None for size in sizes]
+        for some in together([*map(Told, keys, kinds, sized)]):
+            limits = {each: each.limit(most, alone=len(some) == 1) for each in some}
+            wanted = [each for each in some if each.is_readable(most)]
+            read = self._pipelined([reading(each, limits[each]) for each in wanted])
+            answers = dict(zip(wanted, read, strict=True))
+            for each in some:
+                if value := value_of(each, answers.get(each), most, limits[each]):
+                    yield each.key, value
+
+    def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """Return the answers to commands of one key each.
 
         That a value is of another type is an answer too, and that this one key may not be read.
         """
         with self._client.pipeline(transaction=False) as pipeline:
-            for command, key in commands:
-                getattr(pipeline, command)(key)
+            for command, *given in commands:
+                getattr(pipeline, command)(*given)
             answers: Sequence[Any] = pipeline.execute(raise_on_error=False)
         for answer in answers:
-            if isinstance(answer, Exception) and not ABOUT_A_KEY.search(str(answer)):
+            if isinstance(answer, Exception) and not ABOUT_A_KEY.search(str(answer)[:LOOKED_AT]):
                 raise answer
         return answers
 
@@ -257,7 +265,7 @@ class RedisStorage:
     def _explained(self, error: Exception, doing: str) -> LabelsyncError:
         database = f"{self.location.container} on {self.location.endpoint}"
         what = f"{database}: cannot {doing}"
-        said = str(error).partition("\n")[0][:SAID_LENGTH]
+        said = str(error)[:LOOKED_AT].partition("\n")[0][:SAID_LENGTH]
         if isinstance(error, AuthenticationError) or REFUSED.search(said):
             return Unusable(f"{what}: {said}. The user name or password of {self._login} is not accepted.")
         if isinstance(error, NoPermissionError) or said.startswith("NOPERM"):
@@ -272,34 +280,15 @@ class RedisStorage:
         return Invalid(f"{what}: {said}.")
 
 
+def _listed(raw: bytes) -> str:
+    """Return the key to list a value by; behind one that is not its own stands a NUL, and what is wrong."""
+    try:
+        key, problem = listed_key(raw.decode())
+    except UnicodeDecodeError:
+        key, problem = listed_key(raw.decode("utf-8", "backslashreplace"))[0], NOT_UTF8
+    return f"{key}\0{problem}" if problem else key
+
+
 def _literally(path: str) -> bytes:
     """Return the pattern of keys that begin with a path, whatever characters it has."""
     return re.sub(r"([*?\[\]\\^])", r"\\\1", path).encode() + b"*"
-
-
-def _together(known: Sequence[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
-    """Group values that are read at once, by their bytes."""
-    group: list[tuple[str, str, int]] = []
-    room = READ_AT_ONCE_BYTES
-    for entry in known:
-        if group and entry[2] > room:
-            yield group
-            group, room = [], READ_AT_ONCE_BYTES
-        group.append(entry)
-        room -= entry[2]
-    if group:
-        yield group
-
-
-def _hash_value(fields: dict[bytes, bytes]) -> _Value:
-    try:
-        data = {field.decode(): value.decode() for field, value in fields.items()}
-    except UnicodeDecodeError:
-        return _Value(None, 0, "hash", HASH_NOT_UTF8)
-    content = msgspec.json.encode({"data": data}, order="sorted")
-    read = content if len(content) <= LARGEST else None
-    return _Value(read, len(content), _version(b"hash", content), None)
-
-
-def _version(kind: bytes, content: bytes) -> str:
-    return blake2b(content, digest_size=16, person=kind).hexdigest()

@@ -13,7 +13,7 @@ from obstore.store import S3Store
 
 from labelsync_provider.errors import Unusable
 from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, no_answer
+from labelsync_provider.storages.faults import Fault, no_answer, too_large
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
@@ -41,6 +41,7 @@ class S3Bucket:
         *,
         login: str,
         client_options: "ClientConfig | None" = None,
+        write_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Open a bucket.
 
@@ -48,9 +49,13 @@ class S3Bucket:
         :param credentials: asked anew before they expire.
         :param login: the Airflow connection, in words.
         :param client_options: what obstore is to know of proxies and certificates.
+        :param write_options: what is to be said of each object that is written, as PutObject takes it. obstore
+            cannot say it.
         :raises Unusable: the client has no credentials.
         """
         self.login, self._bucket, self._client = login, bucket, client
+        self._write_options = dict(write_options or {})
+        self.writes_all = bool(write_options)
         # Any request of the client shows which host and path a bucket has there: virtual host, path, FIPS,
         # dual stack, accelerated, access point.
         try:
@@ -59,6 +64,9 @@ class S3Bucket:
             raise Unusable(
                 f"s3://{bucket}: {login} has no credentials: {error} Give it an access key, or a role."
             ) from None
+        except BotoCoreError as error:
+            # An access point of another region, with an endpoint that has none: it is seen without a request.
+            raise Unusable(f"s3://{bucket}: {login} leads to no such bucket: {error}") from None
         scheme, host, path, _, _ = urlsplit(signed)
         self.location = Location(f"s3://{bucket}", AWS if ".amazonaws.com" in host else f"{scheme}://{host}")
         # By this name it comes before botocore's own handlers, which would make a tree of the XML first.
@@ -90,15 +98,24 @@ class S3Bucket:
         page: tuple[Page, str | None] = answer["Page"]
         return page
 
-    def read(self, key: str) -> tuple[bytes, str]:
+    def read(self, key: str, most: int) -> tuple[bytes, str]:
         """Read through the client."""
         found = self._client.get_object(Bucket=self._bucket, Key=key)
-        return found["Body"].read(), version_of(found["ETag"])
+        if found["ContentLength"] > most:
+            found["Body"].close()
+            raise too_large(key, most)
+        content: bytes = found["Body"].read(most + 1)
+        if len(content) > most:
+            found["Body"].close()
+            raise too_large(key, most)
+        if len(content) != found["ContentLength"]:
+            raise ValueError("not all of it")
+        return content, version_of(found["ETag"])
 
     def write(self, key: str, content: bytes, *, create: bool) -> str:
         """Write through the client."""
-        condition = {"IfNoneMatch": "*"} if create else {}
-        return version_of(self._client.put_object(Bucket=self._bucket, Key=key, Body=content, **condition)["ETag"])
+        given = self._write_options | ({"IfNoneMatch": "*"} if create else {})
+        return version_of(self._client.put_object(Bucket=self._bucket, Key=key, Body=content, **given)["ETag"])
 
     def delete(self, key: str) -> None:
         """Delete through the client."""

@@ -144,6 +144,18 @@ class TestCredentials:
         assert [storage.read("a") for _ in range(3)] == [b"1"] * 3
         assert credentials.refreshed >= 4
 
+    def test_of_google_name_the_project_that_pays(self, http_server: HttpServer) -> None:
+        asked: list[Any] = []
+        about = {"ETag": '"1"', "x-goog-generation": "1", "Last-Modified": "Mon, 23 Nov 2026 00:00:00 GMT"}
+        answer = lambda request: asked.append(request) or (200, EMPTY, about)  # noqa: E731
+        credentials: Any = Tokens(life=timedelta(hours=1))
+        credentials._quota_project_id = "payer"
+        client = Client(PROJECT, credentials, client_options={"api_endpoint": http_server(answer)})
+        storage = BucketStorage(GCSBucket("photos", client, credentials, login=LOGIN), "")
+        assert keys(storage) == []
+        assert storage.read("a") == EMPTY
+        assert [request.headers["x-goog-user-project"] for request in asked] == ["payer"] * 2
+
     def test_of_google_that_last_are_asked_for_once(self, rclone_anonymous: S3Server) -> None:
         credentials = Tokens(life=timedelta(hours=1))
         storage = BucketStorage(google(rclone_anonymous, credentials), "")
@@ -279,7 +291,7 @@ class TestOddKeysOfGCS:
         version = fake_gcs.write(key, b"content", create=False)
         (blob,) = gcs.client().list_blobs(fake_gcs.location.container.removeprefix("gs://"))
         assert (blob.name, str(blob.generation)) == (key, version)
-        assert fake_gcs.read(key) == (b"content", version)
+        assert fake_gcs.read(key, 100) == (b"content", version)
         fake_gcs.delete(key)
         assert list(gcs.client().list_blobs(fake_gcs.location.container.removeprefix("gs://"))) == []
 
@@ -287,7 +299,7 @@ class TestOddKeysOfGCS:
         first = fake_gcs.write("a//b", b"1", create=False)
         second = fake_gcs.write("a//b", b"2", create=False)
         assert first != second
-        assert fake_gcs.read("a//b") == (b"2", second)
+        assert fake_gcs.read("a//b", 100) == (b"2", second)
 
     def test_are_created_where_nothing_is_and_told_apart(self, fake_gcs: GCSBucket) -> None:
         storage = BucketStorage(fake_gcs, "")
@@ -823,6 +835,43 @@ class TestPages:
     def test_spell_characters_as_xml_does(self, written: str, key: str) -> None:
         contents = f"<Contents><Key>{written}</Key><ETag>e</ETag><Size>1</Size></Contents>"
         assert objects_of_page(self.page(contents))[0][0].key == key
+
+    @pytest.mark.parametrize(
+        ("written", "key", "problem"),
+        [
+            ("a&#0;b", "a\\x00b", "its key holds a NUL character; rename it"),
+            ("a%00b", "a\\x00b", "its key holds a NUL character; rename it"),
+            ("a\0b", "a\\x00b", "its key holds a NUL character; rename it"),
+            ("&#xD83D;", "\\ud83d", "its key holds half a surrogate pair, which is no UTF-8; rename it"),
+            ("%ED%A0%BD", "\\udced\\udca0\\udcbd", "its key holds half a surrogate pair, which is no UTF-8; rename it"),
+            ("k" * 2501, "k" * 200 + "...f82d8a8ebe1b7e5e", "its key has 2,501 bytes, more than 2,500; shorten it"),
+        ],
+    )
+    def test_list_a_key_that_no_database_takes_by_another_with_what_is_wrong(
+        self, written: str, key: str, problem: str
+    ) -> None:
+        one = "<Contents><Key>{}</Key><ETag>e</ETag><Size>1</Size></Contents>"
+        quoted = "<EncodingType>url</EncodingType>"
+        body = self.page(one.format(written) + one.format("good"), rest=quoted)
+        odd, good = objects_of_page(body)[0]
+        assert (odd.key[:203], odd.problem) == (key[:203], problem)
+        assert len(odd.key) == len(key)
+        assert good == ObjectInfo("good", 1, "e")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>",
+            b"<ListBucketResult><Contents><Key>a</Key><Size>9223372036854775808</Size></Contents></ListBucketResult>",
+            b"<ListBucketResult><Contents><Key>&#x110000;</Key><Size>1</Size></Contents></ListBucketResult>",
+            b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken></NextContinuationToken>"
+            b"</ListBucketResult>",
+        ],
+        ids=["size below zero", "size of no number", "character that there is not", "empty token"],
+    )
+    def test_that_say_what_cannot_be_are_no_pages(self, body: bytes) -> None:
+        with pytest.raises(ValueError, match="not a listing"):
+            objects_of_page(body)
 
     @pytest.mark.parametrize(
         "body",

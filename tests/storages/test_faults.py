@@ -134,7 +134,7 @@ AMAZON = [
         "InvalidObjectState",
         "The operation is not valid for the object's storage class",
         Invalid,
-        "storage class",
+        r"storage class\. It is archived\. Restore it first, or leave it out by regex_filter",
         how="read",
     ),
     Case("s3", 503, "SlowDown", "Please reduce your request rate.", Unavailable, "503 SlowDown"),
@@ -267,7 +267,7 @@ MICROSOFT = [
         "BlobArchived",
         "This operation is not permitted on an archived blob.",
         Invalid,
-        "archived",
+        r"It is archived\. Restore it first",
         how="read",
     ),
     Case(
@@ -287,12 +287,6 @@ ATTEMPTS: dict[str, Callable[[BucketStorage], object]] = {
     "write": lambda storage: storage.write("a", b"1"),
     "create": lambda storage: storage.write("a", b"1", create=True),
 }
-
-CASES = [
-    pytest.param(case, how, id=f"{case.service}-{case.code}-{how}")
-    for case in AMAZON + GOOGLE + MICROSOFT
-    for how in case.how.split()
-]
 
 Opened = Callable[..., BucketStorage]
 
@@ -325,10 +319,8 @@ def failure(storage: BucketStorage, how: str) -> LabelsyncError:
     return caught.value
 
 
-@pytest.mark.parametrize(("case", "how"), CASES)
-def test_answer_says_what_is_wrong_and_nothing_secret(
-    http_server: HttpServer, opened: Opened, case: Case, how: str
-) -> None:
+@pytest.mark.parametrize("case", AMAZON + GOOGLE + MICROSOFT, ids=lambda case: f"{case.service}-{case.code}")
+def test_answer_says_what_is_wrong_and_nothing_secret(http_server: HttpServer, opened: Opened, case: Case) -> None:
     text = f"<Code>{case.code}</Code><Message>{case.message}</Message>{case.rest}<RequestId>1</RequestId>"
     body = f'<?xml version="1.0" encoding="utf-8"?>\n<Error>{text}</Error>'.encode()
     headers = {"Content-Type": "application/xml", "x-ms-error-code": case.code, **case.headers}
@@ -337,13 +329,15 @@ def test_answer_says_what_is_wrong_and_nothing_secret(
         # What stands there is another object, where one is to be created.
         return (
             (200, b"2", {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
-            if (how == "create" and asked.method == "GET" and case.error is AlreadyThere)
+            if (case.how == "create" and asked.method == "GET" and case.error is AlreadyThere)
             else (case.status, body, headers)
         )
 
-    error = failure(opened(case.service, http_server(answer)), how)
-    assert type(error) is case.error, str(error)
-    assert_says(error, case.words)
+    storage = opened(case.service, http_server(answer))
+    for how in case.how.split():
+        error = failure(storage, how)
+        assert type(error) is case.error, f"{how}: {error}"
+        assert_says(error, case.words)
 
 
 def assert_says(error: LabelsyncError, words: str) -> None:
@@ -352,73 +346,71 @@ def assert_says(error: LabelsyncError, words: str) -> None:
 
 
 SERVICES = ["s3", "gcs", "azure"]
-BOTH = ["list", "read"]
+
+
+def failures(storage: BucketStorage) -> list[LabelsyncError]:
+    """Return what comes of the SDK, which lists, and of obstore, which reads."""
+    return [failure(storage, how) for how in ("list", "read")]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("how", BOTH)
 class TestAnswerOfSomethingBetween:
     @pytest.mark.parametrize("status", [502, 504])
     def test_that_is_no_xml_is_unavailable(
-        self, http_server: HttpServer, opened: Opened, service: str, how: str, status: int
+        self, http_server: HttpServer, opened: Opened, service: str, status: int
     ) -> None:
         page = f"<html><a href='https://proxy/?sig={TOKEN}'>Bad gateway</a></html>".encode()
         endpoint = http_server(lambda asked: (status, page, {"Content-Type": "text/html"}))
-        error = failure(opened(service, endpoint), how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, str(status))
+        for error in failures(opened(service, endpoint)):
+            assert isinstance(error, Unavailable)
+            assert_says(error, str(status))
 
-    def test_that_is_an_empty_refusal_is_denied(
-        self, http_server: HttpServer, opened: Opened, service: str, how: str
-    ) -> None:
-        error = failure(opened(service, http_server(lambda asked: (403, b""))), how)
-        assert type(error) is Denied, str(error)
+    def test_that_is_an_empty_refusal_is_denied(self, http_server: HttpServer, opened: Opened, service: str) -> None:
+        for error in failures(opened(service, http_server(lambda asked: (403, b"")))):
+            assert type(error) is Denied, str(error)
 
 
 # Azure's SDK follows such an answer while it lists, and tries for minutes.
-@pytest.mark.parametrize(("service", "how"), [("s3", "list"), ("s3", "read"), ("gcs", "list"), ("gcs", "read")])
+@pytest.mark.parametrize("service", ["s3", "gcs"])
 def test_answer_that_leads_elsewhere_is_an_error_of_the_storage(
-    http_server: HttpServer, opened: Opened, service: str, how: str
+    http_server: HttpServer, opened: Opened, service: str
 ) -> None:
     # As a proxy answers that wants to be spoken to over TLS.
     where = {"Location": f"https://{HOST}:{free_port()}/?sig={TOKEN}", "Content-Type": "text/html"}
     endpoint = http_server(lambda asked: (301, b"<html>moved</html>", where))
-    failure(opened(service, endpoint), how)
+    failures(opened(service, endpoint))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("how", BOTH)
 class TestNoAnswer:
-    def test_of_a_port_that_nobody_listens_on(self, opened: Opened, service: str, how: str) -> None:
-        error = failure(opened(service, f"http://{HOST}:{free_port()}"), how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, r"the connection is refused\. Is the endpoint in connection '.*_default' the right one\?")
+    def test_of_a_port_that_nobody_listens_on(self, opened: Opened, service: str) -> None:
+        for error in failures(opened(service, f"http://{HOST}:{free_port()}")):
+            assert isinstance(error, Unavailable)
+            assert_says(
+                error, r"the connection is refused\. Is the endpoint in connection '.*_default' the right one\?"
+            )
 
-    def test_of_a_host_that_is_not_there(self, opened: Opened, service: str, how: str) -> None:
-        error = failure(opened(service, "http://no-such-host.invalid"), how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, r"there is no such host\. Is the endpoint")
+    def test_of_a_host_that_is_not_there(self, opened: Opened, service: str) -> None:
+        for error in failures(opened(service, "http://no-such-host.invalid")):
+            assert isinstance(error, Unavailable)
+            assert_says(error, r"there is no such host\. Is the endpoint")
 
     def test_of_a_certificate_that_nobody_signed(
-        self, http_server: HttpServer, opened: Opened, service: str, how: str, tmp_path: Path
+        self, http_server: HttpServer, opened: Opened, service: str, tmp_path: Path
     ) -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*write_certificate(tmp_path))
-        error = failure(opened(service, http_server(lambda asked: (200,), tls=context)), how)
-        assert type(error) is Unusable
-        assert_says(error, "the TLS connection to its endpoint cannot be trusted")
+        for error in failures(opened(service, http_server(lambda asked: (200,), tls=context))):
+            assert type(error) is Unusable
+            assert_says(error, "the TLS connection to its endpoint cannot be trusted")
 
-    def test_of_a_server_that_speaks_no_tls(
-        self, http_server: HttpServer, opened: Opened, service: str, how: str
-    ) -> None:
+    def test_of_a_server_that_speaks_no_tls(self, http_server: HttpServer, opened: Opened, service: str) -> None:
         endpoint = http_server(lambda asked: (200,)).replace("http:", "https:")
-        error = failure(opened(service, endpoint), how)
-        assert type(error) is Unusable, str(error)
-        assert_says(error, r"Is it https\?")
+        for error in failures(opened(service, endpoint)):
+            assert type(error) is Unusable, str(error)
+            assert_says(error, r"Is it https\?")
 
-    def test_in_time(
-        self, silent: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, service: str, how: str
-    ) -> None:
+    def test_in_time(self, silent: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
         soon = {"read_timeout": timedelta(seconds=0.3), "timeout": timedelta(seconds=0.3)}
         monkeypatch.setattr(buckets, "CLIENT_OPTIONS", soon)
         for module in (azure_blob, gcs):
@@ -430,11 +422,11 @@ class TestNoAnswer:
         if service == "s3":
             # The hook says 60 seconds.
             storage._service._client._endpoint.http_session._manager.connection_pool_kw["timeout"] = 0.3
-        error = failure(storage, how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, "it did not answer in time")
+        for error in failures(storage):
+            assert isinstance(error, Unavailable)
+            assert_says(error, "it did not answer in time")
 
-    def test_all_of_it(self, http_server: HttpServer, opened: Opened, service: str, how: str) -> None:
+    def test_all_of_it(self, http_server: HttpServer, opened: Opened, service: str) -> None:
         headers = {
             "Content-Length": "1000",
             "ETag": '"1"',
@@ -443,14 +435,14 @@ class TestNoAnswer:
             "Connection": "close",
         }
         endpoint = http_server(lambda asked: (200, b"<?xml version='1.0'?><ListBucketResult>", headers))
-        error = failure(opened(service, endpoint), how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, "its answer was cut off")
+        for error in failures(opened(service, endpoint)):
+            assert isinstance(error, Unavailable)
+            assert_says(error, "its answer was cut off")
 
-    def test_but_the_end_of_the_connection(self, hanging_up: str, opened: Opened, service: str, how: str) -> None:
-        error = failure(opened(service, hanging_up), how)
-        assert isinstance(error, Unavailable)
-        assert_says(error, "the connection broke off")
+    def test_but_the_end_of_the_connection(self, hanging_up: str, opened: Opened, service: str) -> None:
+        for error in failures(opened(service, hanging_up)):
+            assert isinstance(error, Unavailable)
+            assert_says(error, "the connection broke off")
 
 
 @pytest.fixture
@@ -482,20 +474,17 @@ ODD = [
 ]
 
 
+@pytest.mark.parametrize("service", SERVICES)
 class TestKeyThatReadsLikeAFault:
-    @pytest.mark.parametrize("service", SERVICES)
-    @pytest.mark.parametrize("key", ODD)
-    def test_changes_nothing_where_no_answer_comes(self, opened: Opened, service: str, key: str) -> None:
+    def test_changes_nothing_where_no_answer_comes(self, opened: Opened, service: str) -> None:
         storage = opened(service, f"http://{HOST}:{free_port()}")
-        with pytest.raises(Unavailable, match="the connection is refused"):
-            storage.read(key)
+        for key in ODD:
+            with pytest.raises(Unavailable, match="the connection is refused"):
+                storage.read(key)
 
-    @pytest.mark.parametrize("service", SERVICES)
-    @pytest.mark.parametrize("key", ODD)
-    def test_changes_nothing_where_it_is_not_found(
-        self, http_server: HttpServer, opened: Opened, service: str, key: str
-    ) -> None:
+    def test_changes_nothing_where_it_is_not_found(self, http_server: HttpServer, opened: Opened, service: str) -> None:
         body = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>There is none.</Message></Error>"
-        endpoint = http_server(lambda asked: (404, body, {"x-ms-error-code": "BlobNotFound"}))
-        with pytest.raises(NotFound):
-            opened(service, endpoint).read(key)
+        storage = opened(service, http_server(lambda asked: (404, body, {"x-ms-error-code": "BlobNotFound"})))
+        for key in ODD:
+            with pytest.raises(NotFound):
+                storage.read(key)

@@ -3,14 +3,18 @@
 import errno
 import os
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, NotFound
-from labelsync_provider.storages import local_files, spool
+from labelsync_provider.storages import local_files, local_listing, spool
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -124,7 +128,7 @@ class TestSymbolicLinks:
     def test_to_a_file_outside_is_listed_with_a_problem_and_not_read(self, source, outside: Path) -> None:
         (source.path / "link").symlink_to(outside / "secret")
         assert problems(source.storage()) == {"link": "it is a symbolic link that leaves the document root"}
-        with pytest.raises(Denied, match="leaves the document root"):
+        with pytest.raises(Denied, match="leads out of it"):
             source.storage().read("link")
 
     def test_to_a_directory_outside_is_listed_with_a_problem_and_not_walked(self, source, outside: Path) -> None:
@@ -146,6 +150,69 @@ class TestSymbolicLinks:
         assert found["a/up"] == "it is a symbolic link to a directory that it is in"
         assert found["self"]
 
+    @pytest.mark.parametrize(
+        ("links", "keys"),
+        [
+            pytest.param({"b": "a"}, ["a/1", "a/sub/2"], id="inside: under its own key"),
+            pytest.param({"0": "a", "b": "a/sub"}, ["a/1", "a/sub/2"], id="whatever the link's name"),
+            pytest.param({"m": "../other", "l": "../other"}, ["a/1", "a/sub/2", "l/3", "l/deep/4"], id="the first"),
+            pytest.param(
+                {"l": "../other/deep", "m": "../other"}, ["a/1", "a/sub/2", "l/4", "m/3"], id="a part by another link"
+            ),
+            pytest.param(
+                {"l": "../other", "m": "../other/deep"}, ["a/1", "a/sub/2", "l/3", "l/deep/4"], id="the whole before"
+            ),
+            pytest.param(
+                {"l": "../other", "../other/back": "../in/a"}, ["a/1", "a/sub/2", "l/3", "l/deep/4"], id="back inside"
+            ),
+            pytest.param({"up": ".."}, ["a/1", "a/sub/2", "up/other/3", "up/other/deep/4"], id="above the source"),
+        ],
+    )
+    def test_to_directories_have_each_listed_once(self, source, folder, links, keys: list[str]) -> None:
+        for key in ("a/1", "a/sub/2"):
+            source.put(key, "1")
+        for key in ("3", "deep/4"):
+            folder("other").put(key, "1")
+        for name, target in links.items():
+            (source.path / name).symlink_to(target)
+        storage = source.storage()
+        assert problems(storage) == dict.fromkeys(keys)
+        assert {storage.read(key) for key in keys} == {b"1"}
+
+    def test_to_a_directory_is_walked_if_that_has_no_key_of_its_own(self, source) -> None:
+        source.put("good", "1")
+        odd = Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9"))
+        odd.mkdir()
+        (odd / "a").write_text("1")
+        (odd / "up").symlink_to(".")
+        (source.path / "link").symlink_to(odd)
+        found = problems(source.storage())
+        assert (found["link/a"], found["good"]) == (None, None)
+        assert len(found) < 8
+
+    @pytest.mark.parametrize("target", ["{root}/in/real", "{root}/other/../in/real", "../in/./real", "{alias}/in/real"])
+    def test_that_leads_inside_by_any_way_is_followed(self, source, folder, tmp_path: Path, target: str) -> None:
+        source.put("real/a", "1")
+        folder("other").put("b", "1")
+        (tmp_path / "alias").symlink_to(source.root)
+        (folder("other").path / "link").symlink_to(target.format(root=source.root, alias=tmp_path / "alias"))
+        storage = folder("other").storage()
+        assert problems(storage) == {"b": None, "link/a": None}
+        assert storage.read("link/a") == b"1"
+        storage.write("link/new/b", b"2")
+        assert (source.path / "real/new/b").read_text() == "2"
+        storage.delete(["link/a"])
+        assert not (source.path / "real/a").exists()
+
+    def test_in_a_long_chain_are_listed_with_a_problem(self, source) -> None:
+        source.put("good", "1")
+        for number in range(200):
+            (source.path / f"l{number:04}").symlink_to(f"l{number + 1:04}" if number < 199 else "good")
+        found = problems(source.storage())
+        assert found["good"] is None
+        assert found["l0190"] is None
+        assert "cannot be followed: Too many levels" in found["l0000"]
+
     def test_to_nothing_is_listed_with_a_problem(self, source) -> None:
         (source.path / "link").symlink_to(source.path / "nothing")
         assert problems(source.storage()) == {"link": "it is a symbolic link to nothing"}
@@ -161,9 +228,9 @@ class TestSymbolicLinks:
     def test_where_the_temporary_file_goes_is_not_followed(self, source, outside: Path, monkeypatch) -> None:
         names: list[str] = []
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", lambda a, b: names.append(a) or os.rename(a, b))
+            patch.setattr(os, "replace", lambda a, b, **given: names.append(a) or os.rename(a, b, **given))
             source.storage().write("a", b"1")
-        Path(names[0]).symlink_to(outside / "secret")
+        (source.path / names[0]).symlink_to(outside / "secret")
         source.storage().write("a", b"mine")
         assert (outside / "secret").read_text() == "secret"
         assert source.storage().read("a") == b"mine"
@@ -172,10 +239,10 @@ class TestSymbolicLinks:
     def test_a_file_system_without_nameless_files_gets_a_look_before(self, source, monkeypatch, number: int) -> None:
         opened = os.open
 
-        def without(path: str, flags: int, *rest: int) -> int:
+        def without(path: str, flags: int, *rest: int, **given: int) -> int:
             if flags == local_files.NAMELESS:
                 raise OSError(number, "no")
-            return opened(path, flags, *rest)
+            return opened(path, flags, *rest, **given)
 
         monkeypatch.setattr(os, "open", without)
         version = source.storage().write("a", b"1", create=True)
@@ -196,6 +263,62 @@ class TestSymbolicLinks:
         (source.path / "sub").symlink_to(outside)
         with pytest.raises(Denied, match="outside the document root"):
             storage.read("sub/secret")
+
+
+SECONDS = float(os.environ.get("LABELSYNC_EXCHANGE_SECONDS", "2"))
+
+
+class TestExchange:
+    """A directory is a link that leads out at one moment, and none at the next."""
+
+    @pytest.fixture
+    def exchanged(self, source, outside: Path) -> Iterator[None]:
+        """Two directories that another process exchanges, as fast as it can, for links that lead out."""
+        for name in ("sub", "deep/sub"):
+            source.put(f"{name}/secret", "mine")
+            (source.path / f"{name}-link").symlink_to(outside)
+        process = subprocess.Popen([sys.executable, "-c", EXCHANGE, str(source.path)])
+        yield
+        process.kill()
+        process.wait()
+
+    def test_lets_nothing_outside_be_listed_read_written_or_deleted(self, source, outside: Path, exchanged) -> None:
+        storage, done, refused = source.storage(), Counter(), Counter()
+        (outside / "only-here").write_text("secret")
+        number, until = 0, time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            number += 1
+            if not number % 5:
+                listed = problems(storage)
+                assert not [key for key in listed if key.endswith("only-here")]
+                done["list"] += 1
+            for name in ("sub", "deep/sub"):
+                for what, act in {
+                    "read": lambda name=name: storage.read(f"{name}/secret"),
+                    "write": lambda name=name, create=number % 2 == 0: storage.write(
+                        f"{name}/mine", b"mine", create=create
+                    ),
+                    "delete": lambda name=name: storage.delete([f"{name}/only-here"]),
+                }.items():
+                    try:
+                        assert act() in (b"mine", None) or what == "write"
+                        done[what] += 1
+                    except (Denied, NotFound):
+                        refused[what] += 1
+        print(f"\n{SECONDS:g} s: done {dict(done)}, refused {dict(refused)}")
+        assert sorted(os.listdir(outside)) == ["only-here", "secret"]
+        assert all(done[what] and (refused[what] or what == "list") for what in ("list", "read", "write", "delete"))
+
+
+EXCHANGE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+os.chdir(sys.argv[1])
+pairs = [(name.encode(), name.encode() + b"-link") for name in ("sub", "deep/sub")]
+while True:
+    for one, other in pairs:
+        libc.renameat2(-100, one, -100, other, 2)  # AT_FDCWD, RENAME_EXCHANGE
+"""
 
 
 class TestOddThings:
@@ -248,12 +371,104 @@ class TestOddThings:
         keys = list(problems(source.storage()))
         assert keys == sorted([*names, "a0/b"])
 
-    def test_directory_that_may_not_be_listed_stops_the_listing(self, open_folder, unprivileged) -> None:
-        open_folder.put("a", "1")
+    @pytest.mark.parametrize("mode", [0o000, 0o100, 0o400], ids=["closed", "unreadable", "not to be passed through"])
+    def test_directory_that_may_not_be_listed_is_an_object_with_a_problem(
+        self, open_folder, unprivileged, mode: int
+    ) -> None:
+        for key in ("a", "closed/b", "closed/c/d", "closed-not/e"):
+            open_folder.put(key, "1")
+        (open_folder.path / "closed").chmod(mode)
+        storage = open_folder.storage()
+        with unprivileged():
+            found = problems(storage)
+        assert found.pop("closed").startswith("nothing in it is listed, for it may not be read by user ")
+        assert found == {"a": None, "closed-not/e": None}
+        assert [key for key in ("a", "closed/b", "closed/c/d", "closed-not/e") if not storage.covers(key)] == [
+            "closed/b",
+            "closed/c/d",
+        ], "what is not listed is not missing"
+
+    def test_directory_that_may_be_listed_again_is_covered(self, open_folder, unprivileged) -> None:
         open_folder.put("closed/b", "1")
         (open_folder.path / "closed").chmod(0)
-        with unprivileged(), pytest.raises(Denied, match=r"closed may not be listed by user \d+"):
+        storage = open_folder.storage()
+        with unprivileged():
+            assert list(problems(storage)) == ["closed"]
+        (open_folder.path / "closed").chmod(0o755)
+        assert problems(storage) == {"closed/b": None}
+        assert storage.covers("closed/b")
+
+    def test_source_that_may_not_be_listed_is_denied(self, open_folder, unprivileged) -> None:
+        open_folder.put("a", "1")
+        open_folder.path.chmod(0)
+        with unprivileged(), pytest.raises(Denied, match=r"may not be listed by user \d+"):
             list(open_folder.storage().list())
+
+    def test_too_many_directories_that_may_not_be_listed_stop_the_listing(
+        self, open_folder, unprivileged, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(local_listing, "MOST_UNLISTED", 2)
+        for name in "abc":
+            open_folder.put(f"{name}/1", "1")
+            (open_folder.path / name).chmod(0)
+        with unprivileged(), pytest.raises(Denied, match="2 other directories"):
+            list(open_folder.storage().list())
+
+    def test_directory_that_is_too_deep_is_an_object_with_a_problem(self, source, monkeypatch) -> None:
+        monkeypatch.setattr(local_listing, "LONGEST_KEY", 7)
+        monkeypatch.setattr(local_listing, "SHORT_KEY", 1)
+        source.put("good", "1")
+        source.put("1/2/3/file", "1")
+        source.put("1/2/3/4/5/file", "1")
+        storage = source.storage()
+        assert problems(storage) == {"1/2/3/4": local_listing.TOO_DEEP, "1/2/3/file": None, "good": None}
+        assert not storage.covers("1/2/3/4/5/file")
+
+    def test_directories_as_deep_as_they_can_be_made_stop_nothing(self, source) -> None:
+        source.put("good", "1")
+        where = os.open(source.path, os.O_RDONLY)
+        for _ in range(300):
+            os.mkdir("d" * 100, dir_fd=where)
+            below = os.open("d" * 100, os.O_RDONLY, dir_fd=where)
+            os.close(where)
+            where = below
+        os.close(where)
+        found = problems(source.storage())
+        assert found.pop("good") is None
+        assert list(found.values()) == [local_listing.TOO_DEEP]
+        subprocess.run(["rm", "-rf", source.path], check=True)
+
+    def test_directories_that_are_not_held_open_are_opened_again(self, source, monkeypatch) -> None:
+        monkeypatch.setattr(local_listing, "HELD", 2)
+        keys = sorted(f"{'d/' * depth}{name}" for depth in range(8) for name in ("a", "z"))
+        for key in keys:
+            source.put(key, "1")
+        assert list(problems(source.storage())) == keys
+
+    def test_key_that_is_too_long_for_an_index_is_listed_by_another(self, source) -> None:
+        source.put("good", "1")
+        deep = "/".join(["d" * 240] * 10)
+        source.put(f"{deep}/{'f' * 240}", "1")
+        found = problems(source.storage())
+        assert found.pop("good") is None
+        ((key, problem),) = found.items()
+        assert key.startswith("ddd")
+        assert len(key) < 250
+        assert problem == "its key has 2,650 bytes, more than 2,500; shorten it"
+
+    @pytest.mark.parametrize("kind", ["fifo", "socket", "directory"])
+    def test_what_a_file_was_exchanged_for_is_invalid_and_keeps_nobody_waiting(
+        self, source, monkeypatch, kind: str
+    ) -> None:
+        path = source.put("a", "1")
+        storage = source.storage()
+        assert problems(storage) == {"a": None}
+        path.unlink()
+        monkeypatch.chdir(source.path)
+        with socket.socket(socket.AF_UNIX) as server:
+            {"fifo": lambda: os.mkfifo(path), "socket": lambda: server.bind("a"), "directory": path.mkdir}[kind]()
+            with pytest.raises(Invalid, match="in/a"):
+                storage.read("a")
 
     def test_file_that_may_not_be_read_is_denied(self, open_folder, unprivileged) -> None:
         open_folder.put("a", "1").chmod(0)
@@ -271,7 +486,7 @@ class TestAtomicWrite:
     def test_leaves_the_old_file_and_no_other_when_the_rename_fails(self, source, monkeypatch) -> None:
         source.put("a", "old")
 
-        def no_rename(*_: str) -> None:
+        def no_rename(*_: str, **given: int) -> None:
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(os, "replace", no_rename)
@@ -284,7 +499,7 @@ class TestAtomicWrite:
         calls: list[str] = []
         for name in ("fsync", "replace"):
             real: Callable = getattr(os, name)
-            monkeypatch.setattr(os, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
+            monkeypatch.setattr(os, name, lambda *a, name=name, real=real, **k: calls.append(name) or real(*a, **k))
         source.storage().write("a", b"1")
         assert calls == ["fsync", "replace", "fsync"], "the file, its name, the directory"
 
@@ -295,7 +510,7 @@ class TestAtomicWrite:
         class Killed(BaseException):
             pass
 
-        def kill(*_: str) -> None:
+        def kill(*_: str, **given: int) -> None:
             raise Killed
 
         with monkeypatch.context() as patch:

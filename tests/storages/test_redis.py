@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from servers.redis import RedisServer, running_valkey, write_certificate
 
-from labelsync_provider.errors import Denied, Invalid, NotFound, Unusable
+from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge, Unusable
 from labelsync_provider.hooks.redis import RedisStorageHook
 from labelsync_provider.storages import redis as redis_storage
+from labelsync_provider.storages import redis_values
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.storages.redis import RedisStorage
 
@@ -163,6 +164,23 @@ class TestKeys:
         problems = {info.key: info.problem for info in listed(storage)}
         assert problems == {"in/a": None, "in/\\xff": "its key is not UTF-8; rename it"}
 
+    @pytest.mark.parametrize(
+        ("key", "listed_as", "problem"),
+        [
+            (b"a\0b", "a\\x00b", "its key holds a NUL character; rename it"),
+            (b"k" * 3000, "k" * 200 + "...", "its key has 3,000 bytes, more than 2,500; shorten it"),
+        ],
+        ids=["NUL", "too long"],
+    )
+    def test_that_no_database_takes_is_listed_by_another_with_what_to_do(
+        self, server: RedisServer, storage: RedisStorage, key: bytes, listed_as: str, problem: str
+    ) -> None:
+        server.client(1).mset({key: "1", b"good": "1"})
+        odd, good = sorted(listed(storage), key=lambda info: info.problem or "~")
+        assert odd.key.startswith(listed_as)
+        assert odd.problem == problem
+        assert (good.key, good.problem) == ("good", None)
+
     def test_that_spells_another_that_is_not_utf_8_is_itself(self, server: RedisServer, storage: RedisStorage) -> None:
         server.client(1).mset({b"\xff": "1", "\\xff": "2"})
         assert [info.key for info in listed(storage) if not info.problem] == ["\\xff"]
@@ -200,8 +218,8 @@ class TestKeys:
         self, server: RedisServer, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.client(1).mset(dict.fromkeys(["a", "b", "c"], "1"))
-        scan = storage._client.scan_iter
-        monkeypatch.setattr(storage._client, "scan_iter", lambda **how: [*scan(**how), *scan(**how)])
+        scan = storage._client.scan
+        monkeypatch.setattr(storage._client, "scan", lambda *how: (scan(*how)[0], 2 * scan(*how)[1]))
         assert keys(storage) == ["a", "b", "c"]
 
     def test_gone_since_the_scan_are_left_out(self, server: RedisServer, storage: RedisStorage) -> None:
@@ -248,7 +266,7 @@ class TestCost:
         storage.delete([f"in/{n}" for n in range(10)])
         commands = set(client.info("commandstats"))
         assert "cmdstat_keys" not in commands
-        assert {"cmdstat_scan", "cmdstat_get", "cmdstat_set", "cmdstat_unlink"} <= commands
+        assert {"cmdstat_scan", "cmdstat_getrange", "cmdstat_set", "cmdstat_unlink"} <= commands
 
     def test_listing_goes_to_the_server_a_few_times_and_not_for_every_key(
         self, server: RedisServer, storage: RedisStorage
@@ -283,17 +301,41 @@ class TestCost:
         server.client(1).mset({"large": "x" * 1001, "small": "x" * 1000})
         assert [(info.key, info.size) for info in listed(storage)] == [("large", 1001), ("small", 1000)]
         assert storage.read("small") == b"x" * 1000
-        with pytest.raises(Invalid, match="large: 1,001 bytes are not read, 1,000 would be"):
+        with pytest.raises(Invalid, match="large: more than 1,000 bytes"):
             storage.read("large")
 
     def test_hash_that_is_too_large_is_listed_and_not_read(
         self, server: RedisServer, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_storage, "LARGEST", 1000)
+        monkeypatch.setattr(redis_values, "LARGEST_HASH", 1000)
         server.client(1).hset("large", "text", "x" * 1001)
         assert keys(storage) == ["large"]
         with pytest.raises(Invalid, match="large: "):
             storage.read("large")
+
+    def test_values_that_grow_while_a_listing_reads_them_are_not_read_with_others(
+        self, server: RedisServer, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server.client(1).mset({"a": "1", "b": "1", "c": "1"})
+        read: list[Any] = []
+
+        def reading(told: Any, limit: int) -> Any:
+            server.client(1).set("b", "x" * 1_000_000)
+            read.append(limit)
+            return redis_values.reading(told, limit)
+
+        monkeypatch.setattr(redis_storage, "reading", reading)
+        found = {info.key: (info.size, info.version) for info in listed(storage)}
+        assert found["b"] == (2, "grown"), "no more than a byte above what it was said to have"
+        assert read == [1, 1, 1]
+        assert storage.read("b") == b"x" * 1_000_000
+
+    def test_no_more_is_read_of_a_string_than_it_may_have(self, server: RedisServer, storage: RedisStorage) -> None:
+        server.client(1).set("a", "x" * 1_000_000)
+        before = server.client().info("stats")["total_net_output_bytes"]
+        with pytest.raises(TooLarge):
+            storage.read("a", most=1000)
+        assert server.client().info("stats")["total_net_output_bytes"] - before < 100_000
 
     def test_connection_that_was_closed_is_opened_again(self, server: RedisServer, storage: RedisStorage) -> None:
         storage.write("a", b"1")
@@ -350,7 +392,7 @@ class TestPermission:
             pytest.param(f"{ALL} -scan", listed, id="to scan"),
             pytest.param(f"{ALL} -type", listed, id="to see types"),
             pytest.param(f"{ALL} -@read +scan +type", listed, id="to read while listing"),
-            pytest.param(f"{ALL} -get", lambda storage: storage.read("a"), id="to read"),
+            pytest.param(f"{ALL} -getrange", lambda storage: storage.read("a"), id="to read"),
             pytest.param("~* +@read +@connection", lambda storage: storage.write("b", b"1"), id="to write"),
             pytest.param("~* +@read +@connection", lambda storage: storage.delete(["a"]), id="to delete"),
             pytest.param("~in/* +@all", lambda storage: storage.write("out/a", b"1"), id="to write that key"),

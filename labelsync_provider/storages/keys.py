@@ -1,0 +1,25 @@
+"""Keys as they are listed: one that no database takes is listed by another that tells what it is."""
+
+import re
+from hashlib import blake2b
+
+LONGEST_KEY = 2500
+"""In bytes of UTF-8: an index of PostgreSQL takes 2,704, and the names of project and row are in it."""
+SHORT_KEY = LONGEST_KEY // 4
+"""In characters, of which none has more than four bytes."""
+SHOWN = 200
+
+UNFIT = re.compile("[\0\ud800-\udfff]").search
+"""PostgreSQL takes no NUL, and nothing but UTF-8: no half of a surrogate pair."""
+
+
+def listed_key(key: str) -> tuple[str, str | None]:
+    """Return the key to list an object by, and what is wrong with its own, if it is another."""
+    if UNFIT(key):
+        what = "a NUL character" if "\0" in key else "half a surrogate pair, which is no UTF-8"
+        escaped = key.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+        return listed_key(escaped)[0], f"its key holds {what}; rename it"
+    if len(key) > SHORT_KEY and len(encoded := key.encode()) > LONGEST_KEY:
+        digest = blake2b(encoded, digest_size=8).hexdigest()
+        return f"{key[:SHOWN]}...{digest}", f"its key has {len(encoded):,} bytes, more than {LONGEST_KEY:,}; shorten it"
+    return key, None

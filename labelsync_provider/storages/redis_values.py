@@ -1,0 +1,114 @@
+"""Values of Redis: what is asked of one before it is read, how it is read, and what it is then.
+
+Strings are task files, and hashes are the data of a task. Of neither more is read than it may have.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.exceptions import NoPermissionError
+
+READ_AT_ONCE_BYTES = 16 * 1024 * 1024
+LARGEST = 100 * 1024 * 1024
+"""Values above it are listed and not read; in bytes."""
+LARGEST_HASH = 64 * 1024 * 1024
+"""The same of a hash, in bytes of the server's memory, which are up to four times those of its fields and values."""
+
+UNREADABLE = "unreadable"
+READABLE = ("string", "hash", UNREADABLE)
+"""Of one whose type may not be asked, the attempt to read it says why."""
+HASH_NOT_UTF8 = "a field or value of the hash is not UTF-8"
+
+
+class Value(NamedTuple):
+    """What stands under a key."""
+
+    content: bytes | None
+    """A hash as the task that it is, in JSON. None if it is not, or not yet, to be read."""
+    size: int
+    version: str
+    problem: str | None
+
+
+class Told(NamedTuple):
+    """What a server says of a key, before its value is read."""
+
+    key: str
+    kind: str
+    size: int | None
+    """In bytes; None if it may not be asked."""
+
+    def is_too_large(self, most: int) -> bool:
+        """Tell whether it is not to be read, if it may have so many bytes."""
+        return (self.size or 0) > (LARGEST_HASH if self.kind == "hash" else most)
+
+    def is_readable(self, most: int) -> bool:
+        """Tell whether it is to be read, if it may have so many bytes."""
+        return self.kind in READABLE and not self.is_too_large(most)
+
+    def limit(self, most: int, *, alone: bool) -> int:
+        """Return how many bytes of a string are read: of many at once, no more than it was told to have."""
+        return most if alone or self.size is None else self.size
+
+    @property
+    def room(self) -> int:
+        """The bytes that its answer is expected to have. What may not be asked for its size is read by itself."""
+        if self.kind not in READABLE:
+            return 0
+        return READ_AT_ONCE_BYTES if self.size is None else self.size
+
+
+def sizing(key: str, kind: str) -> tuple[Any, ...]:
+    """Return the command that asks how large a value is: of a hash, with all of its fields."""
+    return ("memory_usage", key, 0) if kind == "hash" else ("strlen", key)
+
+
+def reading(told: Told, limit: int) -> tuple[Any, ...]:
+    """Return the command that reads a value; of a string that has grown, one byte above the limit shows it."""
+    return ("hgetall", told.key) if told.kind == "hash" else ("getrange", told.key, 0, limit)
+
+
+def together(told: Sequence[Told]) -> Iterator[list[Told]]:
+    """Group values that are read at once, by their bytes."""
+    group: list[Told] = []
+    room = READ_AT_ONCE_BYTES
+    for each in told:
+        if group and each.room > room:
+            yield group
+            group, room = [], READ_AT_ONCE_BYTES
+        group.append(each)
+        room -= each.room
+    if group:
+        yield group
+
+
+def value_of(told: Told, answer: object, most: int, limit: int) -> Value | None:
+    """Return what stands under a key, by the answer to `reading`, if it was read; None if nothing does any more."""
+    if isinstance(answer, NoPermissionError):
+        return Value(None, told.size or 0, "denied", "the user of the connection may not read it")
+    if told.kind not in (*READABLE, "none"):
+        return Value(None, 0, told.kind, f"it is a {told.kind}, not a string or a hash")
+    if told.is_too_large(most):
+        return Value(None, told.size or 0, f"{told.size} bytes", None)
+    if isinstance(answer, bytes) and len(answer) > limit:
+        return Value(None, len(answer), "grown", None)
+    if isinstance(answer, bytes) and (answer or not told.size):  # one that is gone meanwhile reads as empty
+        return Value(answer, len(answer), version_of(b"string", answer), None)
+    return _of_hash(answer) if isinstance(answer, dict) and answer else None
+
+
+def version_of(kind: bytes, content: bytes) -> str:
+    """Return the version of a value: a hash of its content, by its type."""
+    return blake2b(content, digest_size=16, person=kind).hexdigest()
+
+
+def _of_hash(fields: dict[bytes, bytes]) -> Value:
+    try:
+        data = {field.decode(): value.decode() for field, value in fields.items()}
+    except UnicodeDecodeError:
+        return Value(None, 0, "hash", HASH_NOT_UTF8)
+    content = msgspec.json.encode({"data": data}, order="sorted")
+    read = content if len(content) <= LARGEST else None
+    return Value(read, len(content), version_of(b"hash", content), None)

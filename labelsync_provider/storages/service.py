@@ -1,0 +1,59 @@
+"""What a bucket's service does in its own way; all else is `BucketStorage`'s."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from obstore.store import ObjectStore
+
+from labelsync_provider.storages.faults import Fault
+from labelsync_provider.storages.location import Location
+from labelsync_provider.storages.protocol import Page
+
+
+class Service(Protocol):
+    """What a bucket's service does in its own way. Its methods raise the service's own `errors`."""
+
+    location: Location
+    """Where the bucket is, as a whole."""
+    login: str
+    """The Airflow connection, in words."""
+    longest_life: timedelta
+    """Of a signed URL."""
+    writes_all: bool
+    """Whether it writes every object, and not only those whose keys obstore cannot express."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """The bucket, as obstore reaches it."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What its methods raise."""
+
+    def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
+        """Return a page of the objects whose keys begin with `prefix`, and the token of the next one, if any.
+
+        :param delimiter: keys that hold it behind the prefix are left out, if it is not empty.
+        """
+
+    def read(self, key: str, most: int) -> tuple[bytes, str]:
+        """Return content and version of an object whose key obstore cannot express.
+
+        :raises TooLarge: it has more than so many bytes.
+        """
+
+    def write(self, key: str, content: bytes, *, create: bool) -> str:
+        """Write an object whose key obstore cannot express; return its version."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object whose key obstore cannot express."""
+
+    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
+        """Return a URL for each key."""
+
+    def version(self, meta: Mapping[str, Any]) -> str:
+        """Return the version that a listing would show, from what obstore says of an object."""
+
+    def fault(self, error: Exception) -> Fault:
+        """Return what one of the service's own errors means."""
