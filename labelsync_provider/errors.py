@@ -2,6 +2,7 @@
 
 LabelsyncError
 ├── Invalid              a parameter, a connection or an object cannot be what it is: mend it
+│   └── TooLarge         an object has more bytes than may be read
 ├── NotFound             there is no such object, directory, project or connection
 ├── Denied               permissions do not allow it
 ├── Unusable             a storage as a whole: no such bucket, credentials refused, wrong region, clock, certificate
@@ -21,15 +22,25 @@ LabelsyncError
 └── UploadsFailed        some objects could not be written: retry may help
 """
 
+from labelsync_provider.uris import shown, without_secrets
+
 
 class LabelsyncError(Exception):
     """An error of this package; `retry_may_help` is the one place where a retry is decided."""
 
     retry_may_help: bool = False
 
+    def __init__(self, *lines: str) -> None:
+        """Say what is wrong, mostly on one line. Of what that quotes, secrets are hidden, and line breaks escaped."""
+        super().__init__("\n".join(map(shown, lines)))
+
 
 class Invalid(LabelsyncError):
     """A parameter, a connection or an object cannot be what it is."""
+
+
+class TooLarge(Invalid):
+    """An object has more bytes than may be read."""
 
 
 class NotFound(LabelsyncError):
@@ -105,8 +116,8 @@ class TooManyQuarantined(LabelsyncError):
 class SourcesFailed(LabelsyncError):
     """Some of several sources could not be imported; the others were."""
 
-    def __init__(self, message: str, *, retry_may_help: bool) -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, retry_may_help: bool) -> None:
+        super().__init__(*lines)
         self.retry_may_help = retry_may_help
 
 
@@ -117,9 +128,23 @@ class UploadsFailed(LabelsyncError):
 
 
 def invalid(parameter: str, value: object, what: str, remedy: str) -> Invalid:
-    """Return the error for a bad parameter: its name, its value, what is wrong and what to do."""
-    shown = repr(value)
-    return Invalid(f"{parameter}={shown if len(shown) <= 200 else shown[:200] + '...'}: {what}. {remedy}")
+    """Return the error for a bad parameter: its name, its value, what is wrong and what to do.
+
+    Keys and signatures in a URI are not shown.
+    """
+    if isinstance(value, list | tuple):
+        value = [without_secrets(one) if isinstance(one, str) else one for one in value]
+    said = repr(without_secrets(value) if isinstance(value, str) else value)
+    return Invalid(f"{parameter}={said if len(said) <= 200 else said[:200] + '...'}: {what}. {remedy}")
+
+
+def check_ends(parameter: str, value: str) -> None:
+    """Make sure that a text neither begins nor ends with a blank or a line break: it would name something else.
+
+    :raises Invalid: it does.
+    """
+    if value != value.strip():
+        raise invalid(parameter, value, "it begins or ends with a blank or a line break", "Take that out.")
 
 
 def check_whole_numbers(options: object, **least: int) -> None:

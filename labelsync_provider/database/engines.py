@@ -1,14 +1,15 @@
 """How databases are opened, and transactions that write begun."""
 
+import os
 import sqlite3
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
 from labelsync_provider.database.statements import UPSERTS
@@ -17,16 +18,25 @@ from labelsync_provider.errors import Unavailable, invalid
 LOCK_WAIT_SECONDS = 60
 
 
-def open_database(url: str) -> Engine:
+PSYCOPG = "postgresql+psycopg"
+"""What the package's extra installs; SQLAlchemy 2.0 means another driver by `postgresql://`, and none by `postgres://`."""
+
+
+def open_database(url: str | URL) -> Engine:
     """Open the database at a SQLAlchemy `url`.
 
     :raises Invalid: the URL is none, or names a database other than SQLite and PostgreSQL.
     :raises Unavailable: the database cannot be reached. Whatever uses the engine raises it too, for what SQLAlchemy
         calls an operational error.
     """
-    remedy = "Set [labelsync] database to sqlite:////absolute/path.db or postgresql+psycopg://user@host/name."
+    remedy = (
+        "Set [labelsync] database to conn: and the id of a connection, to sqlite:////absolute/path.db, or to "
+        "postgresql+psycopg://host/name."
+    )
     try:
         parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername=PSYCOPG)
         if parsed.get_backend_name() not in UPSERTS:
             raise invalid("[labelsync] database", without_secrets(parsed), "not SQLite or PostgreSQL", remedy)
         # Parameters by position with either driver, so that bulk rows reach it as they are.
@@ -39,17 +49,22 @@ def open_database(url: str) -> Engine:
             parsed,
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
+            # They would stand in the error of a statement that fails: what is in tasks and annotations.
+            hide_parameters=True,
             **options,
         )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise invalid("[labelsync] database", url.split("@")[-1], str(error), remedy) from error
+        raise invalid("[labelsync] database", _shown(url), str(error), remedy) from error
     if engine.dialect.name == "sqlite":
+        _create_private(parsed)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
         engine.connect().close()
     except DBAPIError as error:
         said = " ".join(str(error.orig).split())  # psycopg says it in several lines
+        if isinstance(error, ProgrammingError):  # an option that libpq does not know
+            raise invalid("[labelsync] database", without_secrets(parsed), said, remedy) from None
         raise Unavailable(f"[labelsync] database {without_secrets(parsed)}: {said}") from error
     event.listen(engine, "handle_error", _say_what_failed)
     return engine
@@ -65,6 +80,11 @@ def _say_what_failed(context: ExceptionContext) -> Unavailable | None:
     return Unavailable(f"[labelsync] database {without_secrets(context.engine.url)}: {said}")
 
 
+def _shown(url: str | URL) -> str:
+    """Return what was given for a URL and may be none, so that nobody knows where a password stands in it."""
+    return str(url).partition("@")[2] or str(url).partition(":")[0]
+
+
 def without_secrets(url: URL) -> str:
     """Return a database's URL as it may be shown."""
     return url.difference_update_query(["password", "sslpassword"]).render_as_string()
@@ -73,10 +93,19 @@ def without_secrets(url: URL) -> str:
 def open_scratch() -> Engine:
     """Open a database of one's own that is gone when it is closed; what outgrows memory goes to a temporary file."""
     # SQLite's name for such a database is the empty one.
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool)
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=StaticPool, hide_parameters=True)
     event.listen(engine, "connect", lambda connection, _record: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_private(url: URL) -> None:
+    """Create the file of a new database for its owner alone; SQLite gives those beside it the same permissions."""
+    path = url.database
+    if not path or path == ":memory:" or "uri" in url.query:
+        return
+    with suppress(OSError):  # it is there, or SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

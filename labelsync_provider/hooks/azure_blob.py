@@ -1,21 +1,67 @@
 """Microsoft Azure Blob Storage through an Airflow `wasb` connection."""
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable, invalid
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
-from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.fields import (
+    BASE64,
+    CERTIFICATES,
+    HOST,
+    OBJECT,
+    PROXIES,
+    WORD,
+    Fields,
+    Kind,
+    check_fields,
+    is_url,
+)
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
-    from labelsync_provider.storages.buckets import Service
+    from labelsync_provider.storages.service import Service
 
 ACCOUNT_NAME, ACCOUNT_KEY = "AZURE_BLOB_ACCOUNT_NAME", "AZURE_BLOB_ACCOUNT_KEY"
+
+
+TENANT = Kind(
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r"[\w.-]+", value)),
+    "it is no tenant",
+    "Write its id or its domain.",
+)
+CONNECTION_STRING = Kind(
+    lambda value: isinstance(value, str) and "=" in value,
+    "it is no connection string",
+    "Copy it from the account's access keys: DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...",
+).hidden()
+ACCOUNT = Kind(
+    lambda value: is_url(value) or HOST.fits(value),
+    "it is neither a URL nor the name of an account",
+    "Write https://<account>.blob.core.windows.net, or the account's name.",
+)
+OTHER_LOGINS = ("connection_string", "tenant_id", "shared_access_key", "sas_token")
+"""Fields of the extra beside which the password is not the account's key."""
+FIELDS: Fields = {
+    "host": ACCOUNT,
+    "login": WORD,
+    "connection_string": CONNECTION_STRING,
+    "shared_access_key": BASE64,
+    "account_key": BASE64,
+    "sas_token": WORD.hidden(),
+    "tenant_id": TENANT,
+    "managed_identity_client_id": WORD,
+    "workload_identity_tenant_id": TENANT,
+    "client_secret_auth_config": OBJECT,
+    "proxies": PROXIES,
+    "connection_verify": CERTIFICATES,
+}
 
 
 class AzureBlobStorageHook(BucketStorageHook):
@@ -32,6 +78,9 @@ class AzureBlobStorageHook(BucketStorageHook):
     default_conn_name = "wasb_default"
     conn_type = "wasb"
     hook_name = "Azure Blob Storage"
+    # Rule: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+    bucket_name = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$(root|web|logs)")
+    naming = "3 to 63 small letters, digits and hyphens, of which none begins or ends it, and no two stand together"
 
     def __init__(self, wasb_conn_id: str = default_conn_name) -> None:
         super().__init__()
@@ -53,9 +102,10 @@ class AzureBlobStorageHook(BucketStorageHook):
         """
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
-        container, prefix = split_uri("storage", uri)
+        container, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()
-        client, login, _ = self._logged_in(container)
+        with mistakes_named(self._conn_id):
+            client, login, _ = self._logged_in(container)
         location = {"container": container, "prefix": prefix.rstrip("/")}
         if login != f"connection {self.wasb_conn_id!r}":
             return LabelStudioStorage("azure", location)
@@ -75,9 +125,11 @@ class AzureBlobStorageHook(BucketStorageHook):
         with needing_extra("microsoft-azure"):
             from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
             from azure.storage.blob import BlobServiceClient
-        conn = get_connection(self.wasb_conn_id, "Create one of type 'Azure Blob Storage'; it may be empty.")
+        conn = get_connection(self.wasb_conn_id, "Create one of type 'Azure Blob Storage'; it may be empty.", FIELDS)
         login = f"connection {self.wasb_conn_id!r}"
         extra = conn.extra_dejson
+        if not any(name in key for key in extra for name in OTHER_LOGINS):
+            check_fields(login, {"password": conn.password}, {"password": BASE64})
         says_nothing = not (conn.host or conn.login or conn.password or extra)
         try:
             if says_nothing:

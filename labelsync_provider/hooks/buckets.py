@@ -2,21 +2,24 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from labelsync_provider.errors import invalid
-from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, tried
+from labelsync_provider.errors import check_ends, invalid
+from labelsync_provider.hooks.connections import mistakes_named
+from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_no_secrets, check_recursive_scan, tried
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
-    from labelsync_provider.storages.buckets import BucketStorage, Service
+    from labelsync_provider.storages.buckets import BucketStorage
+    from labelsync_provider.storages.service import Service
 
 LOGGERS_WITH_SECRETS = ("botocore", "boto3", "urllib3", "azure", "google.auth", "google.cloud")
 """At level DEBUG these log requests with their headers and URLs: session tokens, SAS tokens, signatures."""
@@ -25,7 +28,12 @@ LOGGERS_WITH_SECRETS = ("botocore", "boto3", "urllib3", "azure", "google.auth", 
 class BucketStorageHook(BaseHook):
     """Opens what keys begin with in a bucket. A hook of its own for each service says how to open the bucket."""
 
+    conn_name_attr: str
     hook_name: str
+    bucket_name: re.Pattern[str]
+    """What the name of a bucket or container can be at all."""
+    naming: str
+    """The rule, in words."""
 
     def open_bucket(self, bucket: str) -> "Service":
         """Open a bucket as the connection says.
@@ -66,32 +74,41 @@ class BucketStorageHook(BaseHook):
         if not uri:
             return False, f"Give the storage URI to try: a {self.hook_name} connection alone names no bucket."
         parameter = "target" if target else "source"
-        return tried(lambda: self._open(parameter, uri, True, TRIAL_SECONDS), target=target)
+        return tried(lambda: self._open(parameter, uri, True, TRIAL_SECONDS), self._conn_id, target=target)
+
+    @property
+    def _conn_id(self) -> str:
+        return str(getattr(self, self.conn_name_attr))
 
     def _open(
         self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
     ) -> "BucketStorage":
         check_recursive_scan(recursive_scan)
-        bucket, prefix = split_uri(parameter, uri)
+        bucket, prefix = self.split_uri(parameter, uri)
         if parameter == "target" and prefix:
             prefix = prefix.rstrip("/") + "/"
         keep_secrets_out_of_logs()
-        service = self.open_bucket(bucket)
+        with mistakes_named(self._conn_id):
+            service = self.open_bucket(bucket)
         from labelsync_provider.storages.buckets import BucketStorage
 
         return BucketStorage(service, prefix, recursive=recursive_scan, retry_seconds=retry_seconds)
 
+    def split_uri(self, parameter: str, uri: str) -> tuple[str, str]:
+        """Return bucket and prefix of a storage URI.
 
-def split_uri(parameter: str, uri: str) -> tuple[str, str]:
-    """Return bucket and prefix of a storage URI.
-
-    :raises Invalid: it names no bucket.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if not bucket:
-        raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
-    return bucket, prefix
+        :raises Invalid: it names no bucket, or one that cannot be; or it holds a login.
+        """
+        scheme, _, rest = uri.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if not bucket:
+            raise invalid(parameter, uri, "it names no bucket", f"Use {scheme}://bucket or {scheme}://bucket/prefix.")
+        check_ends(parameter, uri)
+        check_no_secrets(parameter, uri)
+        if not self.bucket_name.fullmatch(bucket):
+            what = f"no bucket or container is called {bucket!r}"
+            raise invalid(parameter, uri, what, f"Correct the name: {self.naming}.")
+        return bucket, prefix
 
 
 def keep_secrets_out_of_logs() -> None:

@@ -1,20 +1,48 @@
 """Google Cloud Storage through an Airflow `google_cloud_platform` connection."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.log import mask_secret
 
+from labelsync_provider.airflow_compat import AirflowException
 from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
-from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.fields import (
+    CONFIG_FILE,
+    FILE,
+    FLAG,
+    JSON_OBJECT,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    URL,
+    WORD,
+    Fields,
+)
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
-    from labelsync_provider.storages.buckets import Service
+    from labelsync_provider.storages.service import Service
+
+
+FIELDS: Fields = {
+    "key_path": FILE,
+    "keyfile_dict": JSON_OBJECT,
+    "credential_config_file": CONFIG_FILE,
+    "key_secret_name": TEXT,
+    "key_secret_project_id": WORD,
+    "is_anonymous": FLAG,
+    "impersonation_chain": TEXTS,
+    "project": WORD,
+    "scope": TEXT,
+    "num_retries": NUMBER,
+    "idp_issuer_url": URL,
+}
 
 
 class GCSStorageHook(BucketStorageHook):
@@ -31,6 +59,9 @@ class GCSStorageHook(BucketStorageHook):
     default_conn_name = "google_cloud_default"
     conn_type = "google_cloud_platform"
     hook_name = "Google Cloud"
+    # Rule: https://cloud.google.com/storage/docs/buckets#naming
+    bucket_name = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+    naming = "at least 3 small letters, digits, hyphens, underscores and dots; a letter or a digit begins and ends it"
 
     def __init__(self, gcp_conn_id: str = default_conn_name) -> None:
         super().__init__()
@@ -54,9 +85,10 @@ class GCSStorageHook(BucketStorageHook):
         """
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
-        bucket, prefix = split_uri("storage", uri)
+        bucket, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()
-        hook, client, _ = self._logged_in(bucket)
+        with mistakes_named(self._conn_id):
+            hook, client, _ = self._logged_in(bucket)
         login: dict[str, str | None] = {"google_project_id": client.project}
         if (key := _key_of(hook)) is not None:
             text = json.dumps(key)
@@ -70,7 +102,7 @@ class GCSStorageHook(BucketStorageHook):
         with needing_extra("google"):
             from airflow.providers.google.cloud.hooks.gcs import GCSHook
             from google.auth.exceptions import GoogleAuthError
-        get_connection(self.gcp_conn_id, "Create one of type 'Google Cloud'; it may be empty.")
+        get_connection(self.gcp_conn_id, "Create one of type 'Google Cloud'; it may be empty.", FIELDS)
         login = f"connection {self.gcp_conn_id!r}"
         hook = GCSHook(self.gcp_conn_id)
         try:

@@ -3,56 +3,45 @@
 import logging
 import ssl
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import BaseHook, conf
+from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import LabelsyncError, NotFound, invalid
-from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
+from labelsync_provider.hooks.connections import get_connection, nameless
+from labelsync_provider.hooks.database import labelsync_database, opened_labelsync_database
+from labelsync_provider.hooks.fields import FILE, SECONDS, Fields
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
-from labelsync_provider.retry import RETRY_SECONDS
+from labelsync_provider.retry import RETRY_SECONDS, Requests, count_in
+from labelsync_provider.stop import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sqlalchemy import Engine
+    from collections.abc import Callable, Iterator
 
     from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
     from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
     from labelsync_provider.projects.label_studio_client import Client
+    from labelsync_provider.projects.planned import PlannedProject
     from labelsync_provider.projects.protocol import Project
 
-EMBEDDED = "embedded://"
+EMBEDDED = ("embedded", "embedded://")
+"""Hosts that mean the embedded store. The second one is empty after a round trip through a connection's URI."""
+CA_FILE = FILE._replace(remedy="Name a file of certificates in PEM, that the tasks can read.")
+FIELDS: Fields = {"ca_file": CA_FILE, "connect_timeout": SECONDS, "read_timeout": SECONDS}
+"""All that the extra can hold."""
 TALKATIVE = ("httpx", "httpcore")
 """These log a line for every request."""
-
-
-def labelsync_database() -> "Engine":
-    """Open the database of the ledger and the embedded store: `[labelsync] database`."""
-    from labelsync_provider.database import open_database
-
-    url = conf.get("labelsync", "database", fallback="")
-    return open_database(url or f"sqlite:///{Path(AIRFLOW_HOME).absolute()}/labelsync.db")
-
-
-@contextmanager
-def opened_labelsync_database() -> "Iterator[Engine]":
-    """Open it for the length of a block."""
-    engine = labelsync_database()
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 class LabelStudioHook(BaseHook):
     """Opens projects.
 
     :param label_studio_conn_id: the connection. Its host is the base URL of a Label Studio server, with a legacy token
-        or a personal access token as password, or `embedded://` for the embedded store. Its extra may hold `ca_file`,
+        or a personal access token as password, or `embedded` for the embedded store. Its extra may hold `ca_file`,
         the path of a CA certificate in PEM, and `connect_timeout` and `read_timeout`, in seconds.
+    :param stop: ends what is asked for here, and all that clients and projects of this hook do: they begin no request
+        any more.
     """
 
     conn_name_attr = "label_studio_conn_id"
@@ -60,10 +49,28 @@ class LabelStudioHook(BaseHook):
     conn_type = "label_studio"
     hook_name = "Label Studio"
 
-    def __init__(self, label_studio_conn_id: str = default_conn_name) -> None:
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return what the metadata say of the connection form: Airflow 3.1 asks the hook for it."""
+        return {name.replace("-", "_"): value for name, value in FORM["ui-field-behaviour"].items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the fields that the metadata add to the connection form: Airflow 3.1 asks the hook for them."""
+        from wtforms import IntegerField, StringField
+
+        return {
+            name: (IntegerField if "number" in field["schema"]["type"] else StringField)(
+                field["label"], description=field["description"]
+            )
+            for name, field in FORM["conn-fields"].items()
+        }
+
+    def __init__(self, label_studio_conn_id: str = default_conn_name, stop: Stop | None = None) -> None:
         super().__init__()
         # A field of a form that is cleared gives none.
         self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
+        self.stop = stop or Stop()
 
     def get_project(self, project: int | str, read_only: bool = False) -> "Project":
         """Return a project by its id, or by its exact title.
@@ -84,6 +91,25 @@ class LabelStudioHook(BaseHook):
         except NotFound:
             return None
 
+    def plan_project(self, project: int | str, label_config: str) -> "PlannedProject":
+        """Return a project that is not there as it would be created.
+
+        :param label_config: XML, or the name of a ready one; see `labelsync_provider.label_configs`.
+        :raises Invalid: it is named by an id, or cannot have this title; or the label config is none.
+        """
+        from labelsync_provider.projects.label_config import label_config_of
+        from labelsync_provider.projects.naming import is_id
+        from labelsync_provider.projects.planned import PlannedProject
+
+        label_config = label_config_of(label_config, "create_if_missing")
+        if is_id(project):
+            what = "there is no project with this id, and only a title says what is to be created"
+            remedy = "Correct the id, or give the title that the new project is to have."
+            raise invalid("project", project, what, remedy)
+        title = str(project)
+        self._open_store(read_only=True).check_title(title)
+        return PlannedProject(title, label_config)
+
     @contextmanager
     def looking_at(self, project: int | str) -> "Iterator[EmbeddedProject | LabelStudioProject]":
         """Open a project to be looked at, and close what was opened for it; see `get_project` with `read_only`."""
@@ -99,15 +125,18 @@ class LabelStudioHook(BaseHook):
         with opened_labelsync_database() as engine:
             yield EmbeddedStore(engine, read_only=True).project(project)
 
-    def create_project(self, title: str, label_config: str, description: str = "") -> "Project":
+    def create_project(
+        self, title: str, label_config: str, description: str = "", confirm: "Callable[[], None] | None" = None
+    ) -> "Project":
         """Return the project of that title; create it if there is none.
 
         :param label_config: XML, or the name of a ready one; see `labelsync_provider.label_configs`.
+        :param confirm: called right before each request that changes something; what it raises ends this.
         :raises Invalid: it is neither; or the store does not take it, or the title.
         """
         from labelsync_provider.projects.label_config import label_config_of
 
-        return self._open_store().create_project(title, label_config_of(label_config), description)
+        return self._open_store().create_project(title, label_config_of(label_config), description, confirm)
 
     def get_client(self, retry_seconds: float = RETRY_SECONDS) -> "Client | None":
         """Return a client of the server's API; None for the embedded store, which has none.
@@ -116,19 +145,25 @@ class LabelStudioHook(BaseHook):
         """
         missing = (
             "Create it, of type 'Label Studio': its Server URL is http(s)://..., with a token, for a "
-            f"Label Studio server or {EMBEDDED} for the embedded store. Nothing is written to a store nobody chose."
+            f"Label Studio server or {EMBEDDED[0]} for the embedded store. Nothing is written to a store nobody chose."
         )
-        connection = get_connection(self.label_studio_conn_id, missing)
+        connection = get_connection(self.label_studio_conn_id, missing, FIELDS)
         host, extra = connection.host or "", connection.extra_dejson
-        if host == EMBEDDED:
-            return None
         login = f"connection {self.label_studio_conn_id!r}"
+        if unknown := sorted(extra.keys() - FIELDS.keys()):
+            what = f"{login}: its extra knows no {unknown[0]}"
+            raise invalid("extra", unknown, what, f"It can hold {', '.join(FIELDS)}. Take anything else out.")
+        if host in EMBEDDED:
+            return None
         if not host.startswith(("http://", "https://")):
             remedy = (
-                f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED} to keep "
-                "projects in the embedded store."
+                f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED[0]} to keep "
+                f"projects in the embedded store; {EMBEDDED[1]} is emptied where a connection is kept as a URI."
             )
             raise invalid("host", host, f"{login} names no store", remedy)
+        if connection.port:
+            what = f"{login}: nothing is asked there, as the Server URL names no port"
+            raise invalid("port", connection.port, what, "Write it into the Server URL: http(s)://host:port.")
         if not connection.password:
             remedy = "Set its password to a legacy token or a personal access token: Account & Settings shows them."
             raise invalid("password", "", f"{login} has no token", remedy)
@@ -137,14 +172,16 @@ class LabelStudioHook(BaseHook):
         for name in TALKATIVE:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.WARNING))
-        return Client(
+        client = Client(
             host,
             connection.password,
             verify=_trusting(extra.get("ca_file"), login),
-            connect_seconds=_seconds(extra, "connect_timeout", CONNECT_SECONDS, login),
-            read_seconds=_seconds(extra, "read_timeout", READ_SECONDS, login),
+            connect_seconds=extra.get("connect_timeout") or CONNECT_SECONDS,
+            read_seconds=extra.get("read_timeout") or READ_SECONDS,
             retry_seconds=retry_seconds,
         )
+        count_in(Requests(self.stop), client)
+        return client
 
     def test_connection(self) -> tuple[bool, str]:
         """Say where projects live, and whether they can be reached; if not, why."""
@@ -158,7 +195,7 @@ class LabelStudioHook(BaseHook):
             version = client.version()
             user = client.whoami()
         except LabelsyncError as error:
-            return False, str(error)
+            return False, nameless(str(error), self.label_studio_conn_id)
         return True, f"Label Studio {version} at {client.url}; the token is that of {user['email']}."
 
     def _open_store(self, read_only: bool = False) -> "EmbeddedStore | LabelStudioServer":
@@ -170,14 +207,6 @@ class LabelStudioHook(BaseHook):
         from labelsync_provider.projects.label_studio import LabelStudioServer
 
         return LabelStudioServer(client)
-
-
-def _seconds(extra: "Mapping[str, Any]", name: str, default: float, login: str) -> float:
-    """Return a length of time from the extra of a connection."""
-    value = extra.get(name) or default
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise invalid(name, value, f"{login}: no length of time", "Use a number of seconds.")
-    return value
 
 
 def _trusting(ca_file: str | None, login: str) -> ssl.SSLContext | bool:

@@ -8,36 +8,29 @@ from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.storage import storage_hook
 from labelsync_provider.projects.label_studio import LabelStudioServer
 from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_storages import TYPES, Direction, StorageType, find_storage
+from labelsync_provider.projects.label_studio_storages import Direction, find_storage
 from labelsync_provider.projects.label_studio_sync import Storage
+from labelsync_provider.projects.naming import StorageType, is_id
+from labelsync_provider.stop import Stop
 
 
 @contextmanager
-def opened_server(label_studio_conn_id: str, project: int | str) -> Iterator[tuple[Client, int]]:
+def opened_server(
+    label_studio_conn_id: str, project: int | str, stop: Stop | None = None
+) -> Iterator[tuple[Client, int]]:
     """Give a client of the server, for the length of a block, and the project's id.
 
+    :param stop: ends what the client does.
     :raises Invalid: the connection leads to the embedded store, which has no storages of its own.
     :raises NotFound: there is no such project.
     """
-    client = LabelStudioHook(label_studio_conn_id).get_client()
+    client = LabelStudioHook(label_studio_conn_id, stop).get_client()
     if client is None:
         what = "it leads to the embedded store, which has no storages of its own"
         remedy = "Import with ImportStorageSyncOperator and export with ExportAnnotationsOperator, which need none."
         raise invalid("label_studio_conn_id", label_studio_conn_id, what, remedy)
     with closing(client):
         yield client, LabelStudioServer(client).project(project).id
-
-
-def check_storage(direction: str, storage: int | str, storage_type: str | None) -> None:
-    """Make sure of what names a storage.
-
-    :raises Invalid: it names none.
-    """
-    if direction not in ("import", "export"):
-        raise invalid("direction", direction, "no direction", 'Use "import" or "export".')
-    if str(storage).isdecimal() and storage_type not in TYPES:
-        remedy = f"Say which of {', '.join(TYPES)} the storage {storage} is, or give its URI."
-        raise invalid("storage_type", storage_type, "no type of storage", remedy)
 
 
 def find_own_storage(
@@ -53,7 +46,7 @@ def find_own_storage(
     :raises NotFound: the project has none at the URI.
     """
     uri = str(storage)
-    if uri.isdecimal() and storage_type is not None:
+    if is_id(uri) and storage_type is not None:
         return Storage(direction, storage_type, int(uri))
     wanted = storage_hook("storage", uri, storage_conn_id).label_studio_storage(uri)
     row = find_storage(client, project_id, direction, wanted)

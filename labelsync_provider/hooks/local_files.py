@@ -1,5 +1,7 @@
 """Local files through an Airflow `fs` connection: its Path is the document root."""
 
+import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -7,11 +9,21 @@ from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import NotFound, invalid
 from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.hooks.fields import Fields, Kind
 from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
+from labelsync_provider.uris import if_wildcard
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+
+
+DIRECTORY = Kind(
+    lambda value: isinstance(value, str) and value.startswith("/") and "\0" not in value,
+    "not an absolute path",
+    "Write the directory out, such as /data.",
+)
+FIELDS: Fields = {"path": DIRECTORY}
 
 
 class LocalFilesStorageHook(BaseHook):
@@ -43,9 +55,7 @@ class LocalFilesStorageHook(BaseHook):
         recursive = recursive_scan is None or bool(recursive_scan)
         storage = LocalFiles(uri, self.document_root(), recursive=recursive, parameter="source")
         if not storage.exists():
-            raise NotFound(
-                f"source={uri!r}: there is no directory {storage.path}. Create it, or correct the storage URI."
-            )
+            raise _no_directory(uri, storage.path)
         return storage
 
     def get_target(self, uri: str) -> LocalFiles:
@@ -68,9 +78,15 @@ class LocalFilesStorageHook(BaseHook):
     def document_root(self) -> str:
         """Return the Path of the connection."""
         remedy = "Create one of type 'File (path)' whose Path is a directory above your files."
-        path = get_connection(self.fs_conn_id, remedy).extra_dejson.get("path")
+        path = get_connection(self.fs_conn_id, remedy, FIELDS).extra_dejson.get("path")
         if not path:
             raise invalid("connection", self.fs_conn_id, "it has no Path, the document root", remedy)
+        if os.path.realpath(path) == "/":
+            what = (
+                f"with this document root, connection {self.fs_conn_id!r} would let whoever starts a run read and "
+                "write every file of the machine"
+            )
+            raise invalid("path", path, what, "Set its Path to a directory above your files, such as /data.")
         return str(path)
 
     def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
@@ -83,4 +99,15 @@ class LocalFilesStorageHook(BaseHook):
             where = uri or "file://" + quote(self.document_root())
             return self.get_target(where) if target else self.get_source(where, recursive_scan=False)
 
-        return tried(opened, target=target)
+        return tried(opened, self.fs_conn_id, target=target)
+
+
+def _no_directory(uri: str, path: str) -> NotFound:
+    if os.path.exists(path):
+        name = re.escape(os.path.basename(path))
+        return NotFound(
+            f"source={uri!r}: {path} is a file. Name the directory that it is in, {os.path.dirname(path)}, and choose "
+            f"it by regex_filter={name + '$'!r}."
+        )
+    remedy = if_wildcard(uri) or " Create it, or correct the storage URI."
+    return NotFound(f"source={uri!r}: there is no directory {path}.{remedy}")

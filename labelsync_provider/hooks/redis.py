@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from labelsync_provider.errors import invalid
-from labelsync_provider.hooks.connections import get_connection
-from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_recursive_scan, needing_extra, tried
+from labelsync_provider.errors import check_ends, invalid
+from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.fields import FILE, FLAG, HOST, NUMBER, PORT, Fields, one_of
+from labelsync_provider.hooks.storage import (
+    TRIAL_SECONDS,
+    check_no_secrets,
+    check_recursive_scan,
+    needing_extra,
+    tried,
+)
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
@@ -15,9 +22,25 @@ if TYPE_CHECKING:
     from labelsync_provider.storages.redis import RedisStorage
 
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
+LONGEST_NUMBER = 9
+"""Digits. A server has 16 databases, unless it is told to have more."""
 SINGLE = "Name a connection to a single server, without TLS, and with no more than a password."
 TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 30}
 """In seconds. An Airflow connection names none, and what redis-py takes by default differs by its version."""
+
+
+FIELDS: Fields = {
+    "host": HOST,
+    "port": PORT,
+    "db": NUMBER,
+    "ssl": FLAG,
+    "ssl_cert_reqs": one_of("none", "optional", "required"),
+    "ssl_ca_certs": FILE,
+    "ssl_keyfile": FILE,
+    "ssl_certfile": FILE,
+    "ssl_check_hostname": FLAG,
+    "cluster": FLAG,
+}
 
 
 class RedisStorageHook(BaseHook):
@@ -61,7 +84,7 @@ class RedisStorageHook(BaseHook):
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
         db, path = _split(uri, "storage")
-        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.")
+        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)
         login = f"connection {self.redis_conn_id!r}"
         if conn.extra_dejson.get("cluster"):
             raise invalid("storage", uri, f"{login} is to a cluster, which Label Studio does not know", SINGLE)
@@ -87,7 +110,7 @@ class RedisStorageHook(BaseHook):
     def test_connection(self, uri: str = "redis://0/", *, target: bool = False) -> tuple[bool, str]:
         """List, read and, for a target, write and remove a probe."""
         parameter = "target" if target else "source"
-        return tried(lambda: self._open(parameter, uri, None, TRIAL_SECONDS), target=target)
+        return tried(lambda: self._open(parameter, uri, None, TRIAL_SECONDS), self.redis_conn_id, target=target)
 
     def _open(
         self, parameter: str, uri: str, recursive_scan: bool | None, retry_seconds: float = RETRY_SECONDS
@@ -96,7 +119,7 @@ class RedisStorageHook(BaseHook):
         db, path = _split(uri, parameter)
         with needing_extra("redis"):
             from labelsync_provider.storages.redis import RedisStorage
-        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.")
+        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)
         if conn.extra_dejson.get("cluster") and db != 0:
             raise invalid(parameter, uri, "a cluster has only database 0", "Use redis://0/<path>.")
         return RedisStorage(
@@ -116,11 +139,8 @@ class RedisStorageHook(BaseHook):
             from redis import ConnectionPool, Redis, RedisCluster
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        try:
+        with mistakes_named(self.redis_conn_id):
             client = RedisHook(self.redis_conn_id).get_conn()
-        except ValueError as error:
-            remedy = "Leave db out there: the URI names the database, which in a cluster is database 0."
-            raise invalid("connection", self.redis_conn_id, "the hook refuses it", remedy) from error
         if isinstance(client, RedisCluster):
             return client
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
@@ -133,6 +153,8 @@ class RedisStorageHook(BaseHook):
 def _split(uri: str, parameter: str) -> tuple[int, str]:
     """Return database and path of a storage URI."""
     number, _, path = uri.partition("://")[2].partition("/")
-    if not (number.isascii() and number.isdecimal()):
+    check_ends(parameter, uri)
+    check_no_secrets(parameter, uri)
+    if not (number.isascii() and number.isdecimal()) or len(number) > LONGEST_NUMBER:
         raise invalid(parameter, uri, f"{number!r} is no database number", URIS)
     return int(number), path

@@ -6,9 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs, split_uri
-from labelsync_provider.hooks.connections import get_connection
+from labelsync_provider.errors import Invalid, Unusable
+from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.fields import (
+    CERTIFICATES,
+    FILE,
+    OBJECT,
+    PROXIES,
+    SECONDS,
+    TEXT,
+    URL,
+    WORD,
+    Fields,
+    one_of,
+)
+from labelsync_provider.hooks.s3_write_options import write_options
 from labelsync_provider.hooks.storage import needing_extra
 from labelsync_provider.storages.faults import explained
 
@@ -16,13 +29,42 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
-    from labelsync_provider.storages.buckets import Service
+    from labelsync_provider.storages.service import Service
 
 ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks five minutes before this; botocore renews what ends within ten."""
 
 OF_AMAZON = re.compile(r"https://s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?").fullmatch
 """An endpoint that follows from the region."""
+
+
+CONFIG: Fields = {
+    "proxies": PROXIES,
+    "connect_timeout": SECONDS,
+    "read_timeout": SECONDS,
+    "signature_version": one_of("s3v4", "v4", "s3", "unsigned"),
+    "s3": OBJECT,
+    "retries": OBJECT,
+    "region_name": WORD,
+}
+HOW = {"endpoint_url": URL, "verify": CERTIFICATES, "region_name": WORD, "config_kwargs": OBJECT.of(CONFIG)}
+FIELDS: Fields = {
+    "login": WORD,
+    "password": WORD.hidden(),
+    **HOW,
+    "service_config": OBJECT.of({"s3": OBJECT.of(HOW), "sts": OBJECT.of(HOW)}),
+    "aws_access_key_id": WORD,
+    "aws_secret_access_key": WORD.hidden(),
+    "aws_session_token": WORD.hidden(),
+    "profile_name": TEXT,
+    "session_kwargs": OBJECT,
+    "role_arn": WORD,
+    "assume_role_method": one_of("assume_role", "assume_role_with_saml", "assume_role_with_web_identity"),
+    "assume_role_kwargs": OBJECT,
+    "assume_role_with_web_identity_federation": one_of("google", "file"),
+    "assume_role_with_web_identity_token_file": FILE,
+    "extra_args": OBJECT,
+}
 
 
 class S3StorageHook(BucketStorageHook):
@@ -39,6 +81,11 @@ class S3StorageHook(BucketStorageHook):
     default_conn_name = "aws_default"
     conn_type = "aws"
     hook_name = "Amazon Web Services"
+    # As botocore has it. Amazon's own names of today are fewer; older buckets, and other services, have these too.
+    bucket_name = re.compile(
+        r"(?!\.+$)[A-Za-z0-9._-]{1,255}|arn:(aws|aws-[a-z-]+):[a-z0-9-]+:[a-z0-9-]*:\d{12}:[\w:.-]+"
+    )
+    naming = "letters, digits, dots, hyphens and underscores; or the ARN of an access point"
 
     def __init__(self, aws_conn_id: str = default_conn_name) -> None:
         super().__init__()
@@ -68,6 +115,7 @@ class S3StorageHook(BucketStorageHook):
             ask,
             login=login,
             client_options=client_options(hook.verify, hook.config.proxies, ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"]),
+            write_options=write_options(self.aws_conn_id, hook.conn_config.extra_config, hook.service_config, client),
         )
 
     def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
@@ -78,9 +126,10 @@ class S3StorageHook(BucketStorageHook):
         """
         from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
 
-        bucket, prefix = split_uri("storage", uri)
+        bucket, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()
-        _, client, credentials = self._logged_in(bucket)
+        with mistakes_named(self._conn_id):
+            _, client, credentials = self._logged_in(bucket)
         endpoint = client.meta.endpoint_url
         login = {
             "region_name": client.meta.region_name,
@@ -103,10 +152,18 @@ class S3StorageHook(BucketStorageHook):
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
             from botocore import UNSIGNED
             from botocore.config import Config
-            from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+            from botocore.exceptions import (
+                BotoCoreError,
+                ClientError,
+                HTTPClientError,
+                InvalidRegionError,
+                NoRegionError,
+                PartialCredentialsError,
+                ProfileNotFound,
+            )
 
             from labelsync_provider.storages.s3 import fault_of
-        get_connection(self.aws_conn_id, "Create one of type 'Amazon Web Services'; it may be empty.")
+        get_connection(self.aws_conn_id, "Create one of type 'Amazon Web Services'; it may be empty.", FIELDS)
         login = f"connection {self.aws_conn_id!r}"
         hook = S3Hook(self.aws_conn_id)
         ours = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
@@ -120,4 +177,6 @@ class S3StorageHook(BucketStorageHook):
             fault = fault_of(error)
             if fault.status is None and isinstance(error, HTTPClientError):
                 raise explained(fault, f"s3://{bucket}", f"log in by {login}", login) from None
+            if isinstance(error, ProfileNotFound | InvalidRegionError | PartialCredentialsError | NoRegionError):
+                raise Invalid(f"{login}: {error}. Correct its fields and its extra.") from None
             raise Unusable(f"s3://{bucket}: no credentials from {login}: {error}") from None

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from labelsync_provider.errors import Denied, Invalid, LabelsyncError, invalid
+from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.get_provider_info import STORAGES
+from labelsync_provider.hooks.connections import nameless
 from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.uris import without_secrets
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
@@ -45,16 +47,42 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> Storag
 
     :param parameter: the parameter that gave the URI, to be named in errors.
     :param conn_id: the Airflow connection; None for the scheme's usual one.
-    :raises Invalid: the scheme is unknown.
+    :raises Invalid: the scheme is unknown, or a blank or a line break stands at an end.
     """
+    check_ends(parameter, uri)
     scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
     row = next((row for row in STORAGES if row["scheme"] == scheme), None)
     if row is None:
-        known = ", ".join(f"{row['scheme']}://" for row in STORAGES)
-        raise invalid(parameter, uri, f"unknown scheme {scheme!r}", f"Use one of {known}.")
+        raise invalid(parameter, uri, *_no_storage(uri, scheme))
     module, _, name = row["hook-class-name"].rpartition(".")
     hook: StorageHook = getattr(import_module(module), name)(conn_id or row["default-conn-id"])
     return hook
+
+
+def _no_storage(uri: str, scheme: str) -> tuple[str, str]:
+    """Return what is wrong with a text that names no storage, and the remedy."""
+    known = ", ".join(f"{row['scheme']}://" for row in STORAGES)
+    if uri in ("", "None", "null"):
+        return "it names no storage", f"Use one of {known}, or a directory such as /data/photos."
+    if uri.startswith("~"):
+        what = "whose home ~ is depends on who runs the task"
+        return what, "Write the directory out, such as /home/ann/photos."
+    if not scheme:
+        what = "neither a storage URI nor a path that begins with /"
+        return what, f"Write the directory out, such as /data/photos, or use one of {known}."
+    return f"unknown scheme {scheme!r}", f"Use one of {known}, or a directory such as /data/photos."
+
+
+def check_no_secrets(parameter: str, uri: str) -> None:
+    """Make sure that a storage URI says nothing of how to log in: it stands in logs, tasks and the ledger.
+
+    :raises Invalid: it does.
+    """
+    if without_secrets(uri) != uri:
+        remedy = (
+            "Put that into the Airflow connection, and renew what others have seen; the URI only names the storage."
+        )
+        raise invalid(parameter, uri, "it holds a login or a signature", remedy)
 
 
 def check_recursive_scan(value: object) -> None:
@@ -79,15 +107,18 @@ def needing_extra(extra: str) -> Iterator[None]:
         ) from error
 
 
-def tried(open_storage: Callable[[], Storage], *, target: bool) -> tuple[bool, str]:
-    """Try a storage out, as `test_connection` does."""
+def tried(open_storage: Callable[[], Storage], conn_id: str, *, target: bool) -> tuple[bool, str]:
+    """Try a storage out, as `test_connection` does.
+
+    :param conn_id: the connection, which is not named: that of Airflow's form is made up.
+    """
     try:
         storage = open_storage()
         page = next(storage.list(), [])
         done = [f"{storage.uri} can be listed, and {f'begins with {page[0].key!r}' if page else 'is empty'}"]
         small = next((info for info in page if info.size <= READ_BYTES and not info.problem), None)
         if small and not small.key.endswith("/"):
-            storage.read(small.key)
+            storage.read(small.key, READ_BYTES, small.version)
             done.append("can be read")
         if target:
             probe = f"{storage.location.prefix}{PROBE}{uuid4().hex}"
@@ -96,8 +127,8 @@ def tried(open_storage: Callable[[], Storage], *, target: bool) -> tuple[bool, s
             done.append("can be written, and deleted from")
         done += _signs(storage)
     except LabelsyncError as error:
-        return False, str(error)
-    return True, "; ".join(done) + "."
+        return False, nameless(str(error), conn_id)
+    return True, nameless("; ".join(done), conn_id) + "."
 
 
 def _signs(storage: Storage) -> list[str]:

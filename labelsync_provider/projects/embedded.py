@@ -42,7 +42,8 @@ from labelsync_provider.projects.embedded_rows import (
     label_row,
     prediction_content,
 )
-from labelsync_provider.projects.label_config import data_keys, data_problem
+from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
+from labelsync_provider.projects.naming import is_id
 from labelsync_provider.projects.protocol import (
     Json,
     Labeling,
@@ -165,14 +166,19 @@ class EmbeddedStore:
         else:
             ensure_schema(engine)
 
-    def create_project(self, title: str, label_config: str, description: str = "") -> "EmbeddedProject":
+    def create_project(
+        self, title: str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
+    ) -> "EmbeddedProject":
         """Return the project of that title; create it if there is none.
 
+        :param confirm: called before something is changed; what it raises ends this.
         :raises Invalid: the title is empty, or the label config is no XML.
         """
-        if not title.strip():
-            raise invalid("title", title, "a project needs a title", "Give one.")
+        self.check_title(title)
+        title = title.strip()  # as Label Studio does
         data_keys(label_config)
+        if confirm:
+            confirm()
         values = {"title": title, "label_config": label_config, "description": description, "created_at": _now()}
         try:
             with writing(self._engine) as connection:
@@ -183,14 +189,22 @@ class EmbeddedStore:
             return self._one(PROJECT.c.title == title)
         return self._one(PROJECT.c.title == title)
 
+    def check_title(self, title: str) -> None:
+        """Make sure that a project can have a title.
+
+        :raises Invalid: it is empty.
+        """
+        if not title.strip():
+            raise invalid("title", title, "a project needs a title", "Give one.")
+
     def project(self, id_or_title: int | str) -> "EmbeddedProject":
         """Return the project with that id, or with exactly that title.
 
         :raises NotFound: there is none.
         :raises Invalid: a text of digits is the id of one project and the title of another.
         """
-        text = str(id_or_title)
-        conditions = [PROJECT.c.id == int(text)] if text.isdecimal() and len(text) < 10 else []
+        text = str(id_or_title).strip()
+        conditions = [PROJECT.c.id == int(text)] if is_id(text) and len(text) < 10 else []
         if isinstance(id_or_title, str):
             conditions.append(PROJECT.c.title == text)
         found, titles = self._look_for(conditions) if self._has_tables else ([], [])
@@ -235,8 +249,8 @@ class EmbeddedProject:
         self.uri = f"embedded://projects/{self.id}"
 
     @cached_property
-    def data_keys(self) -> list[str]:
-        """The keys that the label config takes from a task's `data`, in its order."""
+    def data_keys(self) -> dict[str, DataKey]:
+        """See `Project.data_keys`."""
         return data_keys(self.label_config)
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
@@ -249,7 +263,7 @@ class EmbeddedProject:
             self._confirm(connection)
 
     def check(self, task: Task) -> str | None:
-        """Return why the project would reject a task: the label config needs a key that its data lacks."""
+        """Return why the project would reject a task: its data is not what the label config shows."""
         return data_problem(self.data_keys, task.data, self.title)
 
     def adapt(self, task: Task) -> int:

@@ -14,10 +14,13 @@ from functools import cached_property
 from typing import Any
 
 from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
-from labelsync_provider.projects import label_studio_changes
-from labelsync_provider.projects.label_config import data_keys, data_problem
+from labelsync_provider.projects import label_studio_changes, label_studio_creation
+from labelsync_provider.projects import label_studio_shapes as shapes
+from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
+from labelsync_provider.projects.label_studio_answers import LOOKED_AT, NO_BASE
 from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
-from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Refused
+from labelsync_provider.projects.label_studio_client import Client, Refused
+from labelsync_provider.projects.naming import is_id
 from labelsync_provider.projects.protocol import (
     Json,
     Labeling,
@@ -39,6 +42,10 @@ REUSED_IDS = 1000
 have an id so much lower than the highest one seen before, if somebody deletes so many tasks meanwhile."""
 
 POLL_SECONDS = 1.0
+JOB_SECONDS = 3600.0
+"""Time in which an import must end that the server does in the background."""
+MOST_PAGES = 1000
+"""Of projects whose title contains a text, a hundred each."""
 
 # `include` names the fields of tasks, annotations and predictions alike.
 FIELDS_EXPORTED = (
@@ -59,6 +66,8 @@ FIELDS_OF_A_STATE = ",".join(("id", "updated_at", *ANNOTATION_COUNTS))
 # What the task API does not tell, and every task has that nobody set it for.
 NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": []}
 
+NONE: tuple[Any, ...] = (None, "", "...", {}, [])
+"""What stands in a refusal in the place of a task that is fine, or that is not named any more."""
 ANNOTATOR_FIELDS = ("id", "first_name", "last_name", "email")
 
 
@@ -68,22 +77,19 @@ class LabelStudioServer:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def create_project(self, title: str, label_config: str, description: str = "") -> "LabelStudioProject":
-        """Return the project of that title; create it if there is none.
-
-        :raises Invalid: the server does not take the title or the label config.
-        """
+    def create_project(
+        self, title: str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
+    ) -> "LabelStudioProject":
+        """Return the project of that title; create it if there is none. See `label_studio_creation.create`."""
         title = title.strip()  # as the server does
         if found := self._titled(title):
             return found
-        body = {"title": title, "label_config": label_config, "description": description}
-        try:
-            return LabelStudioProject(self.client, self.client.post("/api/projects/", body))
-        except Unavailable:
-            # It may have been created nevertheless; to ask for it again would make a second one.
-            if found := self._titled(title):
-                return found
-            raise
+        fields = {"title": title, "label_config": label_config, "description": description}
+        return LabelStudioProject(self.client, label_studio_creation.create(self.client, self._ids_of, fields, confirm))
+
+    def check_title(self, title: str) -> None:
+        """Make sure that a project can have a title; see `label_studio_creation.check_title`."""
+        label_studio_creation.check_title(title.strip())
 
     def project(self, id_or_title: int | str) -> "LabelStudioProject":
         """Return the project with that id, or with exactly that title.
@@ -94,7 +100,7 @@ class LabelStudioServer:
         text = str(id_or_title).strip()
         titled = self._titled(text) if isinstance(id_or_title, str) else None
         numbered = None
-        if text.isascii() and text.isdecimal():
+        if is_id(text):
             with suppress(NotFound):
                 numbered = self._opened(text)
         if titled and numbered and titled.id != numbered.id:
@@ -109,33 +115,35 @@ class LabelStudioServer:
         return found
 
     def _titled(self, title: str) -> "LabelStudioProject | None":
-        found: list[Json] = []
+        found = self._ids_of(title)
+        if len(found) > 1:
+            ids = ", ".join(map(str, found))
+            raise invalid("project", title, f"{len(found)} projects have this title: {ids}", "Give the id of one.")
+        return self._opened(found[0]) if found else None
+
+    def _ids_of(self, title: str) -> list[int]:
+        """Return the ids of the projects with exactly that title, the oldest first."""
+        found: list[int] = []
+        seen = set[int]()
         page, total = 1, 1
         while (page - 1) * 100 < total:
             # The server looks for projects whose title contains the text, whatever its case.
-            answer = self.client.get("/api/projects/", title=title, page=page, page_size=100, include="id,title")
-            self._check_answer(answer, "results")
-            found += [project for project in answer["results"] if project["title"] == title]
-            page, total = page + 1, answer["count"]
-        if len(found) > 1:
-            ids = ", ".join(str(project["id"]) for project in found)
-            raise invalid("project", title, f"{len(found)} projects have this title: {ids}", "Give the id of one.")
-        return self._opened(found[0]["id"]) if found else None
+            answer = self.client.get(
+                "/api/projects/", shapes.Projects, title=title, page=page, page_size=100, include="id,title"
+            )
+            ids = {project["id"] for project in answer["results"]}
+            if len(ids) < len(answer["results"]) or ids & seen or page > MOST_PAGES:
+                raise Unusable(f"{self.client.url}: the pages of its projects do not advance. {NO_BASE}")
+            seen |= ids
+            found += [project["id"] for project in answer["results"] if project["title"] == title]
+            page, total = page + 1, answer["count"] if ids else 0
+        return sorted(found)
 
     def _opened(self, project_id: int | str) -> "LabelStudioProject":
         # Of its own accord the server counts everything that can be counted.
         fields = f"id,title,label_config,{DONE}"
-        project = self.client.get(f"/api/projects/{project_id}/", include=fields)
-        self._check_answer(project, "id")
+        project = self.client.get(f"/api/projects/{project_id}/", shapes.Project, include=fields)
         return LabelStudioProject(self.client, project)
-
-    def _check_answer(self, answer: object, key: str) -> None:
-        """Make sure that an answer is one of Label Studio's: other servers answer in JSON too.
-
-        :raises Unusable: it is not.
-        """
-        if not isinstance(answer, dict) or key not in answer:
-            raise Unusable(f"{self.client.url}: what it says of its projects is not Label Studio's. {NO_BASE}")
 
 
 class LabelStudioProject:
@@ -164,8 +172,8 @@ class LabelStudioProject:
         self._client.requests = requests
 
     @cached_property
-    def data_keys(self) -> list[str]:
-        """The keys that the label config takes from a task's `data`, in its order."""
+    def data_keys(self) -> dict[str, DataKey]:
+        """See `Project.data_keys`."""
         return data_keys(self.label_config)
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
@@ -224,7 +232,7 @@ class LabelStudioProject:
 
     @property
     def _users(self) -> list[Json]:
-        users: list[Json] = self._client.get("/api/users/")
+        users: list[Json] = self._client.get("/api/users/", list[shapes.User])
         return users
 
     def last_task_id(self) -> int:
@@ -241,46 +249,67 @@ class LabelStudioProject:
         return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
 
     def _import(self, items: list[Task]) -> list[int | Rejected]:
+        """Import a batch; of one that is turned down, the rest, or where no task is named, each half by itself."""
+        outcomes: dict[int, int | Rejected] = {}
+        parts = [list(range(len(items)))]
+        while parts:
+            part = parts.pop()
+            try:
+                outcomes |= zip(part, self._import_all([items[n] for n in part]), strict=True)
+            except Refused as refusal:
+                if named := _named(refusal, len(part)):
+                    outcomes |= {part[n]: Rejected(reason) for n, reason in named.items()}
+                    rest = [n for place, n in enumerate(part) if place not in named]
+                    parts += [rest] if rest else []
+                elif len(part) == 1:
+                    outcomes[part[0]] = Rejected(str(refusal))
+                else:
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
+        return [outcomes[n] for n in range(len(items))]
+
+    def _import_all(self, items: list[Task]) -> list[int]:
+        """Import a batch, or nothing of it.
+
+        :raises Refused: nothing.
+        """
         path = f"/api/projects/{self.id}/import"
         newest, self._newest = self._newest, None
+        how = {"return_task_ids": "true", "commit_to_project": "true"}
         try:
-            answer = self._api.change("POST", path, items, return_task_ids="true", commit_to_project="true")
-            ids = self._imported(answer)
-        except Refused as refusal:
+            ids = self._imported(self._api.change("POST", path, items, shapes.Imported, **how))
+        except Refused:
             self._newest = newest
-            return self._import_without(_named(refusal, len(items)), items, str(refusal))
-        if not isinstance(ids, list) or len(ids) != len(items):
-            raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported: {answer!r:.200}")
+            raise
+        if ids is None or not len(set(ids)) == len(ids) == len(items):
+            told = f"of {len(items)}: {self._client.shown(ids)}"
+            raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported, {told}.")
         self._newest = max(ids)
         return ids
 
-    def _import_without(self, named: dict[int, str], items: list[Task], reason: str) -> list[int | Rejected]:
-        """Import the rest of a batch that was turned down; where no task is named, find it by halving."""
-        if named:
-            rest = [item for n, item in enumerate(items) if n not in named]
-            outcomes = iter(self._import(rest) if rest else ())
-            return [Rejected(named[n]) if n in named else next(outcomes) for n in range(len(items))]
-        if len(items) == 1:
-            return [Rejected(reason)]
-        half = len(items) // 2
-        return self._import(items[:half]) + self._import(items[half:])
-
-    def _imported(self, answer: Json) -> Any:
+    def _imported(self, answer: Json) -> list[int] | None:
         """Return the ids of the tasks; Enterprise imports in the background, and is asked until it is done."""
+        deadline = time.monotonic() + JOB_SECONDS
         while "import" in answer or answer.get("status") in ("created", "in_progress"):
-            number = answer.get("import", answer.get("id"))
-            time.sleep(POLL_SECONDS)
-            answer = self._client.get(f"/api/projects/{self.id}/imports/{number}/")
+            number = answer.get("import") or answer.get("id")
+            if number is None or time.monotonic() > deadline:
+                raise Unavailable(
+                    f"{self.uri}: import {number} has not ended within {JOB_SECONDS:g} s: {self._client.shown(answer)}."
+                )
+            self.requests.stop.sleep(POLL_SECONDS)
+            answer = self._client.get(f"/api/projects/{self.id}/imports/{number}/", shapes.Imported)
         if answer.get("status") == "failed":
-            raise Refused(f"{self.uri}: the server could not import: {answer.get('error')}", answer.get("error"))
-        return answer.get("task_ids")
+            error = answer.get("error")
+            raise Refused(f"{self.uri}: the server could not import: {self._client.shown(error)}", reasons=error)
+        ids: list[int] | None = answer.get("task_ids")
+        return ids
 
     # --- look ---
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id; see `Project.tasks_after`."""
         fields, last = "id,meta,data" if with_data else "id,meta", 0
-        for page in self._api.by_id(fields, after=task_id):
+        for page in self._api.by_id(fields, shapes.Noted, after=task_id):
             yield [StoredTask(task["id"], _object(task["meta"]), _object(task.get("data"))) for task in page]
             last = page[-1]["id"]
         if last or not task_id:
@@ -295,7 +324,7 @@ class LabelStudioProject:
         changed = []
         if since is not None:
             changed = [column_filter("updated_at", "greater_or_equal", "Datetime", _instant(since))]
-        for page in self._api.by_id(FIELDS_OF_A_STATE, *changed):
+        for page in self._api.by_id(FIELDS_OF_A_STATE, shapes.State, *changed):
             yield [
                 TaskState(
                     task["id"],
@@ -312,7 +341,7 @@ class LabelStudioProject:
             for states in self.changes():
                 yield from self.annotated_tasks([state.id for state in states if state.annotated])
             return
-        for page in self._api.by_ids(task_ids, FIELDS_EXPORTED, **IN_FULL):
+        for page in self._api.by_ids(task_ids, FIELDS_EXPORTED, shapes.Exported, **IN_FULL):
             authors = self._comment_authors([task["id"] for task in page if task["comment_count"]])
             tasks = [
                 self._exported(task | {"comment_authors": authors.get(task["id"], [])})
@@ -325,7 +354,7 @@ class LabelStudioProject:
     def progress(self) -> Progress:
         """Return the counts of tasks and annotations."""
         counts = "id,task_number,total_annotations_number,skipped_annotations_number"
-        project = self._client.get(f"/api/projects/{self.id}/", include=counts)
+        project = self._client.get(f"/api/projects/{self.id}/", shapes.Counted, include=counts)
         skipped = project["skipped_annotations_number"] or 0
         annotated = self._api.count(column_filter("total_annotations", "greater", "Number", 0))
         if skipped:
@@ -341,7 +370,7 @@ class LabelStudioProject:
         """Return how far annotators are; see `Watchable.labeling`. The first time, as it was when it was opened."""
         counts, self._opened = self._opened, {}
         if "finished_task_number" not in counts:
-            counts = self._client.get(f"/api/projects/{self.id}/", include=DONE)
+            counts = self._client.get(f"/api/projects/{self.id}/", shapes.Labeled, include=DONE)
         return Labeling(counts["task_number"] or 0, counts["finished_task_number"] or 0)
 
     def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
@@ -377,7 +406,7 @@ class LabelStudioProject:
 
     def _comment_authors(self, task_ids: Sequence[int]) -> dict[int, list[int]]:
         """Ask by itself for what costs the server a query for each task; most have no comment."""
-        pages = self._api.by_ids(task_ids, "id,comment_authors")
+        pages = self._api.by_ids(task_ids, "id,comment_authors", shapes.Commented)
         return {task["id"]: task["comment_authors"] for page in pages for task in page}
 
     def _annotator(self, user_id: int | None) -> Json | None:
@@ -395,7 +424,7 @@ class LabelStudioProject:
     @cached_property
     def _uploads(self) -> dict[str, int]:
         """The ids of uploaded files by their names, which is what the task API tells of them."""
-        uploads = self._client.get(f"/api/projects/{self.id}/file-uploads", all="true")
+        uploads = self._client.get(f"/api/projects/{self.id}/file-uploads", list[shapes.Upload], all="true")
         return {upload["file"].rpartition("/")[2]: upload["id"] for upload in uploads}
 
 
@@ -418,7 +447,7 @@ def _named(refusal: Refused, count: int) -> dict[int, str]:
     if not isinstance(reasons, list) or len(reasons) > count:
         return {}
     # "Error at item 3: what is wrong :: the whole item"
-    said = {n: str(reason).partition(" :: ")[0] for n, reason in enumerate(reasons) if reason and reason != "..."}
+    said = {n: str(reason)[:LOOKED_AT].partition(" :: ")[0] for n, reason in enumerate(reasons) if reason not in NONE}
     if count > 1 and not all(re.match(r"Errors? .*at item|Error at item", reason) for reason in said.values()):
         return {}
     return {n: re.sub(r"^Errors?.*? at item \d+: ", "", reason) for n, reason in said.items()}

@@ -1,14 +1,19 @@
 """The tasks of one project by the API of a Label Studio server: pages of them, and requests that change something."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from labelsync_provider.projects.label_studio_client import Client, Method
+from labelsync_provider.errors import TooLarge, Unusable
+from labelsync_provider.projects import label_studio_shapes as shapes
+from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Method
 from labelsync_provider.projects.protocol import Json
 
 PAGE = 1000
+MORE_MEANWHILE = 1_000_000
+"""So many tasks may come in while the pages of a project are asked for."""
 IDS_IN_A_URL = 250
 """Servers in front of Label Studio take request lines of 4 KB."""
 
@@ -22,9 +27,9 @@ class TaskApi:
         self.confirm: Callable[[], None] | None = None
         """Called right before each request that changes something, see `Project.fence`."""
 
-    def change(self, method: Method, path: str, body: Any = None, **params: Any) -> Any:
+    def change(self, method: Method, path: str, body: Any = None, shape: Any = Any, **params: Any) -> Any:
         """Have something changed; see `Client.ask` for the errors."""
-        return self.client.ask(method, path, params=params, body=body, confirm=self.confirm)
+        return self.client.ask(method, path, params=params, body=body, shape=shape, confirm=self.confirm)
 
     def change_tasks(self, action: str, task_ids: Sequence[int], *filters: Json) -> None:
         """Have an action done to those of some tasks that the filters let through."""
@@ -35,36 +40,72 @@ class TaskApi:
 
     def highest_id(self) -> int:
         """Return the id of the youngest task; 0 if there is none."""
-        page = self._page("id", [], ordering="-tasks:id", size=1)["tasks"]
+        page = self._page("id", shapes.Task, [], ordering="-tasks:id", size=1)["tasks"]
         return page[0]["id"] if page else 0
 
     def count(self, *filters: Json) -> int:
         """Return how many tasks the filters let through."""
-        total: int = self._page("id", filters, size=1)["total"]
+        total: int | None = self._page("id", shapes.Task, filters, size=1).get("total")
+        if total is None:
+            raise self._astray("it does not tell how many tasks there are")
         return total
 
-    def by_id(self, include: str, *filters: Json, after: int = 0) -> Iterator[list[Json]]:
+    def by_id(self, include: str, shape: Any, *filters: Json, after: int = 0) -> Iterator[list[Json]]:
         """Yield the tasks above an id that the filters let through, by ascending id.
 
         :param include: the fields that are returned, separated by commas.
+        :param shape: the type of a task with these.
+        :raises Unusable: the pages do not advance, or have no end.
         """
+        size, seen, most = PAGE, 0, None
         while True:
             above = column_filter("id", "greater", "Number", after)
-            page = self._page(include, [above, *filters], size=PAGE)["tasks"]
+            try:
+                answer = self._page(include, shape, [above, *filters], size=size)
+            except TooLarge:
+                if size == 1:
+                    raise
+                size //= 2
+                continue
+            page = answer["tasks"]
+            if most is None:
+                most = answer.get("total", 0) + MORE_MEANWHILE
+            seen += len(page)
+            ids = [after, *(task["id"] for task in page)]
+            if any(one >= next_one for one, next_one in pairwise(ids)) or seen > most:
+                raise self._astray(f"the pages of its tasks do not advance behind task {after}")
             if page:
                 yield page
-                after = page[-1]["id"]
-            if len(page) < PAGE:
+                after = ids[-1]
+            if len(page) < size:
                 return
 
-    def by_ids(self, task_ids: Sequence[int], include: str, *filters: Json, **params: Any) -> Iterator[list[Json]]:
-        """Yield those of some tasks that are there and that the filters let through, `IDS_IN_A_URL` in a page."""
-        ids = sorted(task_ids)
-        for start in range(0, len(ids), IDS_IN_A_URL):
-            selected = {"all": False, "included": ids[start : start + IDS_IN_A_URL]}
-            yield self._page(include, filters, size=IDS_IN_A_URL, selected=selected, **params)["tasks"]
+    def by_ids(
+        self, task_ids: Sequence[int], include: str, shape: Any, *filters: Json, **params: Any
+    ) -> Iterator[list[Json]]:
+        """Yield those of some tasks that are there and that the filters let through, at most `IDS_IN_A_URL` in a page.
 
-    def with_work(self, task_ids: Sequence[int], *fields: str, **params: Any) -> Iterator[list[Json]]:
+        :raises Unusable: the server tells of others.
+        """
+        ids = sorted(task_ids)
+        parts = [ids[start : start + IDS_IN_A_URL] for start in range(0, len(ids), IDS_IN_A_URL)][::-1]
+        while parts:
+            part = parts.pop()
+            selected = {"all": False, "included": part}
+            try:
+                page = self._page(include, shape, filters, size=IDS_IN_A_URL, selected=selected, **params)["tasks"]
+            except TooLarge:
+                if len(part) == 1:
+                    raise
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+                continue
+            told = [task["id"] for task in page]
+            if len(set(told)) < len(told) or not set(told) <= set(part):
+                raise self._astray("it tells of tasks that it was not asked for, or twice of one")
+            yield page
+
+    def with_work(self, task_ids: Sequence[int], shape: Any, *fields: str, **params: Any) -> Iterator[list[Json]]:
         """Yield tasks with what tells whether somebody works on them: see `is_worked_on`.
 
         Of its own accord the server tells counters of annotations, which can be wrong, and nothing of other people's
@@ -73,11 +114,15 @@ class TaskApi:
         """
         include = ",".join(("id", "annotations_ids", "draft_exists", *fields))
         any_draft = column_filter("draft_exists", "empty", "Boolean", False)
-        return self.by_ids(task_ids, include, any_draft, ordering="tasks:annotations_ids", **params)
+        return self.by_ids(task_ids, include, shape, any_draft, ordering="tasks:annotations_ids", **params)
+
+    def _astray(self, what: str) -> Unusable:
+        return Unusable(f"{self.client.url}: {what}. {NO_BASE}")
 
     def _page(
         self,
         include: str,
+        shape: Any,
         filters: Sequence[Json],
         *,
         size: int,
@@ -92,6 +137,7 @@ class TaskApi:
             query["selectedItems"] = selected
         page: Json = self.client.get(
             "/api/tasks",
+            shapes.page_of(shape),
             project=self._project_id,
             page_size=size,
             include=include,

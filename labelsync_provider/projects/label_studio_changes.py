@@ -11,6 +11,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from labelsync_provider.errors import NotFound
+from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
 from labelsync_provider.projects.label_studio_client import Conflict, Refused
 from labelsync_provider.projects.protocol import Json, Rejected, TaskLook, TaskUpdate
@@ -47,7 +48,7 @@ Members = Mapping[Any, int] | None
 def look(api: TaskApi, uris: Mapping[int, str]) -> dict[int, TaskLook]:
     """Look at tasks; see `Project.look`."""
     looks: dict[int, TaskLook] = {}
-    for page in api.with_work(list(uris), "meta", "created_at", "updated_at", "updated_by"):
+    for page in api.with_work(list(uris), shapes.Seen, "meta", "created_at", "updated_at", "updated_by"):
         there = {task["id"]: task for task in page}
         for task_id in _made_from(api, uris, there):
             task = there[task_id]
@@ -75,7 +76,9 @@ def _made_from(api: TaskApi, uris: Mapping[int, str], there: Mapping[int, Json])
 
 
 def _data_of(api: TaskApi, task_ids: Sequence[int]) -> dict[int, Json]:
-    return {task["id"]: task["data"] for page in api.by_ids(task_ids, "id,data") for task in page}
+    pages = api.by_ids(task_ids, "id,data", shapes.Task)
+    # The server takes an array for data, too.
+    return {task["id"]: data for page in pages for task in page if isinstance(data := task.get("data"), dict)}
 
 
 # --- update ---
@@ -103,24 +106,28 @@ def update_tasks(
 def _content(api: TaskApi, updates: Mapping[int, TaskUpdate]) -> dict[int, Json]:
     """Return of each task that is there what its update may change."""
     fields, params = ["meta"], {}
+    shape: Any = shapes.Content
     if any(update.data is not None for update in updates.values()):
         fields.append("data")
     if any(update.predictions for update in updates.values()):
         # `include` names the fields of tasks and predictions alike.
         fields += ["predictions", *PREDICTION_FIELDS]
-        params = {"fields": "all"}
-    return {task["id"]: task for page in api.with_work(list(updates), *fields, **params) for task in page}
+        params, shape = {"fields": "all"}, shapes.Predicted
+    return {task["id"]: task for page in api.with_work(list(updates), shape, *fields, **params) for task in page}
 
 
 def _update(
     api: TaskApi, task: Json, update: TaskUpdate, project_uri: str, members: Callable[[], Members]
 ) -> UpdateOutcome | Rejected:
-    change = planned(update, task.get("data", {}), task["meta"], worked_on=is_worked_on(task))
+    data = task.get("data")
+    change = planned(update, data if isinstance(data, dict) else {}, task["meta"], worked_on=is_worked_on(task))
     if change is None:
         return "worked_on"
     wanted = {"data": change.data, "meta": change.meta}
     body = {
-        name: value for name, value in wanted.items() if value is not None and canonical(value) != canonical(task[name])
+        name: value
+        for name, value in wanted.items()
+        if value is not None and canonical(value) != canonical(task.get(name))
     }
     try:
         if body:

@@ -3,66 +3,48 @@
 Source of what is said about the API: label-studio 1.23.2 and https://api.labelstud.io.
 """
 
-import binascii
 import re
 import threading
-import time
-from base64 import urlsafe_b64decode
-from collections.abc import Callable, Generator, Mapping
-from contextlib import nullcontext
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from socket import SHUT_RDWR
 from ssl import SSLContext
 from typing import Any, Literal
 
 import httpx
 import msgspec
 
-from labelsync_provider.errors import Denied, Invalid, NotFound, RequestFailed, Unavailable, Unusable, invalid
+from labelsync_provider.errors import Denied, NotFound, TooLarge, Unavailable, Unusable, invalid
+from labelsync_provider.projects.label_studio_answers import (
+    EXPLANATION,
+    Answer,
+    checked,
+    read,
+    text_of,
+    understood,
+)
+from labelsync_provider.projects.label_studio_answers import NO_BASE as NO_BASE
+from labelsync_provider.projects.label_studio_answers import Conflict as Conflict
+from labelsync_provider.projects.label_studio_answers import NotSent as NotSent
+from labelsync_provider.projects.label_studio_answers import Refused as Refused
+from labelsync_provider.projects.label_studio_tokens import token_of
 from labelsync_provider.retry import RETRY_SECONDS, Requests, call_with_retries
+from labelsync_provider.uris import without
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
+TRANSFER_SECONDS = 300.0
+"""So long a request and its answer may be on the way, beside the time for which the server may be silent."""
 
 REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 """To ask these twice has the effect of asking once. A POST that is repeated imports twice."""
 
-MOMENTARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
-"""The answers of a server that has not read a request, and may take it another time."""
-
-USED_UP = 0.8
-"""An access token is renewed when so much of its life is over; it lives for 300 seconds."""
-
-REFRESH = "/api/token/refresh/"
 WHOAMI = "/api/current-user/whoami"
-NO_BASE = (
-    "Set the Server URL of the connection to where the pages of Label Studio begin: https://labels.example.com, or "
-    "https://example.com/label-studio if it is served below a path; without /api or whatever else follows."
-)
 NUMBER = re.compile(r"/\d+(?=/|$)")
 """Of a project, task or storage, in a path: requests are counted without."""
-EXPLANATION = 300
-"""So many characters of a server's explanation are shown."""
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
-
-
-class NotSent(Unavailable):
-    """The request did not get to the server, or was sent back unread: it may be repeated, whatever it asks."""
-
-
-class Refused(Invalid):
-    """The server does not take what was sent, and has done nothing."""
-
-    def __init__(self, message: str, reasons: Any = None) -> None:
-        """Keep the server's reasons.
-
-        :param reasons: its `validation_errors`.
-        """
-        super().__init__(message)
-        self.reasons = reasons
-
-
-class Conflict(Refused):
-    """What was to be created is there already."""
 
 
 class Client:
@@ -76,6 +58,7 @@ class Client:
         verify: SSLContext | bool = True,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
+        transfer_seconds: float = TRANSFER_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Prepare to ask; nothing is sent yet.
@@ -84,18 +67,22 @@ class Client:
         :param token: a legacy token or a personal access token; which of them is told by looking at it.
         :param connect_seconds: so long a connection may take.
         :param read_seconds: so long the server may be silent.
+        :param transfer_seconds: so long it may take besides to send a request and to receive the whole answer.
         :param retry_seconds: so long a request that may be repeated is.
         :raises Invalid: the token is of neither kind, or the URL is none.
         """
         self.url = _checked(url).rstrip("/")
         self._base_path = httpx.URL(self.url).path.rstrip("/")
         self._connect_seconds, self._read_seconds, self._retry_seconds = connect_seconds, read_seconds, retry_seconds
+        self._transfer_seconds = transfer_seconds
+        self._token = token_of(token, self.url)
+        self._hidden = set[str]()
+        self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self._http = httpx.Client(
             base_url=self.url,
-            auth=_auth(token, self.url),
             verify=verify,
             timeout=httpx.Timeout(read_seconds, connect=connect_seconds),
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
             # With a redirect the token would go along; where to, the answer decides.
             follow_redirects=False,
             event_hooks={"request": [self._begin]},
@@ -108,13 +95,24 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str, **params: Any) -> Any:
-        """Return what is there; see `ask` for the errors."""
-        return self.ask("GET", path, params=params)
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Have these hidden too, like the token, in whatever the server says."""
+        self._hidden.update(secrets)
 
-    def post(self, path: str, body: Any = None, *, read_seconds: float | None = None, **params: Any) -> Any:
+    def shown(self, value: Any) -> str:
+        """Return what the server has said, cut, and without the secrets that it repeats."""
+        said = without(text_of(value), self._secrets)
+        return said if len(said) <= EXPLANATION else said[:EXPLANATION] + "..."
+
+    def get(self, path: str, shape: Any = Any, **params: Any) -> Any:
+        """Return what is there; see `ask` for the errors."""
+        return self.ask("GET", path, params=params, shape=shape)
+
+    def post(
+        self, path: str, body: Any = None, shape: Any = Any, *, read_seconds: float | None = None, **params: Any
+    ) -> Any:
         """Have something done, at most once; see `ask` for the errors."""
-        return self.ask("POST", path, params=params, body=body, read_seconds=read_seconds)
+        return self.ask("POST", path, params=params, body=body, shape=shape, read_seconds=read_seconds)
 
     def ask(
         self,
@@ -123,6 +121,7 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        shape: Any = Any,
         read_seconds: float | None = None,
         confirm: Callable[[], None] | None = None,
     ) -> Any:
@@ -130,11 +129,13 @@ class Client:
 
         A POST is repeated only as long as it certainly did not get through.
 
+        :param shape: the type that the answer must be of, as msgspec knows them.
         :param confirm: called right before the request is sent, each time that it is; what it raises ends this.
         :raises NotFound: there is no such thing.
         :raises Denied: the token's user may not.
         :raises Refused: the server does not take what was sent; nothing was done.
         :raises Unusable: no Label Studio answers there, or it does not take the token.
+        :raises TooLarge: the answer has more bytes than may be read.
         :raises Unavailable: of a POST, it is not certain whether it was done, unless it is `NotSent`.
         """
         passing = Unavailable if method in REPEATABLE else NotSent
@@ -143,7 +144,7 @@ class Client:
             return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
 
         try:
-            return call_with_retries(attempt, nullcontext, self._retry_seconds, passing, self.requests.stop)
+            value = call_with_retries(attempt, nullcontext, self._retry_seconds, passing, self.requests.stop)
         except NotFound:
             # Another server says so too, and so does Label Studio below its base, of everything.
             if path == WHOAMI:
@@ -151,6 +152,12 @@ class Client:
             if not self._known:
                 self.whoami()
             raise
+        try:
+            return checked(value, shape, self._what(method, path))
+        except Unusable as error:
+            if method in REPEATABLE:
+                raise
+            raise Unavailable(f"{error} It is not certain whether it was done.") from None
 
     def version(self) -> str:
         """Return the server's version. No token is asked for, so this tells whether it is a Label Studio at all.
@@ -172,7 +179,7 @@ class Client:
             below its base too.
         """
         user = self.get(WHOAMI)
-        if not isinstance(user, dict):
+        if not isinstance(user, dict) or not isinstance(user.get("email"), str):
             raise self._no_base()
         self._known = True
         return user
@@ -187,6 +194,13 @@ class Client:
         if confirm := request.extensions.get("confirm"):
             confirm()
 
+    @property
+    def _secrets(self) -> set[str]:
+        return self._hidden | self._token.secrets
+
+    def _what(self, method: str, path: str) -> str:
+        return f"{self.url}: {method} {path}"
+
     def _attempt(
         self,
         method: Method,
@@ -197,17 +211,52 @@ class Client:
         confirm: Callable[[], None] | None,
     ) -> Any:
         content = None if body is None else msgspec.json.encode(body)
-        what = f"{self.url}: {method} {path}"
+
+        def refresh(path: str, body: dict[str, str]) -> Answer:
+            try:
+                return self._exchanged("POST", path, None, msgspec.json.encode(body), "", read_seconds, None)
+            except (Unavailable, TooLarge) as error:
+                raise NotSent(str(error)) from None
+
+        def asked(*, renew: bool = False) -> Answer:
+            header = self._token.header(refresh, renew=renew)
+            return self._exchanged(method, path, params, content, header, read_seconds, confirm)
+
+        answer = asked()
+        if answer.status == httpx.codes.UNAUTHORIZED and self._token.renewable:
+            # Revoked before its time, or the clock of the server has jumped. It has done nothing yet.
+            answer = asked(renew=True)
+        return understood(answer, self._what(method, path), self._secrets)
+
+    def _exchanged(
+        self,
+        method: Method,
+        path: str,
+        params: Mapping[str, Any] | None,
+        content: bytes | None,
+        token: str,
+        read_seconds: float,
+        confirm: Callable[[], None] | None,
+    ) -> Answer:
+        """Send one request and return the whole answer."""
+        what = self._what(method, path)
+        headers = {"Content-Type": "application/json"} if content else {}
+        headers |= {"Authorization": token} if token else {}
+        seconds = self._connect_seconds + read_seconds + self._transfer_seconds
         try:
-            response = self._http.request(
-                method,
-                path,
-                params=params,
-                content=content,
-                headers={"Content-Type": "application/json"} if content else None,
-                timeout=httpx.Timeout(read_seconds, connect=self._connect_seconds),
-                extensions={"confirm": confirm},
-            )
+            with (
+                self._ended_after(seconds) as overdue,
+                self._http.stream(
+                    method,
+                    path,
+                    params=params,
+                    content=content,
+                    headers=headers,
+                    timeout=httpx.Timeout(read_seconds, connect=self._connect_seconds),
+                    extensions={"confirm": confirm, "trace": self._note_socket},
+                ) as response,
+            ):
+                return read(response, what)
         # Without the cause: it holds the request, and that the token.
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             if "certificate" in str(error).lower():
@@ -217,9 +266,39 @@ class Client:
             raise NotSent(f"{self.url} cannot be reached: {error or 'the connection took too long'}.") from None
         except httpx.TimeoutException:
             raise Unavailable(f"{what}: no answer within {read_seconds:g} s.") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            if overdue.is_set():
+                raise Unavailable(f"{what}: no whole answer within {seconds:g} s.") from None
             raise Unavailable(f"{what}: the connection broke: {error}.") from None
-        return _understood(response, what)
+        except (httpx.InvalidURL, ValueError, LookupError) as error:
+            raise Unavailable(f"{what}: the answer is no HTTP: {type(error).__name__}.") from None
+
+    @contextmanager
+    def _ended_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Break the connections if a block takes too long: a server that sends a byte now and then is never silent.
+
+        httpx has no bound for the whole of a request. It does not tell which connection it takes either, so that
+        requests of other threads break too; they are as good as any that broke.
+        """
+        overdue = threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            for one in list(self._sockets):
+                with suppress(OSError):  # closed meanwhile
+                    one.shutdown(SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield overdue
+        finally:
+            timer.cancel()
+
+    def _note_socket(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
 
 
 def _checked(url: str) -> str:
@@ -234,153 +313,9 @@ def _checked(url: str) -> str:
         raise invalid("host", url, str(error).rstrip("."), remedy) from None
     if parsed.userinfo:
         raise invalid("host", "***", "it holds a login, which would be shown wherever the host is", remedy)
+    if re.search(r"\s", url):
+        raise invalid("host", url, "there is a blank in it", remedy)
     no_port = not 0 < (parsed.port or 80) < 2**16
     if parsed.scheme not in ("http", "https") or not parsed.host or no_port or parsed.query or parsed.fragment:
         raise invalid("host", url, "this is no base URL", remedy)
     return url
-
-
-def _understood(response: httpx.Response, what: str) -> Any:
-    """Return the decoded content of an answer, or raise what it says."""
-    status = response.status_code
-    value, is_json = _decoded(response)
-    if response.is_success:
-        if not is_json:
-            raise Unusable(f"{what}: the answer is {_said(response, value)}, and not Label Studio's. {NO_BASE}")
-        return value
-    said = f"{what}: {status}, {_said(response, value)}"
-    if response.is_redirect:
-        raise Unusable(
-            f"{what}: redirects to {response.headers.get('Location', 'nowhere')!r}, where the token is not sent. "
-            "Correct the Server URL of the connection."
-        )
-    if status == httpx.codes.UNAUTHORIZED:
-        raise Unusable(f"{said}. {_remedy(value)}")
-    if status == httpx.codes.FORBIDDEN:
-        raise Denied(f"{said}. The user of this token may not do that.")
-    if status == httpx.codes.NOT_FOUND:
-        raise NotFound(f"{what}: there is no such thing, or the user of this token may not see it.")
-    if status in MOMENTARY:
-        raise NotSent(f"{said}.")
-    if response.is_client_error:
-        refusal = Conflict if status == httpx.codes.CONFLICT else Refused
-        raise refusal(f"{said}.", value.get("validation_errors") if isinstance(value, dict) else None)
-    by_label_studio = isinstance(value, dict) and "status_code" in value
-    raise (RequestFailed if by_label_studio else Unavailable)(f"{said}.")
-
-
-def _decoded(response: httpx.Response) -> tuple[Any, bool]:
-    if not response.content:
-        return None, True
-    try:
-        return msgspec.json.decode(response.content), True
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None, False
-
-
-def _said(response: httpx.Response, value: Any) -> str:
-    """Return what an answer says to a person: the detail of Label Studio's errors, the title of a page."""
-    if isinstance(value, dict):
-        said = "; ".join(
-            str(part) for part in (value.get("detail") or value.get("message"), value.get("validation_errors")) if part
-        )
-    elif value is not None:
-        said = str(value)
-    else:
-        title = re.search(r"<title>(.*?)</title>", response.text, re.DOTALL | re.IGNORECASE)
-        said = f"a page titled {title.group(1).strip()!r}" if title else f"{response.text.strip()[:100]!r}"
-    said = said or response.reason_phrase
-    return said.rstrip(".") if len(said) <= EXPLANATION else said[:EXPLANATION] + "..."
-
-
-def _remedy(value: Any) -> str:
-    detail = str(value.get("detail", "")).lower() if isinstance(value, dict) else ""
-    if "legacy" in detail:
-        return (
-            "Legacy tokens are switched off there. Use a personal access token, or switch them on: Organization, "
-            "API Tokens Settings."
-        )
-    return "Put a token that is valid there into the connection: Account & Settings of its user shows it."
-
-
-# --- tokens ---
-
-
-def _auth(token: str, url: str) -> httpx.Auth:
-    """Tell the two kinds apart: a personal access token is a JWT that says "refresh".
-
-    Source: https://labelstud.io/guide/access_tokens
-    """
-    claims = _claims(token)
-    if claims is None:
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise invalid("token", "***", "it is empty, or no token", "Set the connection's password to a token.")
-        return _LegacyToken(token)
-    if claims.get("token_type") != "refresh":
-        remedy = "Use a personal access token, or the legacy token, from Account & Settings."
-        raise invalid("token", "***", f"it is an {claims.get('token_type')!r} token, which ends in minutes", remedy)
-    return _PersonalAccessToken(token, url)
-
-
-def _claims(token: str) -> dict[str, Any] | None:
-    """Return what a JWT says, unverified; None if it is none."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = msgspec.json.decode(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
-        return None
-    return claims if isinstance(claims, dict) else None
-
-
-class _LegacyToken(httpx.Auth):
-    def __init__(self, token: str) -> None:
-        self._header = f"Token {token}"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = self._header
-        yield request
-
-
-class _PersonalAccessToken(httpx.Auth):
-    """Sends the access tokens that a personal access token gives: one after the other, each for minutes."""
-
-    requires_response_body = True
-
-    def __init__(self, token: str, url: str) -> None:
-        self._token, self._url = token, url
-        self._lock = threading.Lock()
-        self._access = ""
-        self._renew_at = 0.0
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        access = self._access
-        if time.monotonic() >= self._renew_at:
-            access = self._taken((yield self._asking(request)))
-        request.headers["Authorization"] = f"Bearer {access}"
-        response = yield request
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            # Revoked before its time, or the clock of the server has jumped. It has done nothing yet.
-            request.headers["Authorization"] = f"Bearer {self._taken((yield self._asking(request)))}"
-            yield request
-
-    def _asking(self, request: httpx.Request) -> httpx.Request:
-        url, body = self._url + REFRESH, {"refresh": self._token}
-        # Without the time-outs of what is to be asked, it would be waited for without end.
-        return httpx.Request("POST", url, json=body, extensions={"timeout": request.extensions["timeout"]})
-
-    def _taken(self, response: httpx.Response) -> str:
-        what = f"{self._url}: POST {REFRESH}"
-        if response.is_server_error:
-            value, _ = _decoded(response)
-            raise NotSent(f"{what}: {response.status_code}, {_said(response, value)}.")
-        answer = _understood(response, what)
-        access = answer.get("access") if isinstance(answer, dict) else None
-        claims = _claims(access) if isinstance(access, str) else None
-        if claims is None:
-            raise Unusable(f"{what}: the answer holds no access token. Is there a Label Studio at {self._url}?")
-        life = claims.get("exp", 0) - claims.get("iat", claims.get("exp", 0))
-        with self._lock:
-            self._access, self._renew_at = str(access), time.monotonic() + USED_UP * life
-        return self._access

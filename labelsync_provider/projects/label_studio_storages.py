@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,13 +22,16 @@ from labelsync_provider.errors import (
     check_whole_numbers,
     invalid,
 )
+from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_client import Client, NotSent, Refused
+from labelsync_provider.projects.label_studio_keys import check_handover, keys_in
+from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.projects.protocol import Json
+from labelsync_provider.regex_filter import check_regex_filter
 
 log = logging.getLogger(__name__)
 
 Direction = Literal["import", "export"]
-StorageType = Literal["s3", "gcs", "azure", "redis", "localfiles"]
 
 TYPES: tuple[StorageType, ...] = ("s3", "gcs", "azure", "redis", "localfiles")
 BUCKETS = ("s3", "gcs", "azure")
@@ -47,6 +51,8 @@ REGISTERED = (
     "Registered by labelsync-provider, so that annotators see what it imports. Do not sync: it would import twice."
 )
 """The description of such a storage; what a person made has another one, and is left alone."""
+CREATED = "Created by labelsync-provider."
+"""That of other new storages: of several at one place, it tells those that came of one request."""
 
 SCHEMES: Mapping[str, tuple[StorageType, str]] = {
     "s3": ("s3", "bucket"),
@@ -126,7 +132,7 @@ def list_storages(client: Client, project_id: int, direction: Direction, storage
 
     A sync that has shown no life for 25 seconds is marked `failed` by this, though it may go on.
     """
-    rows: list[Json] = client.get(storages_path(direction, storage_type), project=project_id)
+    rows: list[Json] = client.get(storages_path(direction, storage_type), list[shapes.Created], project=project_id)
     return sorted(rows, key=lambda row: int(row["id"]))
 
 
@@ -154,12 +160,14 @@ def put_storage(
     """
     options = options or StorageOptions()
     _check(wanted, direction, options)
+    client.hide(keys_in(wanted.login))
     there = list_storages(client, project_id, direction, wanted.type)
-    found = next((row for row in there if _is_at(row, wanted, direction)), None)
+    found = [row for row in there if _is_at(row, wanted, direction)]
     fields = {"project": project_id, **_fields(wanted, direction, options)}
     if found:
-        _update(client, direction, wanted, found["id"], fields)
-        return int(found["id"]), False
+        _delete_doubles(client, direction, wanted.type, found)
+        _update(client, direction, wanted, found[0]["id"], fields)
+        return int(found[0]["id"]), False
     if there and direction == "export":
         raise _second_target(wanted, there[0], project_id)
     created = _create(client, project_id, direction, wanted, fields)
@@ -191,14 +199,21 @@ def visible(client: Client, project_id: int, source: str) -> str | None:
         return None
     return (
         f"Annotators will not see the objects of {source}: project {project_id} has no source storage for {name} "
-        f"{bucket!r}. Pass register_storage=True, and Label Studio reads the {name} with the keys of the connection "
+        f"{bucket!r}. Pass register_storage=True, and allow_static_keys=True if the connection holds keys: Label "
+        f"Studio then reads the {name} with them "
         "for whoever may open the project; or create one by hand in the project's Settings, Cloud Storage; it need not "
         "be synced."
     )
 
 
 def register(
-    client: Client, project_id: int, wanted: LabelStudioStorage, *, presign: bool = True, presign_ttl: int = 15
+    client: Client,
+    project_id: int,
+    wanted: LabelStudioStorage,
+    *,
+    presign: bool = True,
+    presign_ttl: int = 15,
+    allow_static_keys: bool = False,
 ) -> int | None:
     """Have annotators see the objects of a storage; return the id of the storage that was created or updated for it.
 
@@ -207,7 +222,8 @@ def register(
 
     :param presign: hand out signed URLs; else Label Studio passes the bytes through.
     :param presign_ttl: the life of a signed URL, in minutes.
-    :raises Invalid: Label Studio does not take it, or can show no objects of such a storage.
+    :param allow_static_keys: Label Studio may be handed keys; see `check_handover`.
+    :raises Invalid: Label Studio does not take it, or can show no objects of such a storage, or may not have its keys.
     :raises Unavailable: see `put_storage`.
     """
     if wanted.type == "redis":
@@ -220,6 +236,7 @@ def register(
         row.get("description") == REGISTERED and _is_at(row, wanted, "import") for row in visible_by
     ):
         return None
+    check_handover(wanted.uri, wanted.login, client.url, allowed=allow_static_keys)
     options = StorageOptions(
         description=REGISTERED,
         use_blob_urls=True,
@@ -315,11 +332,7 @@ def _check(wanted: LabelStudioStorage, direction: Direction, options: StorageOpt
         raise invalid("recursive_scan", options.recursive_scan, "no such choice", "Use True, False or None.")
     if options.can_delete_objects not in (None, True, False):
         raise invalid("can_delete_objects", options.can_delete_objects, "no such choice", "Use True, False or None.")
-    try:
-        re.compile(options.regex_filter or "")
-    except re.error as error:
-        remedy = "Correct the regular expression."
-        raise invalid("regex_filter", options.regex_filter, f"it cannot be compiled: {error}", remedy) from error
+    check_regex_filter(options.regex_filter)
     ignored = _ignored(wanted.type, direction, options)
     if ignored:
         value = getattr(options, ignored)
@@ -379,7 +392,8 @@ def _update(client: Client, direction: Direction, wanted: LabelStudioStorage, st
 def _create(client: Client, project_id: int, direction: Direction, wanted: LabelStudioStorage, fields: Json) -> int:
     """Create a storage; a request that was not answered is not repeated, but its effect looked for."""
     try:
-        answer = client.post(storages_path(direction, wanted.type), {"title": wanted.uri[:LONGEST_TITLE], **fields})
+        new = {"title": wanted.uri[:LONGEST_TITLE], "description": CREATED, **fields}
+        answer = client.post(storages_path(direction, wanted.type), new, shapes.Created)
         return int(answer["id"])
     except Refused as error:
         raise _not_taken(wanted, error) from error
@@ -403,8 +417,30 @@ def _appeared(
     while (found := find_storage(client, project_id, direction, wanted)) is None:
         if time.monotonic() >= deadline:
             return None
-        time.sleep(LOOK_SECONDS)
+        client.requests.stop.sleep(LOOK_SECONDS)
     return int(found["id"])
+
+
+def delete_doubles(client: Client, project_id: int, storage_type: StorageType) -> None:
+    """Delete the import storages that are there beside one of the same place, and were registered here.
+
+    The server may carry out a request that was given up long ago, by a run that was stopped or killed, beside that of
+    the next run.
+    """
+    rows = list_storages(client, project_id, "import", storage_type)
+    for place in {_location(storage_type, row) for row in rows}:
+        at_place = [row for row in rows if _location(storage_type, row) == place]
+        _delete_doubles(client, "import", storage_type, at_place)
+
+
+def _delete_doubles(client: Client, direction: Direction, storage_type: StorageType, rows: Sequence[Json]) -> None:
+    """Keep the oldest of the storages of one place that were made here; what a person made stays beside it."""
+    for mark in (CREATED, REGISTERED):
+        first, *doubles = [row["id"] for row in rows if row.get("description") == mark] or [None]
+        for double in doubles:
+            with suppress(NotFound):  # somebody else was as quick
+                client.ask("DELETE", storages_path(direction, storage_type, double))
+            log.info("Deleted %s storage %d, the double of storage %d.", direction, double, first)
 
 
 def _without_double(
@@ -414,7 +450,8 @@ def _without_double(
     first = find_storage(client, project_id, direction, wanted)
     if first is None or first["id"] >= created:
         return created, True
-    client.ask("DELETE", storages_path(direction, wanted.type, created))
+    with suppress(NotFound):
+        client.ask("DELETE", storages_path(direction, wanted.type, created))
     return int(first["id"]), False
 
 

@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
+from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_client import Client, NotSent
-from labelsync_provider.projects.label_studio_storages import Direction, StorageType, storages_path
+from labelsync_provider.projects.label_studio_storages import Direction, storages_path
+from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ def read_state(client: Client, storage: Storage, project_id: int | None = None) 
     :raises NotFound: there is no such storage.
     :raises Invalid: the storage is another project's.
     """
-    row = client.get(_path(storage))
+    row = client.get(_path(storage), shapes.Storage)
     if project_id is not None:
         _check_project(row, storage, project_id)
     return _state(row)
@@ -117,7 +119,7 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
     :raises NotFound: there is no such storage.
     :raises Unavailable: Label Studio cannot look at the storage, or cannot be reached.
     """
-    row = client.get(_path(storage))
+    row = client.get(_path(storage), shapes.Storage)
     _check_project(row, storage, project_id)
     if not row["synchronizable"]:
         remedy = "Set synchronizable=True with LabelStudioStorageOperator, or import with ImportStorageSyncOperator."
@@ -128,11 +130,11 @@ def start_sync(client: Client, project_id: int, storage: Storage, read_seconds: 
         return Started(before.attempt, True, before)
     attempt = before.attempt + 1
     try:
-        row = client.post(_path(storage) + "/sync", read_seconds=read_seconds)
+        row = client.post(_path(storage) + "/sync", None, shapes.Storage, read_seconds=read_seconds)
     except NotSent:
         raise
     except RequestFailed as error:
-        row = client.get(_path(storage))
+        row = client.get(_path(storage), shapes.Storage)
         if _state(row).attempt < attempt:
             raise RequestFailed(
                 f"Label Studio did not start to sync the {storage}, which it looks at first: {error} Check that it "
@@ -189,7 +191,7 @@ def report_of(storage: Storage, state: SyncState, *, joined: bool) -> Json:
     :raises SyncFailed: it did not do all that it was to do, with what the server says.
     """
     if state.status != "completed":
-        raise SyncFailed(_complaint(storage, state))
+        raise SyncFailed(*_complaint(storage, state).splitlines())
     if storage.direction == "export" and state.total is not None and state.count < state.total:
         raise SyncFailed(
             f"Label Studio calls the sync of the {storage} completed, but dealt with {state.count} of {state.total} "
@@ -242,7 +244,12 @@ def may_be_alive(state: SyncState) -> bool:
     """Tell whether a sync that was marked as failed has shown life lately: another one would import twice."""
     if not state.given_up or state.last_sign is None:
         return False
-    return (datetime.now(UTC) - datetime.fromisoformat(state.last_sign)).total_seconds() < SIGN_SECONDS
+    try:
+        sign = datetime.fromisoformat(state.last_sign)
+    except ValueError:
+        return False
+    sign = sign if sign.tzinfo else sign.replace(tzinfo=UTC)
+    return (datetime.now(UTC) - sign).total_seconds() < SIGN_SECONDS
 
 
 def _check_project(row: Json, storage: Storage, project_id: int) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from labelsync_provider.projects.label_config import data_keys, data_problem
+from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
 from labelsync_provider.projects.protocol import (
     Json,
     Progress,
@@ -30,15 +30,15 @@ class PlannedProject:
         self.uri = f"planned://projects/{title}"
 
     @cached_property
-    def data_keys(self) -> Sequence[str]:
-        """The keys that the label config takes from a task's `data`, in its order."""
+    def data_keys(self) -> dict[str, DataKey]:
+        """See `Project.data_keys`."""
         return data_keys(self.label_config)
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Do nothing: nothing is written."""
 
     def check(self, task: Task) -> str | None:
-        """Return why the project would reject a task: the label config needs a key that its data lacks."""
+        """Return why the project would reject a task: its data is not what the label config shows."""
         return data_problem(self.data_keys, task.data, self.title)
 
     def adapt(self, task: Task) -> int:

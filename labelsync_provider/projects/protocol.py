@@ -6,22 +6,13 @@ Field names are Label Studio's, from its import and export formats.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-Json = dict[str, Any]
-
-
-class Task(Struct, gc=False, omit_defaults=True):
-    """A task to be imported."""
-
-    data: Json
-    meta: Json = {}
-    annotations: Sequence[Json] = ()
-    predictions: Sequence[Json] = ()
-    allow_skip: bool | None = None
-    """Whether an annotator may skip it; None leaves that to the project."""
+from labelsync_provider.projects.label_config import DataKey
+from labelsync_provider.tasks import Json as Json
+from labelsync_provider.tasks import Task as Task
 
 
 class Rejected(Struct, gc=False):
@@ -142,8 +133,8 @@ class Project(Protocol):
     Then, too, something else can be done while an answer is waited for."""
 
     @property
-    def data_keys(self) -> Sequence[str]:
-        """The keys that the label config takes from a task's `data`, in its order."""
+    def data_keys(self) -> Mapping[str, DataKey]:
+        """What the label config takes from a task's `data`, by key, in its order."""
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Write with this fencing number from now on.

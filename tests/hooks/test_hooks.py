@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from airflow.sdk import Connection
 
 from labelsync_provider.errors import Denied, Invalid, NotFound
 from labelsync_provider.hooks.label_studio import LabelStudioHook
@@ -104,28 +105,41 @@ class TestLabelStudio:
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "postgresql+psycopg://ann:secret@127.0.0.1:1/x")
         ok, said = LabelStudioHook().test_connection()
         assert not ok
-        assert "ann:***@127.0.0.1" in said
+        assert "postgresql+psycopg://***@127.0.0.1" in said
         assert "secret" not in said
 
-    @pytest.mark.parametrize("host", ["", "embedded", "embedded:///other", "label-studio:8080"])
+    @pytest.mark.parametrize("host", ["", "embedded:///other", "label-studio:8080"])
     def test_host_that_is_no_store_is_invalid(self, connections, connect, host: str) -> None:
         connect("label_studio_default", conn_type="label_studio", host=host)
-        with pytest.raises(Invalid, match=r"host=.*'label_studio_default' names no store.*embedded://"):
+        with pytest.raises(Invalid, match=r"host=.*'label_studio_default' names no store.*or to embedded "):
             LabelStudioHook().get_project("Pets")
 
     def test_host_embedded_works_from_a_connection_uri(self, connections, monkeypatch) -> None:
-        monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", "label-studio://embedded%3A%2F%2F")
-        assert LabelStudioHook().test_connection()[0]
+        for host in ("embedded", "embedded%3A%2F%2F"):
+            monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", f"label-studio://{host}")
+            assert LabelStudioHook().test_connection()[0]
+
+    def test_host_that_airflow_has_emptied_says_what_to_write(self, connections, monkeypatch) -> None:
+        uri = Connection(conn_id="x", conn_type="label_studio", host="embedded://").get_uri()
+        monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", uri)
+        ok, said = LabelStudioHook().test_connection()
+        assert not ok
+        assert "or to embedded to keep projects in the embedded store; embedded:// is emptied" in said
 
     def test_no_connection_names_both_choices_and_makes_no_database(self, connections, database: Path) -> None:
-        with pytest.raises(NotFound, match=r"no Airflow connection 'nowhere'.*http\(s\)://.*embedded://.*Nothing is"):
+        database.unlink()
+        with pytest.raises(
+            NotFound,
+            match=r"no Airflow connection 'nowhere'.*http\(s\)://.* or embedded for the embedded store.*Nothing is",
+        ):
             LabelStudioHook("nowhere").create_project("Pets", "<View/>")
         assert not database.exists()
 
     def test_test_of_no_connection_makes_no_database(self, connections, database: Path) -> None:
+        database.unlink()
         ok, said = LabelStudioHook("nowhere").test_connection()
         assert not ok
-        assert "embedded://" in said
+        assert "embedded for the embedded store" in said
         assert not database.exists()
 
 
@@ -156,7 +170,15 @@ class TestStorageHook:
     def test_takes_the_connection_given(self) -> None:
         assert storage_hook("source", "file:///data", "mine").fs_conn_id == "mine"
 
-    @pytest.mark.parametrize("uri", ["ftp://host/x", "data", "", "s4://bucket"])
-    def test_of_an_unknown_scheme_names_the_known_ones(self, uri: str) -> None:
-        with pytest.raises(Invalid, match=r"source=.*unknown scheme.*Use one of file://"):
+    @pytest.mark.parametrize(
+        ("uri", "said"),
+        [
+            ("ftp://host/x", "unknown scheme"),
+            ("s4://bucket", "unknown scheme"),
+            ("data", "neither a storage URI nor a path that begins with /"),
+            ("", "it names no storage"),
+        ],
+    )
+    def test_of_what_is_no_storage_uri_names_the_known_schemes(self, uri: str, said: str) -> None:
+        with pytest.raises(Invalid, match=rf"source=.*{said}.* one of file://"):
             storage_hook("source", uri, None)

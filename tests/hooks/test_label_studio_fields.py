@@ -48,7 +48,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-@pytest.mark.parametrize("uri", ["s3://b/p", "gs://b/p", "azure-blob://b/p", "redis://1/p", "file:///d"])
+@pytest.mark.parametrize("uri", ["s3://bucket/p", "gs://bucket/p", "azure-blob://bucket/p", "redis://1/p", "file:///d"])
 def test_without_its_connection_names_it(uri: str) -> None:
     with pytest.raises(NotFound, match="There is no Airflow connection 'nowhere'"):
         storage_hook("storage", uri, "nowhere").label_studio_storage(uri)

@@ -240,7 +240,7 @@ class TestS3:
     ) -> None:
         connect_s3(weed, **{wrong: "wrong-key-wrong-key"})
         message = said(S3StorageHook(), f"s3://{bucket}/")
-        assert "The credentials of connection 'aws_default' are not accepted" in message
+        assert "The credentials of this connection are not accepted" in message
         assert "wrong-key" not in message
         assert weed.secret_key not in message
 
@@ -257,7 +257,7 @@ class TestS3:
         deny(weed, bucket, action)
         message = said(S3StorageHook(), f"s3://{bucket}/in/", target=True)
         assert f"cannot {what}" in message
-        assert f"The connection 'aws_default' has no permission to {what.partition(' ')[0]} there." in message
+        assert f"This connection has no permission to {what.partition(' ')[0]} there." in message
 
     def test_permission_to_write_is_not_needed_of_a_source(self, weed: S3Server, bucket: str) -> None:
         deny(weed, bucket, "s3:PutObject")
@@ -266,7 +266,7 @@ class TestS3:
     def test_endpoint_that_does_not_answer_is_said(self, weed: S3Server, connect_s3: Callable[..., None]) -> None:
         connect_s3(replace(weed, endpoint=f"http://{HOST}:{free_port()}"))
         message = said(S3StorageHook(), "s3://bucket/")
-        assert "the connection is refused. Is the endpoint in connection 'aws_default' the right one?" in message
+        assert "the connection is refused. Is the endpoint in this connection the right one?" in message
 
     @pytest.mark.parametrize("by", ["connection", "environment"])
     def test_private_ca_is_trusted_when_it_is_named(
@@ -282,7 +282,7 @@ class TestS3:
             secure = replace(weed, endpoint=endpoint)
             connect_s3(secure)
             assert re.search(
-                "cannot be trusted.* name the CA file in connection 'aws_default'",
+                "cannot be trusted.* name the CA file in this connection",
                 said(S3StorageHook(), f"s3://{bucket}/"),
             )
             if by == "connection":
@@ -311,7 +311,7 @@ class TestS3:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", weed.endpoint)
         monkeypatch.setenv("AWS_DEFAULT_REGION", weed.region)
         message = said(S3StorageHook(), f"s3://{bucket}/")
-        assert "connection 'aws_default' has no credentials" in message
+        assert "this connection has no credentials" in message
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", weed.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", weed.secret_key)
         works(S3StorageHook(), f"s3://{bucket}/out")
@@ -392,7 +392,7 @@ class TestGCS:
         assert GCSStorageHook().test_connection(f"gs://{gcs_bucket}/in/") == (
             True,
             f"gs://{gcs_bucket}/in/ can be listed, and begins with 'in/a'; can be read; gs://{gcs_bucket}: cannot "
-            "sign: connection 'google_cloud_default' is no service account. Use one with a key, or one with the role "
+            "sign: this connection is no service account. Use one with a key, or one with the role "
             "Service Account Token Creator on itself.",
         )
 
@@ -408,7 +408,7 @@ class TestGCS:
     ) -> None:
         connect_gcs(replace(rclone_anonymous, endpoint=f"http://{HOST}:{free_port()}"))
         message = said(GCSStorageHook(), "gs://bucket/")
-        assert "the connection is refused. Is the endpoint in connection 'google_cloud_default' the right" in message
+        assert "the connection is refused. Is the endpoint in this connection the right" in message
 
     def test_private_ca_is_trusted_when_the_environment_names_it(
         self,
@@ -448,9 +448,7 @@ class TestGCS:
     def test_empty_connection_without_default_credentials_is_said(self, connect: Callable[..., None]) -> None:
         connect("google_cloud_default", conn_type="google_cloud_platform")
         message = said(GCSStorageHook(), "gs://bucket/")
-        assert re.search(
-            "no credentials from connection 'google_cloud_default'.*GOOGLE_APPLICATION_CREDENTIALS", message
-        )
+        assert re.search("no credentials from this connection.*GOOGLE_APPLICATION_CREDENTIALS", message)
 
     def test_empty_connection_means_the_default_credentials(
         self, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -479,7 +477,7 @@ class TestGCS:
     )
     def test_key_that_cannot_be_used_is_said_and_not_shown(self, connect: Callable[..., None], extra: Any) -> None:
         connect("google_cloud_default", conn_type="google_cloud_platform", extra=extra)
-        with pytest.raises(Unusable, match="no credentials from connection 'google_cloud_default'") as caught:
+        with pytest.raises((Invalid, Unusable), match="connection 'google_cloud_default'") as caught:
             GCSStorageHook().get_source("gs://bucket/")
         assert "s3cr3t" not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -519,7 +517,7 @@ class TestAzure:
         wrong = base64.b64encode(b"wrong key wrong key").decode()
         connect_azure(replace(azurite, key=wrong))
         message = said(AzureBlobStorageHook(), f"azure-blob://{container}/")
-        assert "The credentials of connection 'wasb_default' are not accepted" in message
+        assert "The credentials of this connection are not accepted" in message
         assert wrong not in message
 
     @pytest.mark.parametrize(
@@ -540,7 +538,7 @@ class TestAzure:
         )
         message = said(AzureBlobStorageHook(), f"azure-blob://{container}/in/", target=True)
         assert f"cannot {what}" in message
-        assert f"The connection 'wasb_default' has no permission to {what.partition(' ')[0]} there." in message
+        assert f"This connection has no permission to {what.partition(' ')[0]} there." in message
         assert parse_qs(token)["sig"][0] not in message
 
     def test_token_that_has_run_out_is_said(
@@ -551,14 +549,14 @@ class TestAzure:
             "wasb_default", conn_type="wasb", login=azurite.account, host=azurite.endpoint, extra={"sas_token": token}
         )
         message = said(AzureBlobStorageHook(), f"azure-blob://{container}/")
-        assert "The credentials of connection 'wasb_default' are not accepted: wrong, expired" in message
+        assert "The credentials of this connection are not accepted: wrong, expired" in message
 
     def test_endpoint_that_does_not_answer_is_said(
         self, azurite: AzureServer, connect_azure: Callable[..., None]
     ) -> None:
         connect_azure(replace(azurite, endpoint=f"http://{HOST}:{free_port()}/{azurite.account}"))
         message = said(AzureBlobStorageHook(), "azure-blob://container/")
-        assert "the connection is refused. Is the endpoint in connection 'wasb_default' the right one?" in message
+        assert "the connection is refused. Is the endpoint in this connection the right one?" in message
 
     @pytest.mark.parametrize("by", ["connection", "environment"])
     def test_private_ca_is_trusted_when_it_is_named(
@@ -574,7 +572,7 @@ class TestAzure:
             login = {"conn_type": "wasb", "login": azurite.account, "password": azurite.key, "host": endpoint}
             connect("wasb_default", **login)
             assert re.search(
-                "cannot be trusted.* name the CA file in connection 'wasb_default'",
+                "cannot be trusted.* name the CA file in this connection",
                 said(AzureBlobStorageHook(), f"azure-blob://{container}/"),
             )
             if by == "connection":
@@ -599,7 +597,8 @@ class TestAzure:
     @pytest.mark.parametrize("says", [{}, {"extra": {"connection_string": "s3cr3t"}}])
     def test_connection_that_names_no_account_is_said(self, connect: Callable[..., None], says: Any) -> None:
         connect("wasb_default", conn_type="wasb", **says)
-        with pytest.raises(Unusable, match=r"'wasb_default' names no account.*AZURE_BLOB_ACCOUNT_NAME") as caught:
+        said = r"'wasb_default' names no account.*AZURE_BLOB_ACCOUNT_NAME|'wasb_default': it is no connection string"
+        with pytest.raises((Invalid, Unusable), match=said) as caught:
             AzureBlobStorageHook().get_source("azure-blob://photos/")
         assert "s3cr3t" not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -640,14 +639,14 @@ class TestRedis:
         with running_valkey(acl_user="ada") as server:
             connect_redis(replace(server, password="wrong-password"))
             message = said(RedisStorageHook(), "redis://0/")
-        assert "The user name or password of connection 'redis_default' is not accepted." in message
+        assert "The user name or password of this connection is not accepted." in message
         assert "wrong-password" not in message
 
     @pytest.mark.parametrize(
         ("rules", "what"),
         [
             ("~* +@all -scan", "list keys"),
-            ("~* +@all -get", "read values"),
+            ("~* +@all -getrange", "read values"),
             ("~* +@read +@connection", "write out/.labelsync-probe"),
             ("~* +@all -unlink", "delete keys"),
         ],
@@ -662,14 +661,14 @@ class TestRedis:
         message = said(RedisStorageHook(), "redis://0/out/", target=True)
         admin.execute_command("ACL", "DELUSER", "ada")
         assert f"cannot {what}" in message
-        assert "The user of connection 'redis_default' has no permission for it." in message
+        assert "The user of this connection has no permission for it." in message
 
     def test_endpoint_that_does_not_answer_is_said(
         self, valkey: RedisServer, connect_redis: Callable[..., None]
     ) -> None:
         connect_redis(replace(valkey, port=free_port()))
         message = said(RedisStorageHook(), "redis://0/")
-        assert "the connection is refused. Is the endpoint in connection 'redis_default' the right one?" in message
+        assert "the connection is refused. Is the endpoint in this connection the right one?" in message
 
     def test_private_ca_is_trusted_when_it_is_named(self, connect_redis: Callable[..., None], tmp_path: Path) -> None:
         with running_valkey(tls=True) as server:
@@ -678,7 +677,7 @@ class TestRedis:
             other, _ = write_certificate(tmp_path)
             connect_redis(replace(server, ca_file=other))
             assert re.search(
-                "cannot be trusted.* name the CA file in connection 'redis_default'",
+                "cannot be trusted.* name the CA file in this connection",
                 said(RedisStorageHook(), "redis://0/"),
             )
 

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from servers.label_studio import LabelStudioServer as Server
+from servers.postgres import PostgresServer
 from sqlalchemy import insert
 
 from labelsync_provider.database import open_database, writing
@@ -90,19 +90,27 @@ def label_studio_at(server: Server) -> Iterator[Store]:
 # Name -> the fixture that says where the store is; the store may hold the projects of other tests. What of Label Studio
 # may depend on its database is tested with both in test_label_studio.py.
 STORES = {
-    "embedded on SQLite": "tmp_path",
+    "embedded on SQLite": "sqlite_url",
     "embedded on PostgreSQL": "postgres_url",
     "Label Studio": "label_studio",
 }
 
 
-def opened(where: Path | str | Server) -> AbstractContextManager[Store]:
-    if isinstance(where, Server):
-        return label_studio_at(where)
-    return embedded_in(where if isinstance(where, str) else f"sqlite:///{where}/labelsync.db")
+def opened(where: str | Server) -> AbstractContextManager[Store]:
+    return label_studio_at(where) if isinstance(where, Server) else embedded_in(where)
 
 
-@pytest.fixture(params=STORES.values(), ids=STORES)
+@pytest.fixture(scope="module")
+def sqlite_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/labelsync.db"
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.create_database()
+
+
+@pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     with opened(request.getfixturevalue(request.param)) as store:
         yield store

@@ -287,7 +287,7 @@ class TestUrl:
         ["http://", "http://host:port", "http://host:99999999", "ftp://host", "host", "http://host/?a=1", "http://a#b"],
     )
     def test_that_is_none_is_invalid(self, url: str) -> None:
-        with pytest.raises(Invalid, match=rf"host='{re.escape(url)}'.*base URL"):
+        with pytest.raises(Invalid, match=r"host='.*'.*base URL"):
             Client(url, LEGACY)
 
     def test_with_a_login_is_invalid_and_not_shown(self) -> None:

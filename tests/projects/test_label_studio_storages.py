@@ -17,9 +17,10 @@ from servers.label_studio import LabelStudioServer
 from servers.redis import RedisServer
 from servers.s3 import S3Server
 
-from labelsync_provider.errors import Invalid, RequestFailed, Unavailable
+from labelsync_provider.errors import Invalid, RequestFailed, Stopped, Unavailable
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.projects.label_studio_storages import (
+    CREATED,
     REGISTERED,
     LabelStudioStorage,
     StorageOptions,
@@ -38,6 +39,8 @@ from labelsync_provider.projects.label_studio_sync import (
     report_of,
     start_sync,
 )
+from labelsync_provider.retry import Requests
+from labelsync_provider.stop import Stop
 
 pytest_plugins = ["servers.label_studio", "servers.label_studio_impatient", "servers.redis", "servers.s3"]
 
@@ -133,6 +136,34 @@ class TestPutting:
         }
         assert len(ids) == 4
         assert {created for _, created in ids} == {True}
+
+    @pytest.mark.parametrize(("description", "left"), [(CREATED, 1), ("by a person", 2)], ids=["ours", "a person's"])
+    def test_deletes_what_a_request_that_was_given_up_has_doubled(
+        self, label_studio: LabelStudioServer, description: str, left: int
+    ) -> None:
+        client, project = client_of(label_studio), label_studio.create_project()
+        wanted = local(directory(label_studio))
+        first, _ = put_storage(client, project, "import", wanted)
+        late = {**wanted.location, "project": project, "use_blob_urls": True, "description": description}
+        client.post("/api/storages/localfiles/", late)
+        assert put_storage(client, project, "import", wanted) == (first, False)
+        assert len(list_storages(client, project, "import", "localfiles")) == left
+
+    def test_ends_where_it_is_looked_for_when_its_run_is_stopped(self, http_server: Callable) -> None:
+        stop, asked = Stop(), []
+
+        def answer(request: Any) -> tuple[int, bytes]:
+            asked.append(request.method)
+            if request.method == "POST":
+                stop.set()
+                return 502, b""
+            return 200, b"[]"
+
+        client = Client(http_server(answer), "token")
+        client.requests = Requests(stop)
+        with pytest.raises(Stopped):
+            put_storage(client, 1, "import", local("/data"))
+        assert asked == ["GET", "POST"]
 
     def test_by_several_at_once_leaves_one(self, label_studio: LabelStudioServer) -> None:
         project, wanted = label_studio.create_project(), local(directory(label_studio))
@@ -252,7 +283,7 @@ BUCKET = LabelStudioStorage("gcs", {"bucket": "b", "prefix": ""})
     ("wanted", "direction", "options", "said"),
     [
         (BUCKET, "both", {}, "direction='both'"),
-        (BUCKET, "import", {"regex_filter": "("}, r"regex_filter='\(': it cannot be compiled"),
+        (BUCKET, "import", {"regex_filter": "("}, r"regex_filter='\(': missing \)"),
         (BUCKET, "import", {"presign_ttl": 0}, "presign_ttl=0"),
         (BUCKET, "import", {"presign_ttl": 40_000}, "presign_ttl=40000: too many minutes"),
         (BUCKET, "import", {"presign": "False"}, "presign='False'"),
@@ -308,9 +339,10 @@ class TestRegistering:
         self, label_studio: LabelStudioServer, rclone: S3Server
     ) -> None:
         client, project, bucket = client_of(label_studio), label_studio.create_project(), rclone.create_bucket()
-        first = register(client, project, s3(rclone, bucket, "photos"), presign_ttl=5)
+        first = register(client, project, s3(rclone, bucket, "photos"), presign_ttl=5, allow_static_keys=True)
         assert first is not None
-        assert register(client, project, s3(rclone, bucket, "scans"), presign=False, presign_ttl=9) == first
+        again = {"presign": False, "presign_ttl": 9, "allow_static_keys": True}
+        assert register(client, project, s3(rclone, bucket, "scans"), **again) == first
         (there,) = list_storages(client, project, "import", "s3")
         assert (there["prefix"], there["presign"], there["presign_ttl"]) == ("", False, 9)
         assert visible(client, project, f"s3://{bucket}/photos/") is None
