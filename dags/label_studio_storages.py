@@ -3,7 +3,8 @@
 This is what *Cloud Storage* in a project's settings does. To import and export with this package, no storage of Label
 Studio's own is needed, except for annotators to see files; *Import a storage into a project* can add that one.
 
-**Label Studio is handed the keys that stand in the storage's connection.** It looks for hosts and directories from its
+**Label Studio is handed the keys that stand in the storage's connection, and keeps them,** which must be allowed: best
+are keys that may only read a source. It looks for hosts and directories from its
 own machine.
 
 Needs two connections: `label_studio_default`, of type Label Studio, to a Label Studio server, and the one of the
@@ -16,7 +17,7 @@ from labelsync_provider.forms import explained, form
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 
 STORAGE = ["project", "storage", "storage_conn_id", "label_studio_conn_id"]
-OPTIONS = ["use_blob_urls", "regex_filter", "recursive_scan", "presign", "presign_ttl"]
+OPTIONS = ["use_blob_urls", "regex_filter", "recursive_scan", "presign", "presign_ttl", "allow_static_keys"]
 FIELDS = ["project", "storage", "action", *OPTIONS, "can_delete_objects", "storage_conn_id", "label_studio_conn_id"]
 TARGET = "'target' in (params.action or '')"
 DIRECTION = f"{{{{ 'export' if {TARGET} else 'import' }}}}"

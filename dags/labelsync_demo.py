@@ -5,7 +5,7 @@
 | Directory | Where the sample is made and the annotations go. |
 
 Needs two connections: `fs_default`, of type File (path), whose Path is at or above the directory, and
-`label_studio_default`, of type Label Studio: to the embedded store, `embedded://`, or to a server. A server that serves
+`label_studio_default`, of type Label Studio: to the embedded store, `embedded`, or to a server. A server that serves
 files below that Path shows the pictures.
 """
 

@@ -41,7 +41,11 @@ PARAMETERS: dict[str, Parameter] = {
         schema=URI,
     ),
     "project": Parameter(
-        title="Project", meaning="The project's exact title, or its id.", kind="project", required=True
+        title="Project",
+        meaning="The project's exact title, or its id.",
+        kind="project",
+        required=True,
+        schema={"minLength": 1},
     ),
     "dry_run": Parameter(
         title="Dry run", meaning="Report what would happen, and write nothing anywhere.", kind="boolean", default=False
@@ -78,6 +82,15 @@ PARAMETERS: dict[str, Parameter] = {
         title="Data key",
         meaning="Where the address of a file goes in the task's data.",
         by_default="the first data key of the label config",
+        section=IMPORT,
+    ),
+    "extra_data": Parameter(
+        title="Other values",
+        meaning="What the data of each new task of a file has beside its address: the label config may show more keys, "
+        'such as `{"transcript": ""}`. Other values are no change of a file.',
+        kind="object",
+        by_default="nothing",
+        in_code="Only with `use_blob_urls`.",
         section=IMPORT,
     ),
     "row_key": Parameter(
@@ -123,11 +136,21 @@ PARAMETERS: dict[str, Parameter] = {
     "register_storage": Parameter(
         title="Let Label Studio show the files",
         meaning="Gives the project a source storage in Label Studio, which nobody can sync, so that annotators see "
-        "what tasks name. **Label Studio is then handed the keys that stand in the source's connection.** "
-        "Automatically, only where no keys are needed, which is for local files that Label Studio serves; elsewhere "
+        "what tasks name. **Label Studio is then handed the keys that stand in the source's connection,** which must "
+        "be allowed. Automatically, only where no keys are needed, which is for local files that Label Studio serves; "
+        "elsewhere "
         "the log says what to do, and no import fails for it.",
         default="auto",
         choices={None: "Automatic", 1: "Yes", 0: "No, only warn"},
+        section=STUDIO,
+    ),
+    "allow_static_keys": Parameter(
+        title="Label Studio may have the keys",
+        meaning="Label Studio may be handed the keys that stand in the storage's connection, and keeps them: best keys "
+        "that may only read. Off, a storage that needs them is refused. By plain `http://` to another machine none are "
+        "sent either way.",
+        kind="boolean",
+        default=False,
         section=STUDIO,
     ),
     "presign": Parameter(
@@ -194,8 +217,8 @@ PARAMETERS: dict[str, Parameter] = {
     "max_workers": Parameter(title="Threads", meaning="Threads that read or write.", kind="integer", default=32),
     "skip_when_unchanged": Parameter(
         title="Skip when unchanged",
-        meaning="If nothing was created, updated or deleted, the task is marked as skipped, and what comes after it is "
-        "skipped too.",
+        meaning="If nothing was written, updated or deleted, and an import has nothing to report as changed, missing "
+        "or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped too.",
         in_code="Its report is pushed all the same.",
         kind="boolean",
         default=False,
@@ -232,14 +255,15 @@ PARAMETERS: dict[str, Parameter] = {
     # Waiting.
     "min_objects": Parameter(
         title="New objects to wait for",
-        meaning="So many must be new.",
+        meaning="So many must be new, or in quarantine and worth another try.",
         kind="integer",
         default=1,
         schema={"minimum": 1},
     ),
     "settle_seconds": Parameter(
         title="Until nothing has changed for",
-        meaning="So many seconds, so that half of a set is not imported.",
+        meaning="So long, in seconds, nothing of what is new may have come, gone or changed, so that half of a set is "
+        "not imported.",
         kind="number",
         default=0,
         schema={"minimum": 0},

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from servers.label_studio import LabelStudioServer as Server
 
+from labelsync_provider.airflow_compat import AirflowFailException
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.label_configs import READY, read
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
@@ -44,7 +44,7 @@ def pictures(connected: Server) -> Path:
 
 @pytest.fixture
 def run_form(run_dag: Callable) -> Callable[[str, dict[str, Any]], Any]:
-    from airflow.dag_processing.dagbag import DagBag
+    from dag_bags import DagBag
 
     return lambda dag_id, entered: run_dag(DagBag(str(DAGS / f"{dag_id}.py")).dags[dag_id], run_conf=entered)
 

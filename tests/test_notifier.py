@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,12 +12,13 @@ from airflow.sdk import DAG, BaseNotifier
 
 from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
-from labelsync_provider.notifier import SyncReportNotifier
+from labelsync_provider.notifier import SyncReportNotifier, places_of
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SAID: list[str] = []
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 class Saying(BaseNotifier):
@@ -47,7 +51,7 @@ def test_another_notifiers_template_has_the_report_and_its_text(
     first, second, third = text.splitlines()
     assert first == "2026-02-03: 2 tasks"
     assert second.startswith("told, load, run manual__")
-    assert ": listed 1, matched 1, new 2, tasks created 2, quarantined 1, bytes read " in second
+    assert f", source {connections.uri}, project Pets: listed 1, matched 1, new 2, tasks created 2, quar" in second
     assert third == "- a.json, row 2: not a task: a row is a JSON object, this is a number"
 
 
@@ -55,7 +59,8 @@ def test_function_is_told_with_a_template_of_ones_own_for_each_mapped_task(
     said: list[str], connections: Any, run_dag: Callable
 ) -> None:
     notifier = SyncReportNotifier(
-        lambda context: said.append(context["report_text"]), template="{{ report.new }} of {{ ti.task_id }}"
+        lambda context: said.append(f"{context['report_title']} | {context['report_text']}"),
+        template="{{ report.new }} of {{ report_places.rpartition('/')[2] }}",
     )
     connections.put("sub/b.json", {"text": "3"})
     with DAG("told_mapped", schedule=None, start_date=SINCE) as dag:
@@ -63,7 +68,10 @@ def test_function_is_told_with_a_template_of_ones_own_for_each_mapped_task(
             task_id="load", project="Pets", recursive_scan=False, on_success_callback=notifier
         ).expand(source=[connections.uri, f"{connections.uri}/sub"])
     run_dag(dag)
-    assert sorted(said) == ["1 of load", "2 of load"]
+    assert sorted(said) == [
+        "told_mapped, load, map index 0: tasks created 2, quarantined 1 | 2 of in, project Pets",
+        "told_mapped, load, map index 1: tasks created 1 | 1 of sub, project Pets",
+    ]
 
 
 def test_notifier_keeps_its_template_for_the_next_task(said: list[str], connections: Any, run_dag: Callable) -> None:
@@ -101,13 +109,64 @@ def test_task_without_a_report_is_not_told_to_have_failed(said: list[str], conne
 
 
 def test_failure_is_told_with_its_reason(said: list[str], connections: Any, run_dag: Callable) -> None:
-    notifier = SyncReportNotifier(Saying("{{ report_text }}"))
+    notifier = SyncReportNotifier(Saying("{{ report_title }}, {{ report.new }} new\n{{ report_text }}"))
     with DAG("told_failing", schedule=None, start_date=SINCE) as dag:
         ImportStorageSyncOperator(
             task_id="load", source=connections.uri, project="Nobody's", on_failure_callback=notifier
         )
     run_dag(dag)
-    assert ' failed: project="Nobody\'s": ' in said[0]
+    title, text = said[0].split("\n", 1)
+    assert title == "told_failing, load failed,  new"
+    assert f", source {connections.uri}, project Nobody's failed: project=\"Nobody's\": " in text
+
+
+def test_example_of_the_readme_tells_of_success_and_failure_and_escapes_what_files_are_called(
+    said: list[str], connections: Any, run_dag: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smtp = pytest.importorskip("airflow.providers.smtp.notifications.smtp")
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(smtp.SmtpNotifier, "notify", lambda self, _: sent.append((self.subject, self.html_content)))
+    example = README.read_text().split("**Tell people.**")[1].split("\n\n", 1)[1].split("    ImportStorageSync")[0]
+    made: dict[str, Any] = {}
+    exec(dedent(example), made)
+    tell = {"on_success_callback": made["tell"], "on_failure_callback": made["tell"]}
+    connections.put("<b>.json", "{")
+    with DAG("mail", schedule=None, start_date=SINCE, default_args=tell) as dag:
+        ImportStorageSyncOperator(task_id="good", source=connections.uri, project="Pets")
+        ImportStorageSyncOperator(task_id="bad", source=connections.uri, project="Nobody's")
+    run_dag(dag)
+    by_title = dict(sent)
+    assert by_title.keys() == {"mail, good: tasks created 2, quarantined 2", "mail, bad failed"}
+    assert "- &lt;b&gt;.json: " in by_title["mail, good: tasks created 2, quarantined 2"]
+    assert "Nobody&#39;s failed: project=" in by_title["mail, bad failed"]
+
+
+def test_failure_of_one_source_is_told_with_the_reports_of_the_others(
+    said: list[str], connections: Any, run_dag: Callable
+) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report_title }}\n{{ report_text }}"))
+    sources = [connections.uri, f"{connections.uri}/nowhere"]
+    with DAG("told_partly", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator(task_id="load", source=sources, project="Pets", on_failure_callback=notifier)
+    run_dag(dag)
+    assert said[0].startswith("told_partly, load failed: tasks created 2, quarantined 1\n")
+    assert f" failed: 1 of 2 sources failed, 1 are imported.\n{sources[1]}: " in said[0]
+    assert f"\n{sources[0]}: listed 1" in said[0]
+
+
+def test_dry_run_is_told_as_one(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report_title }}\n{{ report_text }}"))
+    with DAG("told_dry", schedule=None, start_date=SINCE, default_args={"on_success_callback": notifier}) as dag:
+        ImportStorageSyncOperator(task_id="load", source=[connections.uri], project="Pets", dry_run=True)
+    run_dag(dag)
+    assert said[0].startswith("told_dry, load: dry run, tasks created 2, quarantined 1\n")
+    assert said[0].count("dry run, nothing was written: listed 1") == 2
+
+
+def test_places_show_no_keys_and_not_each_of_many_sources() -> None:
+    task = SimpleNamespace(source=["s3://key:se/cret@b/1", *(f"s3://b/{n}" for n in range(2, 9))], project=7)
+    said = "source s3://***@b/1 and s3://b/2 and s3://b/3 and s3://b/4 and s3://b/5 and 3 more, project 7"
+    assert places_of(task) == said
 
 
 def test_skipped_task_is_told_with_its_report(said: list[str], connections: Any, run_dag: Callable) -> None:

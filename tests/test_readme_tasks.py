@@ -9,7 +9,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def test_tasks_of_ones_own_import_and_export(connections: Any, target: Any, tmp_path: Path, run_dag: Callable) -> None:
-    from airflow.dag_processing.dagbag import DagBag
+    from dag_bags import DagBag
 
     code = README.read_text().split("## In a task of your own")[1].split("```python\n", 1)[1].split("```", 1)[0]
     places = {"file:///data/texts": connections.uri, "file:///data/labelled": target.uri}

@@ -7,6 +7,7 @@ import pytest
 from texts import OPERATORS, README, parameters, table, with_docstring, with_tables
 
 from labelsync_provider.parameter_texts import PARAMETERS
+from labelsync_provider.parameter_texts_in_code import text_of
 
 REMEDY = "labelsync_provider/parameter_texts.py says something else. Change it there, and run: python tests/texts.py"
 
@@ -24,9 +25,14 @@ class TestOperator:
         for name, default in parameters(operator).items():
             required = default is inspect.Parameter.empty
             if name != "label_config":  # of a form, it is not required: there are ready ones
-                assert PARAMETERS[name].required == required, name
+                assert text_of(operator, name).required == required, name
             if not required:
-                assert PARAMETERS[name].default == default, name
+                assert text_of(operator, name).default == default, name
+
+    def test_every_none_is_explained(self, operator: type) -> None:
+        for name, default in parameters(operator).items():
+            text = text_of(operator, name)
+            assert default is not None or text.by_default or None in text.choices, name
 
 
 def test_tables_of_the_readme_are_those_of_the_texts() -> None:

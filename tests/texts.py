@@ -13,24 +13,38 @@ from typing import Any
 from labelsync_provider.forms import in_cell
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.parameter_texts import PARAMETERS
+from labelsync_provider.parameter_texts_in_code import text_of
+from labelsync_provider.sensors.label_studio import StorageSyncSensor
+from labelsync_provider.sensors.project import LabelingProgressSensor
+from labelsync_provider.sensors.storage import NewObjectsSensor
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-OPERATORS = (ImportStorageSyncOperator, ExportAnnotationsOperator, CreateProjectOperator)
+OPERATORS = (
+    ImportStorageSyncOperator,
+    ExportAnnotationsOperator,
+    CreateProjectOperator,
+    LabelStudioStorageOperator,
+    LabelStudioSyncOperator,
+    NewObjectsSensor,
+    LabelingProgressSensor,
+    StorageSyncSensor,
+)
 HEAD = "| parameter | default | meaning |\n|---|---|---|\n"
 WIDTH = 120
 
 
 def parameters(operator: type) -> dict[str, Any]:
-    """Return an operator's own parameters and their defaults, in its order."""
-    own = inspect.signature(operator.__init__).parameters.values()
+    """Return the parameters of an operator or a sensor, less Airflow's, and their defaults, in its order."""
+    ours = [kind for kind in operator.__mro__ if kind.__module__.startswith("labelsync_provider.")]
+    own = [one for kind in ours for one in inspect.signature(kind.__init__).parameters.values()]
     return {one.name: one.default for one in own if one.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def docstring_lines(operator: type) -> str:
     """Return the `:param` lines of an operator's docstring."""
-    texts = (f":param {name}: {PARAMETERS[name].for_docstring()}" for name in parameters(operator))
+    texts = (f":param {name}: {text_of(operator, name).for_docstring()}" for name in parameters(operator))
     indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
     return "\n".join(fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False) for text in texts)
 
@@ -39,7 +53,7 @@ def table(operator: type) -> str:
     """Return the table of an operator's parameters."""
     rows = []
     for name, default in parameters(operator).items():
-        text = PARAMETERS[name]
+        text = text_of(operator, name)
         shown = (
             ""
             if default is inspect.Parameter.empty

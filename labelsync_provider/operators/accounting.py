@@ -72,7 +72,7 @@ class Run:
             self._add_lineage()
 
     def _send_metrics(self, report: "ImportReport | ExportReport") -> None:
-        from airflow.sdk.observability import stats
+        from labelsync_provider.airflow_compat import Stats
 
         tags = {
             "direction": self.direction,
@@ -81,16 +81,16 @@ class Run:
         }
         for field, metric in COUNTED.items():
             if count := getattr(report, field, 0):
-                stats.incr(f"labelsync.{metric}", count, tags=tags)
+                Stats.incr(f"labelsync.{metric}", count, tags=tags)
         for kind, count in report.requests.items():
-            stats.incr("labelsync.requests", count, tags={**tags, "kind": tag(kind)})
+            Stats.incr("labelsync.requests", count, tags={**tags, "kind": tag(kind)})
         if self.direction == "import":
-            stats.gauge("labelsync.quarantined", report.quarantined, tags=tags)  # type: ignore[union-attr]
-        stats.timing("labelsync.seconds", timedelta(seconds=report.seconds), tags=tags)
-        stats.gauge("labelsync.last_complete_run", int(time.time()), tags=tags)
+            Stats.gauge("labelsync.quarantined", report.quarantined, tags=tags)  # type: ignore[union-attr]
+        Stats.timing("labelsync.seconds", timedelta(seconds=report.seconds), tags=tags)
+        Stats.gauge("labelsync.last_complete_run", int(time.time()), tags=tags)
 
     def _add_lineage(self) -> None:
-        from airflow.sdk.lineage import get_hook_lineage_collector
+        from labelsync_provider.airflow_compat import get_hook_lineage_collector
 
         lineage = get_hook_lineage_collector()
         adding = [lineage.add_input_asset, lineage.add_output_asset]

@@ -43,8 +43,9 @@ class ExportAnnotationsOperator(StoppableOperator):
     :param dry_run: Report what would happen, and write nothing anywhere.
     :param batch_size: How many are written, and entered in the ledger, at once.
     :param max_workers: Threads that read or write.
-    :param skip_when_unchanged: If nothing was created, updated or deleted, the task is marked as skipped, and what
-        comes after it is skipped too. Its report is pushed all the same.
+    :param skip_when_unchanged: If nothing was written, updated or deleted, and an import has nothing to report as
+        changed, missing or newly in quarantine either, the task is marked as skipped, and what comes after it is
+        skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
@@ -101,7 +102,8 @@ class ExportAnnotationsOperator(StoppableOperator):
     @stoppable
     def execute(self, context: "Context") -> dict[str, Any]:
         """Export, and return the report."""
-        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
+        from labelsync_provider.hooks.database import labelsync_database
+        from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import ExportParameters, options_of
         from labelsync_provider.sync import ExportOptions, export_annotations
@@ -111,7 +113,8 @@ class ExportAnnotationsOperator(StoppableOperator):
             given, options = options_of(self, ExportParameters), options_of(self, ExportOptions)
             storages = storage_hook("target", given.target, given.target_conn_id)
             target = storages.get_target(given.target)
-            project = LabelStudioHook(given.label_studio_conn_id).get_project(given.project, read_only=options.dry_run)
+            server = LabelStudioHook(given.label_studio_conn_id, self.stop)
+            project = server.get_project(given.project, read_only=options.dry_run)
             run = Run("export", storages, target, project, given.label_studio_conn_id, options.dry_run)
             run.announce()
             database = labelsync_database()

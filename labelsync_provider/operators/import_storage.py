@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labelsync_provider.operators.accounting import Run, log_links
 from labelsync_provider.operators.links import ImportedTasksLink, ProjectLink, StorageSettingsLink, links_to
-from labelsync_provider.operators.skipping import skip_if_unchanged
+from labelsync_provider.operators.skipping import push_report, skip_if_unchanged
 from labelsync_provider.operators.sources import import_each, is_list, name_mapped_task, sources_of
 from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import owner_of, task_errors
@@ -14,13 +14,25 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+WORTH_SEEING = (
+    "tasks_created",
+    "tasks_updated",
+    "tasks_deleted",
+    "adopted",
+    "changed",
+    "missing",
+    "quarantined_now",
+)
+"""What a report counts that a person, or the task behind, should hear of."""
+
 
 class ImportStorageSyncOperator(StoppableOperator):
     """Makes a task of every object, or of every row of every task file, that is new in a storage.
 
     However often it runs, and wherever it was killed before: each object, or row of a task file, has one live task.
     Returns the report, see `labelsync_provider.sync.report.ImportReport`; of a list of sources
-    `{"sources": {uri: report}, ...}`, and beside these, by the same names, the sums.
+    `{"sources": {uri: report}, "failed_sources": {uri: reason}, ...}`, and beside these, by the same names, the sums.
+    If some of them fail, so does the task, and the report is pushed before.
 
     All parameters are templated.
 
@@ -44,9 +56,13 @@ class ImportStorageSyncOperator(StoppableOperator):
         signed URL. Only with `use_blob_urls`.
     :param presign_ttl: For how many minutes a signed URL can be used. In Label Studio: *Expire pre-signed URLs*.
     :param register_storage: Gives the project a source storage in Label Studio, which nobody can sync, so that
-        annotators see what tasks name. **Label Studio is then handed the keys that stand in the source's connection.**
-        Automatically, only where no keys are needed, which is for local files that Label Studio serves; elsewhere the
-        log says what to do, and no import fails for it. `"auto"`: automatic; `True`: yes; `False`: no, only warn.
+        annotators see what tasks name. **Label Studio is then handed the keys that stand in the source's connection,**
+        which must be allowed. Automatically, only where no keys are needed, which is for local files that Label Studio
+        serves; elsewhere the log says what to do, and no import fails for it. `"auto"`: automatic; `True`: yes;
+        `False`: no, only warn.
+    :param allow_static_keys: Label Studio may be handed the keys that stand in the storage's connection, and keeps
+        them: best keys that may only read. Off, a storage that needs them is refused. By plain `http://` to another
+        machine none are sent either way.
     :param presign: Whether that source storage in Label Studio hands out signed URLs. Off, Label Studio passes the
         bytes through. In Label Studio: *Use pre-signed URLs*.
     :param recursive_scan: Whether objects in sub-folders are imported too. Automatically, as the storage guide says:
@@ -54,6 +70,9 @@ class ImportStorageSyncOperator(StoppableOperator):
         `True`: yes; `False`: no. In Label Studio: *Scan all sub-folders*.
     :param data_key: Where the address of a file goes in the task's data. By default the first data key of the label
         config.
+    :param extra_data: What the data of each new task of a file has beside its address: the label config may show more
+        keys, such as `{"transcript": ""}`. Other values are no change of a file. Only with `use_blob_urls`. By default
+        nothing.
     :param row_key: The field by which rows of a changed task file are matched with those imported earlier, dotted, as
         written in the row: `id`, `data.filename`. By default by their content, then by their neighbours.
     :param on_changed: What becomes of the task of a file, or of a row, that is another one now. Tasks with annotations
@@ -76,8 +95,9 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
     :param max_workers: Threads that read or write.
     :param wait_for_lease: How long to wait while another import into the project runs, in seconds.
-    :param skip_when_unchanged: If nothing was created, updated or deleted, the task is marked as skipped, and what
-        comes after it is skipped too. Its report is pushed all the same.
+    :param skip_when_unchanged: If nothing was written, updated or deleted, and an import has nothing to report as
+        changed, missing or newly in quarantine either, the task is marked as skipped, and what comes after it is
+        skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
@@ -91,9 +111,11 @@ class ImportStorageSyncOperator(StoppableOperator):
         "url_mode",
         "presign_ttl",
         "register_storage",
+        "allow_static_keys",
         "presign",
         "recursive_scan",
         "data_key",
+        "extra_data",
         "row_key",
         "on_changed",
         "on_missing",
@@ -126,9 +148,11 @@ class ImportStorageSyncOperator(StoppableOperator):
         url_mode: Literal["storage", "signed"] = "storage",
         presign_ttl: int = 15,
         register_storage: bool | Literal["auto"] = "auto",
+        allow_static_keys: bool = False,
         presign: bool = True,
         recursive_scan: bool | None = None,
         data_key: str | None = None,
+        extra_data: dict[str, Any] | None = None,
         row_key: str | None = None,
         on_changed: Literal["report", "update", "add"] = "report",
         on_missing: Literal["report", "delete"] = "report",
@@ -155,9 +179,11 @@ class ImportStorageSyncOperator(StoppableOperator):
         self.url_mode = url_mode
         self.presign_ttl = presign_ttl
         self.register_storage = register_storage
+        self.allow_static_keys = allow_static_keys
         self.presign = presign
         self.recursive_scan = recursive_scan
         self.data_key = data_key
+        self.extra_data = extra_data
         self.row_key = row_key
         self.on_changed = on_changed
         self.on_missing = on_missing
@@ -176,7 +202,8 @@ class ImportStorageSyncOperator(StoppableOperator):
     @stoppable
     def execute(self, context: "Context") -> dict[str, Any]:
         """Import, and return the report."""
-        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
+        from labelsync_provider.hooks.database import labelsync_database
+        from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import ImportParameters, options_of
         from labelsync_provider.operators.project import find_or_create
@@ -187,7 +214,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         self.runs: list[Run] = []
         with task_errors():
             given, options = options_of(self, ImportParameters), options_of(self, ImportOptions)
-            hook, database = LabelStudioHook(given.label_studio_conn_id), labelsync_database()
+            hook, database = LabelStudioHook(given.label_studio_conn_id, self.stop), labelsync_database()
             sources = sources_of(given.source, given.source_conn_id)
             project = find_or_create(
                 hook,
@@ -211,11 +238,18 @@ class ImportStorageSyncOperator(StoppableOperator):
                 self.runs.append(run)
                 return report
 
-            report = import_each(sources, imported) if is_list(given.source) else imported(sources[0]).as_dict()
-        self.links = links_to(project, report["created_ids"])
-        log_links(self.links)
+            if is_list(given.source):
+                report, failure = import_each(sources, imported)
+                report["dry_run"] = options.dry_run
+            else:
+                report, failure = imported(sources[0]).as_dict(), None
+            self.links = links_to(project, report["created_ids"])
+            log_links(self.links)
+            if failure:
+                push_report(self, context, report)
+                raise failure
         if given.skip_when_unchanged:
-            skip_if_unchanged(self, context, report, "tasks_created", "tasks_updated", "tasks_deleted")
+            skip_if_unchanged(self, context, report, *WORTH_SEEING)
         return report
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage":

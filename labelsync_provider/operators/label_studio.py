@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator, conf
-
+from labelsync_provider.airflow_compat import conf
 from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from labelsync_provider.operators.parameters import SyncParameters
     from labelsync_provider.projects.label_studio_client import Client
     from labelsync_provider.projects.label_studio_sync import Started, Storage, SyncState, Watch
 
@@ -19,15 +19,16 @@ POST_SECONDS = 5.0
 """So long a deferrable task waits for the answer to its request, before it defers."""
 
 
-class LabelStudioStorageOperator(BaseOperator):
+class LabelStudioStorageOperator(StoppableOperator):
     """Gives a project of a Label Studio server a storage of Label Studio's own, or updates it. Returns its id.
 
     A storage is known by the project, its type and its location (bucket or container and prefix; host, port, database
     and path; directory), so that however often this runs, there is one. Every parameter is what the storage is to be
     afterwards; but its title, and credentials that the connection does not hold, stay as they are.
 
-    Label Studio is told the keys that stand in the storage's connection. For a role, a profile or the like it needs
-    credentials of its own. It takes `storage` from its own machine: hosts and directories are looked for there.
+    Label Studio is handed the keys that stand in the storage's connection, and keeps them; `allow_static_keys` must say
+    so. For a role, a profile or the like it needs credentials of its own. It takes `storage` from its own machine:
+    hosts and directories are looked for there.
 
     An import storage is not synced by this, see `LabelStudioSyncOperator`; that of a new export storage Label Studio
     syncs at once. A second export storage of one type is refused: with two, Label Studio on PostgreSQL answers every
@@ -35,21 +36,33 @@ class LabelStudioStorageOperator(BaseOperator):
 
     All parameters are templated.
 
-    :param project: the project's id, or its exact title.
-    :param storage: the storage URI, such as `s3://bucket/photos`. To Label Studio a prefix is a folder.
-    :param direction: `"import"` for a source storage, `"export"` for a target storage.
-    :param storage_conn_id: how to log in; by default the scheme's usual connection, `aws_default` for `s3://`.
-    :param label_studio_conn_id: the connection of the server.
-    :param title: by default, of a new storage, its URI.
-    :param regex_filter: of an import storage, a regular expression, matched from the start of the object's key; of
-        local files, from the start of the file's name.
-    :param use_blob_urls: of an import storage, treat every object as a source file: one task per object.
-    :param recursive_scan: of an import storage; None is the guide's rule: a local directory is walked recursively, a
-        bucket without a prefix is scanned whole, with a prefix its sub-folders are not.
-    :param presign: of an import storage in a bucket, hand out signed URLs; else Label Studio passes the bytes through.
-    :param presign_ttl: the life of a signed URL, in minutes.
-    :param can_delete_objects: of an export storage on S3 or local files, delete objects whose annotation is deleted.
-    :param synchronizable: False keeps everybody from syncing it.
+    :param project: The project's exact title, or its id.
+    :param storage: Where it is, from where Label Studio runs: `s3://bucket/prefix`, `gs://bucket/prefix`,
+        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
+        `file:///data/photos`. To Label Studio a prefix is a folder.
+    :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
+        storage.
+    :param storage_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
+        `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection of the Label Studio server.
+    :param title: What it is called. By default of a new storage, its URI.
+    :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.
+        Of a source storage; that of local files is matched from the start of the file's name. By default all objects.
+        In Label Studio: *File Filter Regex*.
+    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON
+        lines. Of a source storage. In Label Studio: *Treat every bucket object as a source file*.
+    :param recursive_scan: Whether objects in sub-folders are imported too. Automatically, as the storage guide says:
+        those of a directory, and of a bucket without a prefix, are; those below a prefix are not. `None`: automatic;
+        `True`: yes; `False`: no. Of a source storage. In Label Studio: *Scan all sub-folders*.
+    :param presign: Whether a source storage in a bucket hands out signed URLs. Off, Label Studio passes the bytes
+        through. In Label Studio: *Use pre-signed URLs*.
+    :param presign_ttl: For how many minutes a signed URL can be used. In Label Studio: *Expire pre-signed URLs*.
+    :param can_delete_objects: Whether a target storage on S3 or local files has objects deleted whose annotation is. By
+        default as Label Studio has it. In Label Studio: *Can delete objects from storage*.
+    :param synchronizable: Off keeps everybody from syncing it.
+    :param allow_static_keys: Label Studio may be handed the keys that stand in the storage's connection, and keeps
+        them: best keys that may only read. Off, a storage that needs them is refused. By plain `http://` to another
+        machine none are sent either way.
     """
 
     template_fields: Sequence[str] = (
@@ -66,6 +79,7 @@ class LabelStudioStorageOperator(BaseOperator):
         "presign_ttl",
         "can_delete_objects",
         "synchronizable",
+        "allow_static_keys",
     )
 
     ui_color = "#fde9d6"
@@ -86,6 +100,7 @@ class LabelStudioStorageOperator(BaseOperator):
         presign_ttl: int = 15,
         can_delete_objects: bool | None = None,
         synchronizable: bool = True,
+        allow_static_keys: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -102,12 +117,15 @@ class LabelStudioStorageOperator(BaseOperator):
         self.presign_ttl = presign_ttl
         self.can_delete_objects = can_delete_objects
         self.synchronizable = synchronizable
+        self.allow_static_keys = allow_static_keys
 
+    @stoppable
     def execute(self, context: "Context") -> int:
         """Create or update the storage."""
         from labelsync_provider.hooks.label_studio_storages import opened_server
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import StorageParameters, options_of
+        from labelsync_provider.projects.label_studio_keys import check_handover
         from labelsync_provider.projects.label_studio_storages import StorageOptions, put_storage
 
         with task_errors():
@@ -123,7 +141,8 @@ class LabelStudioStorageOperator(BaseOperator):
                 synchronizable=given.synchronizable,
             )
             wanted = storage_hook("storage", given.storage, given.storage_conn_id).label_studio_storage(given.storage)
-            with opened_server(given.label_studio_conn_id, given.project) as (client, project_id):
+            with opened_server(given.label_studio_conn_id, given.project, self.stop) as (client, project_id):
+                check_handover(wanted.uri, wanted.login, client.url, allowed=given.allow_static_keys)
                 storage_id, created = put_storage(client, project_id, given.direction, wanted, options)
         done = "Created" if created else "Updated"
         what = (done, given.direction, storage_id, wanted.uri, project_id)
@@ -149,16 +168,18 @@ class LabelStudioSyncOperator(StoppableOperator):
 
     All parameters are templated.
 
-    :param project: the project's id, or its exact title.
-    :param storage: the storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
-    :param direction: `"import"` for a source storage, `"export"` for a target storage.
-    :param storage_type: with an id, Label Studio's word for the service: `"s3"`, `"gcs"`, `"azure"`, `"redis"` or
-        `"localfiles"`. Each has ids of its own.
-    :param storage_conn_id: with a URI, how the storage is logged in to; by default the scheme's usual connection.
-    :param label_studio_conn_id: the connection of the server.
-    :param timeout: so long the end is waited for, in seconds; a request that is on its way meanwhile is let end.
-    :param poll_interval: between two looks, in seconds.
-    :param deferrable: leave the worker while waiting; by default as `[operators] default_deferrable` says.
+    :param project: The project's exact title, or its id.
+    :param storage: The storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
+    :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
+        storage.
+    :param storage_type: With an id, Label Studio's word for the service: `s3`, `gcs`, `azure`, `redis` or `localfiles`.
+        Each has ids of its own. By default that of the storage URI.
+    :param storage_conn_id: With a URI, says how to log in. By default the usual one of the storage: `fs_default`,
+        `aws_default`, `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection of the Label Studio server.
+    :param timeout: So long the end is waited for, in seconds. A request that is on its way meanwhile is let end.
+    :param poll_interval: Seconds between two looks.
+    :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.
     """
 
     template_fields: Sequence[str] = (
@@ -205,29 +226,26 @@ class LabelStudioSyncOperator(StoppableOperator):
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
         from labelsync_provider.projects.label_studio_sync import Watch, report_of, start_sync
-        from labelsync_provider.retry import Requests, count_in
 
         with task_errors():
-            self._check()
-            deadline = time.time() + self.timeout
-            with opened_server(self.label_studio_conn_id, self.project) as (client, project_id):
-                count_in(Requests(self.stop), client)
-                named = (self.direction, self.storage, self.storage_type, self.storage_conn_id)
+            given = self._given()
+            deadline = time.time() + given.timeout
+            with opened_server(given.label_studio_conn_id, given.project, self.stop) as (client, project_id):
+                named = (given.direction, given.storage, given.storage_type, given.storage_conn_id)
                 storage = find_own_storage(client, project_id, *named)
-                short = min(POST_SECONDS, self.timeout) if self.deferrable else None
+                short = min(POST_SECONDS, given.timeout) if given.deferrable else None
                 started = start_sync(client, project_id, storage, short)
                 watch = Watch(storage, started.attempt)
                 state = started.state
                 if not watch.is_over(state):
-                    if self.deferrable:
-                        self._defer(storage, started, deadline)
-                    state = self._wait(client, watch, deadline)
+                    if given.deferrable:
+                        self._defer(given, storage, started, deadline)
+                    state = self._wait(client, watch, given, deadline)
             return report_of(storage, state, joined=started.joined)
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> dict[str, Any]:
         """Return the report of what the trigger has seen."""
-        from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
+        from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
         from labelsync_provider.projects.label_studio_sync import Storage, SyncState, late, report_of
 
         if "error" in event:
@@ -235,49 +253,43 @@ class LabelStudioSyncOperator(StoppableOperator):
         with task_errors():
             storage, state = Storage(**event["storage"]), SyncState(**event["state"])
             if not event["is_over"]:
-                raise late(storage, state, self.timeout)
+                raise late(storage, state, self._given().timeout)
             return report_of(storage, state, joined=event["joined"])
 
-    def _check(self) -> None:
-        """Make sure of the parameters.
+    def _given(self) -> "SyncParameters":
+        """Return the parameters.
 
-        :raises Invalid: one makes no sense.
+        :raises Invalid: one is not what it can be.
         """
-        from labelsync_provider.errors import check_flags, invalid
-        from labelsync_provider.hooks.label_studio_storages import check_storage
+        from labelsync_provider.operators.parameters import SyncParameters, options_of
 
-        check_flags(self, "deferrable")
-        for name in ("timeout", "poll_interval"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise invalid(name, value, "no length of time", "Use a number of seconds.")
-        check_storage(self.direction, self.storage, self.storage_type)
+        return options_of(self, SyncParameters)
 
-    def _defer(self, storage: "Storage", started: "Started", deadline: float) -> None:
+    def _defer(self, given: "SyncParameters", storage: "Storage", started: "Started", deadline: float) -> None:
         from labelsync_provider.triggers.label_studio import LabelStudioSyncTrigger
 
         trigger = LabelStudioSyncTrigger(
-            self.label_studio_conn_id,
+            given.label_studio_conn_id,
             storage.direction,
             storage.type,
             storage.id,
             started.attempt,
             started.joined,
             deadline,
-            self.poll_interval,
+            given.poll_interval,
         )
         self.log.info("Waiting for the %s, outside the worker.", storage)
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _wait(self, client: "Client", watch: "Watch", deadline: float) -> "SyncState":
+    def _wait(self, client: "Client", watch: "Watch", given: "SyncParameters", deadline: float) -> "SyncState":
         """Look until the sync is over."""
         from labelsync_provider.projects.label_studio_sync import late, read_state
 
         while True:
-            self.stop.sleep(min(self.poll_interval, deadline - time.time()))
+            self.stop.sleep(min(given.poll_interval, deadline - time.time()))
             state = read_state(client, watch.storage)
             if watch.is_over(state):
                 return state
             if time.time() >= deadline:
-                raise late(watch.storage, state, self.timeout)
+                raise late(watch.storage, state, given.timeout)
             self.log.info("The %s: %s, %d so far.", watch.storage, state.status, state.count)

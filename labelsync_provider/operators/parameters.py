@@ -1,16 +1,30 @@
 """What operators take beside the engine's options, and how both are made; imported when a task runs."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from airflow.sdk import BaseOperator
 from msgspec import Meta
 
-from labelsync_provider.sync.options import Minutes, Options, make_options
+from labelsync_provider.errors import invalid
+from labelsync_provider.projects.naming import StorageType, is_id
+from labelsync_provider.sync.options import Minutes, Options, SecondsAboveZero, make_options
 
 ProjectName = Annotated[int | str, Meta(description="the project's id, or its exact title")]
 StorageUri = Annotated[str, Meta(description="a storage URI, such as s3://bucket/prefix")]
+LabelConfig = Annotated[
+    str, Meta(description="a label config: XML, or the name of a ready one, such as image_classification")
+]
 Sources = Annotated[str | list[str], Meta(description="a storage URI, such as s3://bucket/prefix, or a list of them")]
+
+
+class ProjectParameters(Options, frozen=True, kw_only=True):
+    """What `CreateProjectOperator` takes."""
+
+    title: str
+    label_config: LabelConfig
+    description: str = ""
+    label_studio_conn_id: str = "label_studio_default"
 
 
 class ImportParameters(Options, frozen=True, kw_only=True):
@@ -18,10 +32,11 @@ class ImportParameters(Options, frozen=True, kw_only=True):
 
     source: Sources
     project: ProjectName
-    create_if_missing: str | None = None
+    create_if_missing: LabelConfig | None = None
     source_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
     register_storage: bool | Literal["auto"] = "auto"
+    allow_static_keys: bool = False
     presign: bool = True
     recursive_scan: bool | None = None
     skip_when_unchanged: bool = False
@@ -53,6 +68,36 @@ class StorageParameters(Options, frozen=True, kw_only=True):
     presign_ttl: Minutes = 15
     can_delete_objects: bool | None = None
     synchronizable: bool = True
+    allow_static_keys: bool = False
+
+
+class OwnStorageParameters(Options, frozen=True, kw_only=True):
+    """What names one of Label Studio's own storages: what `StorageSyncSensor` takes."""
+
+    project: ProjectName
+    storage: Annotated[int | str, Meta(description="a storage URI, or an id")]
+    direction: Literal["import", "export"] = "import"
+    storage_type: StorageType | None = None
+    storage_conn_id: str | None = None
+    label_studio_conn_id: str = "label_studio_default"
+
+    def __post_init__(self) -> None:
+        """Check each parameter by itself, and that an id says of which type.
+
+        :raises Invalid: one is not what it can be.
+        """
+        super().__post_init__()
+        if is_id(self.storage) and self.storage_type is None:
+            remedy = f"Say which of {', '.join(get_args(StorageType))} the storage {self.storage} is, or give its URI."
+            raise invalid("storage_type", None, "no type of storage", remedy)
+
+
+class SyncParameters(OwnStorageParameters, frozen=True, kw_only=True):
+    """What `LabelStudioSyncOperator` takes."""
+
+    timeout: SecondsAboveZero = 3600
+    poll_interval: SecondsAboveZero = 10
+    deferrable: bool = False
 
 
 Made = TypeVar("Made", bound=Options)

@@ -4,9 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from labelsync_provider.operators.links import ProjectLink, links_to
+from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.operators.task_errors import owner_of, task_errors
 
 if TYPE_CHECKING:
@@ -22,11 +21,11 @@ WAIT_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
-class CreateProjectOperator(BaseOperator):
+class CreateProjectOperator(StoppableOperator):
     """Creates a project, or finds it if there is one of that title. Returns its id.
 
     A project that is there keeps its label config and description, whatever is given here: annotators may
-    have changed them since.
+    have changed them since. However often this runs, and wherever it was stopped before, one project has the title.
 
     :param title: The project's title.
     :param label_config: The labeling interface, in Label Studio's XML. Or the path of a file that ends in `.xml`,
@@ -60,13 +59,18 @@ class CreateProjectOperator(BaseOperator):
         self.description = description
         self.label_studio_conn_id = label_studio_conn_id
 
+    @stoppable
     def execute(self, context: "Context") -> int:
         """Create or find the project."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook
+        from labelsync_provider.operators.parameters import ProjectParameters, options_of
 
         with task_errors():
-            hook = LabelStudioHook(self.label_studio_conn_id)
-            project = create_once(hook, self.title, self.label_config, owner_of(context), self.description or "")
+            given = options_of(self, ProjectParameters)
+            hook = LabelStudioHook(given.label_studio_conn_id, self.stop)
+            project = create_once(
+                hook, given.title, given.label_config, owner_of(context), given.description, runtime=self.runtime
+            )
         self.links = links_to(project)
         self.log.info("Project %d, %r.", project.id, project.title)
         return project.id
@@ -88,23 +92,18 @@ def find_or_create(
     :raises NotFound: there is none, and none is to be created.
     :raises Invalid: there is no project with that id, or the label config is none.
     """
-    from labelsync_provider.errors import invalid
     from labelsync_provider.projects.label_config import label_config_of
-    from labelsync_provider.projects.planned import PlannedProject
 
     if label_config is None:
         return hook.get_project(project, read_only=dry_run)
-    label_config = label_config_of(label_config)
+    label_config_of(label_config, "create_if_missing")
     if found := hook.find_project(project, read_only=dry_run):
         return found
-    title = str(project)
-    if title.isdecimal():
-        what = "there is no project with this id, and only a title says what is to be created"
-        raise invalid("project", project, what, "Correct the id, or give the title that the new project is to have.")
+    planned = hook.plan_project(project, label_config)
     if dry_run:
-        log.info("Project %r would be created: there is none of this title.", title)
-        return PlannedProject(title, label_config)
-    return create_once(hook, title, label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
+        log.info("Project %r would be created: there is none of this title.", planned.title)
+        return planned
+    return create_once(hook, planned.title, planned.label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
 
 
 def create_once(
@@ -119,14 +118,15 @@ def create_once(
 ) -> "Project":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
-    A Label Studio server would make as many of them as are asked for.
+    A Label Studio server would make as many of them as are asked for; see `label_studio_creation`.
 
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.
     """
     from contextlib import closing
 
-    from labelsync_provider.hooks.label_studio import labelsync_database
+    title = title.strip()  # as the stores do: the lease is one for all who mean this project
+    from labelsync_provider.hooks.database import labelsync_database
     from labelsync_provider.sync.ledger.lease import Lease
 
     where = "the embedded store"
@@ -135,5 +135,5 @@ def create_once(
             where = client.url
     with Lease(
         labelsync_database(), f"project {title!r} of {where}", owner, wait_seconds=wait_seconds, runtime=runtime
-    ):
-        return hook.create_project(title, label_config, description)
+    ) as lease:
+        return hook.create_project(title, label_config, description, lease.check)

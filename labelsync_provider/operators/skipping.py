@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from labelsync_provider.airflow_compat import AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -17,6 +17,13 @@ def skip_if_unchanged(operator: "BaseOperator", context: "Context", report: Mapp
     """
     if any(report[name] for name in changes):
         return
+    push_report(operator, context, report)
+    raise AirflowSkipException(
+        "Nothing has changed: " + ", ".join(f"{name.replace('_', ' ')} 0" for name in changes) + "."
+    )
+
+
+def push_report(operator: "BaseOperator", context: "Context", report: Mapping[str, Any]) -> None:
+    """Push a report as what the operator returns, where it is not going to return."""
     if operator.do_xcom_push and "ti" in context:
         context["ti"].xcom_push(key="return_value", value=dict(report))
-    raise AirflowSkipException(f"Nothing has changed: no {', no '.join(name.replace('_', ' ') for name in changes)}.")

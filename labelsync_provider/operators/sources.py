@@ -1,10 +1,14 @@
 """Several sources of one import: as a list, one after the other; or by dynamic mapping, one to a mapped task."""
 
 import json
-import re
+import logging
 from ast import literal_eval
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
+
+from labelsync_provider.airflow_compat import AirflowFailException
+from labelsync_provider.uris import without_secrets
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -12,8 +16,14 @@ if TYPE_CHECKING:
     from labelsync_provider.errors import LabelsyncError
     from labelsync_provider.sync import ImportReport
 
+log = logging.getLogger(__name__)
+
 LONGEST = 250
 """Characters that Airflow's table has for what a mapped task is called."""
+NAMED = 20
+"""Sources that an error names, of those that failed."""
+LONGEST_REASON = 1000
+"""Characters of why one failed, in the log, the error and the report; enough for each error of this package."""
 
 
 def name_mapped_task(context: "Context", source: object) -> None:
@@ -24,15 +34,10 @@ def name_mapped_task(context: "Context", source: object) -> None:
     ti = context.get("ti")
     if ti is None or ti.map_index is None or ti.map_index < 0 or context.get("map_index_template") is not None:
         return
-    named = source if isinstance(source, str) else ", ".join(map(str, source if isinstance(source, list) else [source]))
+    named = ", ".join(without_secrets(str(uri)) for uri in (source if isinstance(source, list) else [source]))
     # The name is a value, and not the template itself: braces in a path are no expression.
     values = cast("dict[str, object]", context)
-    values["map_index_template"], values["labelsync_source"] = "{{ labelsync_source }}", without_login(named)[:LONGEST]
-
-
-def without_login(uri: str) -> str:
-    """Return a storage URI without what stands before an `@`: the mistake of who writes keys there is not shown."""
-    return re.sub(r"(?<=://)[^/]*@", "", uri)
+    values["map_index_template"], values["labelsync_source"] = "{{ labelsync_source }}", named[:LONGEST]
 
 
 def sources_of(source: str | Sequence[str], conn_id: str | None) -> list[str]:
@@ -47,11 +52,12 @@ def sources_of(source: str | Sequence[str], conn_id: str | None) -> list[str]:
 
     if not is_list(source):
         return [str(source)]
-    uris = _parsed(source) if isinstance(source, str) else list(source)
+    # What stands in a list that is a text, is stripped as what stands in one that is none; see `make_options`.
+    uris = [uri.strip() for uri in _parsed(source)] if isinstance(source, str) else list(source)
     if not uris:
         raise invalid("source", source, "it names no source", "Name at least one.")
     if twice := next((uri for n, uri in enumerate(uris) if uri in uris[:n]), None):
-        raise invalid("source", without_login(twice), "it is in the list twice", "Name it once.")
+        raise invalid("source", twice, "it is in the list twice", "Name it once.")
     schemes = sorted({"file" if uri.startswith("/") else uri.partition("://")[0] for uri in uris})
     if conn_id and len(schemes) > 1:
         what = f"one connection does not open {' and '.join(f'{scheme}://' for scheme in schemes)}"
@@ -67,43 +73,76 @@ def is_list(source: str | Sequence[str]) -> bool:
     return not isinstance(source, str) or source.lstrip().startswith("[")
 
 
-def import_each(uris: Sequence[str], imported: Callable[[str], "ImportReport"]) -> dict[str, Any]:
-    """Import sources one after the other; return each one's report by its URI, under `sources`, and beside it the sums.
-
-    One that fails does not keep the others from being imported.
+def import_each(
+    uris: Sequence[str], imported: Callable[[str], "ImportReport"]
+) -> tuple[dict[str, Any], "LabelsyncError | None"]:
+    """Import sources one after the other; one that fails, whatever the reason, does not keep the others out.
 
     :param imported: imports one.
-    :raises SourcesFailed: some failed, each named with its reason. It is worth a retry if one of the reasons is.
+    :return: each one's report by its URI, under `sources`; why others have none, under `failed_sources`; and beside
+        these the sums. And the error for the whole, if there are such others: `SourcesFailed`, which is worth a retry
+        if one of the reasons is, or `Stopped`.
     """
-    from labelsync_provider.errors import LabelsyncError, LeaseHeld, Stopped
+    from labelsync_provider.errors import LeaseHeld, Stopped
     from labelsync_provider.sync.report import summed
 
     reports: dict[str, ImportReport] = {}
-    failed: dict[str, LabelsyncError] = {}
+    failed: dict[str, Exception] = {}
     for uri in uris:
         try:
-            reports[without_login(uri)] = imported(uri)
-        except Stopped:
-            raise
-        except LeaseHeld as error:
-            # The others would wait as long, for the same lease.
-            failed[without_login(uri)] = error
-            break
-        except LabelsyncError as error:
-            failed[without_login(uri)] = error
-    if failed:
-        raise _sources_failed(failed, len(reports), len(uris))
-    return {"sources": {uri: report.as_dict() for uri, report in reports.items()}, **summed(reports.values())}
+            reports[uri] = imported(uri)
+        except Exception as error:
+            failed[uri] = error
+            _log_failure(uri, error)
+            if isinstance(error, Stopped | LeaseHeld):
+                break  # the others would wait as long, for the same lease
+    untried = [uri for uri in uris if uri not in reports and uri not in failed]
+    reasons = {uri: _said(uri, error) for uri, error in failed.items()} | dict.fromkeys(untried, "not tried")
+    report = {
+        "sources": {uri: report.as_dict() for uri, report in reports.items()},
+        "failed_sources": {without_secrets(uri): reason for uri, reason in reasons.items()},
+        **summed(reports.values()),
+    }
+    return report, _sources_failed(failed, len(reports), len(untried)) if failed else None
 
 
-def _sources_failed(failed: Mapping[str, "LabelsyncError"], succeeded: int, all_sources: int) -> "LabelsyncError":
-    from labelsync_provider.errors import SourcesFailed
+def _sources_failed(failed: Mapping[str, Exception], succeeded: int, untried: int) -> "LabelsyncError":
+    from labelsync_provider.errors import SourcesFailed, Stopped
 
-    untried = all_sources - succeeded - len(failed)
     rest = f"; {untried} were not tried" if untried else ""
-    lines = [f"{uri}: {error}" for uri, error in failed.items()]
-    summary = f"{len(failed)} of {all_sources} sources failed, {succeeded} are imported{rest}."
-    return SourcesFailed("\n".join([summary, *lines]), retry_may_help=any(e.retry_may_help for e in failed.values()))
+    summary = f"{len(failed)} of {len(failed) + succeeded + untried} sources failed, {succeeded} are imported{rest}."
+    lines = [f"{without_secrets(uri)}: {_said(uri, error)}" for uri, error in islice(failed.items(), NAMED)]
+    more = [f"And {len(failed) - NAMED} more, which the log names."] if len(failed) > NAMED else []
+    if any(isinstance(error, Stopped) for error in failed.values()):
+        return Stopped(summary, *lines, *more)
+    return SourcesFailed(summary, *lines, *more, retry_may_help=any(map(_may_pass, failed.values())))
+
+
+def _said(uri: str, error: Exception) -> str:
+    """Return what an error says; one that is not of this package may quote what it was given."""
+    from labelsync_provider.errors import LabelsyncError
+
+    if isinstance(error, LabelsyncError):
+        said = str(error)
+    else:
+        said = f"{type(error).__name__}: {error}".replace(uri, without_secrets(uri))
+    return said if len(said) <= LONGEST_REASON else said[:LONGEST_REASON] + "..."
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether a retry may help: of an error that nobody foresaw, it is not known that it does not."""
+    return bool(getattr(error, "retry_may_help", not isinstance(error, AirflowFailException)))
+
+
+def _log_failure(uri: str, error: Exception) -> None:
+    """Log why a source is not imported, as soon as that is known.
+
+    Of an error that is not of this package, where it was raised is logged too: who is to mend the code looks there.
+    """
+    from labelsync_provider.errors import LabelsyncError
+
+    where = None if isinstance(error, LabelsyncError) else error
+    log.error("%s: %s", without_secrets(uri), _said(uri, error), exc_info=where)
 
 
 def _parsed(text: str) -> list[str]:

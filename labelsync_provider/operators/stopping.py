@@ -6,6 +6,7 @@ thread, wherever that is. So the work is done in a thread of its own, and the ma
 at once, and no alarm goes off in the middle of a transaction.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -14,8 +15,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
+from labelsync_provider.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 from labelsync_provider.errors import LabelsyncError
 from labelsync_provider.stop import LOOK_SECONDS, Stop
 
@@ -27,9 +34,13 @@ if TYPE_CHECKING:
 END_SECONDS = 3.0
 """So long the work may take to end once it is told to. By then it has given its lease back."""
 ON_ITS_WAY = (
-    "Stopped with a request still on its way. What it asks is noted in the ledger; the next run finds out what became "
-    "of it, and goes on from there."
+    "Stopped with a request still on its way. The next run finds out what became of it, and goes on from there."
 )
+
+LAST_WORDS = (type(None), AirflowFailException, AirflowSkipException, TaskDeferred)
+"""What work raises that is done: nothing, or one of these. More time would not have changed it."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Execute = TypeVar("Execute", bound=Callable[..., Any])
@@ -57,6 +68,9 @@ class StoppableOperator(BaseOperator):
 def stoppable(execute: Execute) -> Execute:
     """Run an operator's `execute` in a thread of its own; end soon after Airflow says so.
 
+    Work that came to its end all the same, when it was told to end, has done so: what it returns is returned, and that
+    it fails for good or is skipped is said as it says it.
+
     :raises AirflowTaskTimeout: `execution_timeout` is over; it says how far the work has come.
     """
 
@@ -80,6 +94,10 @@ def stoppable(execute: Execute) -> Execute:
             return _ended(outcome)
         except AirflowTaskTimeout as late:
             self.stop.set()
+            wait([outcome], END_SECONDS)
+            if _is_last_word(outcome):
+                log.warning("execution_timeout was over when this came to its end.")
+                return _ended(outcome)
             how_far = _how_far(outcome)
             raise AirflowTaskTimeout(f"{late or 'Timeout'}: not done within execution_timeout. {how_far}") from None
         except KeyboardInterrupt:
@@ -102,10 +120,14 @@ def _ended(outcome: "Future[T]") -> T:
     return outcome.result()
 
 
+def _is_last_word(outcome: "Future[Any]") -> bool:
+    """Tell whether the work has ended in a way that more time would not have changed."""
+    return outcome.done() and isinstance(outcome.exception(), LAST_WORDS)
+
+
 def _how_far(outcome: "Future[Any]") -> str:
     """Return how far the work has come, once it has been told to end."""
-    wait([outcome], END_SECONDS)
     if not outcome.done():
         return ON_ITS_WAY
     error = outcome.exception()
-    return str(error) if error else "It came to its end in this very moment; the next run has nothing to do."
+    return str(error) if isinstance(error, AirflowException) else f"{type(error).__name__}: {error}"

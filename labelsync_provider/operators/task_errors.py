@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
+from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
 from labelsync_provider.errors import LabelsyncError
 
 if TYPE_CHECKING:

@@ -21,14 +21,16 @@ class StorageSyncSensor(LookingSensor):
 
     All parameters but `deferrable` are templated.
 
-    :param project: the project's id, or its exact title.
-    :param storage: the storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
-    :param direction: `"import"` for a source storage, `"export"` for a target storage.
-    :param storage_type: with an id, Label Studio's word for the service: `"s3"`, `"gcs"`, `"azure"`, `"redis"` or
-        `"localfiles"`. Each has ids of its own.
-    :param storage_conn_id: with a URI, how the storage is logged in to; by default the scheme's usual connection.
-    :param label_studio_conn_id: the connection of the server.
-    :param deferrable: leave the worker while waiting; by default as `[operators] default_deferrable` says.
+    :param project: The project's exact title, or its id.
+    :param storage: The storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
+    :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
+        storage.
+    :param storage_type: With an id, Label Studio's word for the service: `s3`, `gcs`, `azure`, `redis` or `localfiles`.
+        Each has ids of its own. By default that of the storage URI.
+    :param storage_conn_id: With a URI, says how to log in. By default the usual one of the storage: `fs_default`,
+        `aws_default`, `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection of the Label Studio server.
+    :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.
     """
 
     template_fields: Sequence[str] = (
@@ -60,10 +62,8 @@ class StorageSyncSensor(LookingSensor):
         self.label_studio_conn_id = label_studio_conn_id
 
     def _looking(self, memory: dict[str, Any]) -> "StorageSyncTrigger":
-        from labelsync_provider.hooks.label_studio_storages import check_storage
-        from labelsync_provider.sensors.parameters import StorageSyncParameters, plain_parameters
+        from labelsync_provider.operators.parameters import OwnStorageParameters
+        from labelsync_provider.sensors.parameters import plain_parameters
         from labelsync_provider.triggers.label_studio import StorageSyncTrigger
 
-        parameters = plain_parameters(self, StorageSyncParameters)
-        check_storage(parameters["direction"], parameters["storage"], parameters["storage_type"])
-        return StorageSyncTrigger(parameters, memory, self.poke_interval)
+        return StorageSyncTrigger(plain_parameters(self, OwnStorageParameters), memory, self.poke_interval)

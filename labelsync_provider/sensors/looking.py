@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from labelsync_provider.airflow_compat import AirflowFailException, AirflowSkipException, conf
 from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:

@@ -7,18 +7,19 @@ from airflow.sdk import BaseSensorOperator
 from msgspec import Meta
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.operators.parameters import ProjectName, StorageUri, options_of
+from labelsync_provider.operators.parameters import LabelConfig, ProjectName, Sources, options_of
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.options import AtLeastOne, Options, Seconds
 
-Share = Annotated[float, Meta(gt=0, le=1, description="a share above 0 and up to 1: 0.8 is 80 %")]
+Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class NewObjectsParameters(Options, frozen=True, kw_only=True):
     """What `NewObjectsSensor` takes beside options of the import."""
 
-    source: StorageUri
+    source: Sources
     project: ProjectName
+    create_if_missing: LabelConfig | None = None
     source_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
     recursive_scan: bool | None = None
@@ -50,17 +51,6 @@ class LabelingProgressParameters(Options, frozen=True, kw_only=True):
         if self.min_new is not None and self.target is None:
             remedy = "Give the storage URI that ExportAnnotationsOperator writes to: new is what it has not written."
             raise invalid("target", None, "min_new counts since the last export, and of which is not said", remedy)
-
-
-class StorageSyncParameters(Options, frozen=True, kw_only=True):
-    """What `StorageSyncSensor` takes."""
-
-    project: ProjectName
-    storage: Annotated[int | str, Meta(description="a storage URI, or an id")]
-    direction: Literal["import", "export"] = "import"
-    storage_type: Literal["s3", "gcs", "azure", "redis", "localfiles"] | None = None
-    storage_conn_id: str | None = None
-    label_studio_conn_id: str = "label_studio_default"
 
 
 def plain_parameters(sensor: BaseSensorOperator, kind: type[Options]) -> dict[str, Any]:

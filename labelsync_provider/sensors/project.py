@@ -22,16 +22,19 @@ class LabelingProgressSensor(LookingSensor):
 
     All parameters but `deferrable` are templated.
 
-    :param project: the project's id, or its exact title.
-    :param min_annotated: so many tasks must be annotated.
-    :param min_share: such a share of the tasks must be, `0.8` for 80 %; of no tasks, none is.
-    :param min_new: so many annotated tasks must be new, or have changed, `since`. The embedded store keeps no time
-        of changes: only what was never exported is new there.
-    :param since: `"last_export"`, the last complete one to `target`.
-    :param target: with `min_new`, the storage URI that `ExportAnnotationsOperator` writes to.
-    :param target_conn_id: how to log in; by default the scheme's usual connection, `fs_default` for `file://`.
-    :param label_studio_conn_id: the connection that says where projects live.
-    :param deferrable: leave the worker while waiting; by default as `[operators] default_deferrable` says.
+    :param project: The project's exact title, or its id.
+    :param min_annotated: So many tasks must be annotated. By default any number.
+    :param min_share: Such a share of the tasks must be annotated, `0.8` for 80 %. Of no tasks, none is. By default any
+        share.
+    :param min_new: So many annotated tasks must be new, or have changed, `since`. The embedded store keeps no time of
+        changes: only what was never exported is new there. By default any number.
+    :param since: From when on tasks are new. `"last_export"`: the last complete one to `target`.
+    :param target: With `min_new`, the storage URI that `ExportAnnotationsOperator` writes to. By default none.
+    :param target_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
+        `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
+        embedded store.
+    :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.
     """
 
     template_fields: Sequence[str] = (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.sensors.looking import LookingSensor
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ class NewObjectsSensor(LookingSensor):
     it is worth another try since it, the label config or the options of the import have changed. What has changed in
     objects whose tasks are there is not new. Nothing is read, written or locked.
 
-    Returns counts of objects: `listed`, `matched`, `new`, `retriable` (in quarantine and worth another try), and
-    `settled`: False if `max_wait` was over before they had settled.
+    Returns counts of objects, of several sources the sums: `listed`, `matched`, `new`, `retriable` (in quarantine and
+    worth another try), and `settled`: False if `max_wait` was over before they had settled.
 
-    Give it the options that the import has: `regex_filter`, `recursive_scan`, `use_blob_urls`, `data_key`, `row_key`,
-    `on_changed`. With others, it waits for other objects, and holds everything in quarantine to be worth another try.
+    Give it the options that the import has, all in one dict if you like: those that decide what is new are below, with
+    others it waits for other objects; the rest of what `ImportStorageSyncOperator` takes is taken, and changes nothing.
 
     `settle_seconds` are counted from the first look that shows what the later ones show, by the clock of who looks: no
     storage's clock matters, nor that a copy keeps the times of its files. So they are never met by the first look,
@@ -29,28 +30,42 @@ class NewObjectsSensor(LookingSensor):
 
     All parameters but `max_wait` and `deferrable` are templated.
 
-    :param source: the storage URI, such as `file:///data/photos`.
-    :param project: the project's id, or its exact title.
-    :param min_objects: so many must be new (or worth another try).
-    :param settle_seconds: so long nothing of what is new may have come, gone or changed, in seconds: half of a set is
-        not imported.
-    :param max_wait: so long settling may take, in seconds, from when there were enough. With `exponential_backoff` it
-        is also the longest time between two looks, as in every sensor of Airflow's.
-    :param regex_filter: a regular expression, matched from the start of the object's key.
-    :param recursive_scan: None is the guide's rule: a local directory is walked recursively, a bucket without
-        a prefix is scanned whole, with a prefix its sub-folders are not. True and False say it outright.
-    :param use_blob_urls: as the import has it; what was imported as a blob is new as a task file.
-    :param data_key: as the import has it.
-    :param row_key: as the import has it.
-    :param on_changed: as the import has it.
-    :param source_conn_id: how to log in; by default the scheme's usual connection, `fs_default` for `file://`.
-    :param label_studio_conn_id: the connection that says where projects live.
-    :param deferrable: leave the worker while waiting; by default as `[operators] default_deferrable` says.
+    :param source: Where the objects are that become tasks: `s3://bucket/prefix`, `gs://bucket/prefix`,
+        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
+        `file:///data/photos`. Or a list of these, which are looked at together. In Label Studio: *Add Source Storage*.
+    :param project: The project's exact title, or its id.
+    :param create_if_missing: What the import has: if no project has this title yet, everything is new. By default a
+        project that is not there fails the task.
+    :param min_objects: So many must be new, or in quarantine and worth another try.
+    :param settle_seconds: So long, in seconds, nothing of what is new may have come, gone or changed, so that half of a
+        set is not imported.
+    :param max_wait: So long settling may take, in seconds, from when there were enough. With `exponential_backoff` it
+        is also the longest time between two looks, as in every sensor of Airflow's. By default as long as it takes.
+    :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.
+        By default all objects. In Label Studio: *File Filter Regex*.
+    :param recursive_scan: Whether objects in sub-folders are imported too. Automatically, as the storage guide says:
+        those of a directory, and of a bucket without a prefix, are; those below a prefix are not. `None`: automatic;
+        `True`: yes; `False`: no. In Label Studio: *Scan all sub-folders*.
+    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON
+        lines. In Label Studio: *Treat every bucket object as a source file*.
+    :param data_key: Where the address of a file goes in the task's data. By default the first data key of the label
+        config.
+    :param row_key: The field by which rows of a changed task file are matched with those imported earlier, dotted, as
+        written in the row: `id`, `data.filename`. By default by their content, then by their neighbours.
+    :param on_changed: What becomes of the task of a file, or of a row, that is another one now. Tasks with annotations
+        are never updated. `"report"`: only report it; `"update"`: update tasks without annotations; `"add"`: add a new
+        task.
+    :param source_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
+        `google_cloud_default`, `wasb_default`, `redis_default`.
+    :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
+        embedded store.
+    :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.
     """
 
     template_fields: Sequence[str] = (
         "source",
         "project",
+        "create_if_missing",
         "min_objects",
         "settle_seconds",
         "regex_filter",
@@ -66,8 +81,9 @@ class NewObjectsSensor(LookingSensor):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | list[str],
         project: int | str,
+        create_if_missing: str | None = None,
         min_objects: int = 1,
         settle_seconds: float = 0,
         max_wait: float | timedelta | None = None,
@@ -81,9 +97,12 @@ class NewObjectsSensor(LookingSensor):
         label_studio_conn_id: str = "label_studio_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(max_wait=max_wait, **kwargs)
+        # One dict is to fit both: what else the import takes decides nothing here.
+        of_the_import = set(ImportStorageSyncOperator.template_fields)
+        super().__init__(max_wait=max_wait, **{name: kwargs[name] for name in kwargs.keys() - of_the_import})
         self.source = source
         self.project = project
+        self.create_if_missing = create_if_missing
         self.min_objects = min_objects
         self.settle_seconds = settle_seconds
         self.regex_filter = regex_filter
@@ -96,10 +115,12 @@ class NewObjectsSensor(LookingSensor):
         self.label_studio_conn_id = label_studio_conn_id
 
     def _looking(self, memory: dict[str, Any]) -> "NewObjectsTrigger":
+        from labelsync_provider.operators.sources import sources_of
         from labelsync_provider.sensors.parameters import NewObjectsParameters, plain_import_options, plain_parameters
         from labelsync_provider.triggers.storage import NewObjectsTrigger
 
         parameters = plain_parameters(self, NewObjectsParameters)
+        parameters["source"] = sources_of(parameters["source"], parameters["source_conn_id"])
         parameters["max_wait"] = None if self.max_wait is None else self.max_wait.total_seconds()
         parameters["options"] = plain_import_options(self)
         return NewObjectsTrigger(parameters, memory, self.poke_interval)

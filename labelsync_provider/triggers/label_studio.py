@@ -130,11 +130,11 @@ class StorageSyncTrigger(LookingTrigger):
             report_of,
         )
 
-        given, known = self.parameters, self.memory.get("storage")
-        named_project = self.memory.get("project", given["project"])
-        with opened_server(given["label_studio_conn_id"], named_project) as (client, project_id):
-            if known:
-                storage = Storage(*known)
+        given = self.parameters
+        # By its title each time: the project may be gone, and another may have it now.
+        with opened_server(given["label_studio_conn_id"], given["project"]) as (client, project_id):
+            if self.memory.get("project") == project_id:
+                storage = Storage(*self.memory["storage"])
             else:
                 named = (given["direction"], given["storage"], given["storage_type"], given["storage_conn_id"])
                 storage = find_own_storage(client, project_id, *named)

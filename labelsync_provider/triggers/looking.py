@@ -3,11 +3,20 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from labelsync_provider.errors import LabelsyncError
+from labelsync_provider.errors import LabelsyncError, NotFound
+from labelsync_provider.projects.naming import is_id
+
+if TYPE_CHECKING:
+    from labelsync_provider.hooks.label_studio import LabelStudioHook
+    from labelsync_provider.projects.embedded import EmbeddedProject
+    from labelsync_provider.projects.label_studio import LabelStudioProject
+
+    Watched = EmbeddedProject | LabelStudioProject
 
 
 class Look(NamedTuple):
@@ -82,6 +91,22 @@ class LookingTrigger(BaseTrigger):
     @abstractmethod
     def _look(self) -> Look:
         """Look, from what `parameters` and `memory` say."""
+
+
+def open_project(opened: ExitStack, hook: "LabelStudioHook", named: int | str, known: int | None) -> "Watched":
+    """Open a project to be looked at. By the id that it had, which is one request, if it still has the title.
+
+    :param opened: closes it.
+    :param named: its id, or its title.
+    :param known: the id of the project that the look before has seen.
+    :raises NotFound: there is none.
+    """
+    if known is not None and not is_id(named):
+        with suppress(NotFound):  # gone; another may have the title
+            project = opened.enter_context(hook.looking_at(known))
+            if project.title == str(named).strip():
+                return project
+    return opened.enter_context(hook.looking_at(named))
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labelsync_provider.triggers.looking import Look, LookingTrigger, seconds_in_words
+from labelsync_provider.triggers.looking import Look, LookingTrigger, open_project, seconds_in_words
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.protocol import Watchable
@@ -36,8 +37,8 @@ class LabelingProgressTrigger(LookingTrigger):
 
         given, counts, aims, said = self.parameters, dict[str, Any](), list[_Aim](), list[str]()
         hook = LabelStudioHook(given["label_studio_conn_id"])
-        # By its id it is opened with one request, whose answer tells the counts as well.
-        with hook.looking_at(self.memory.get("project", given["project"])) as project:
+        with ExitStack() as opened:
+            project = open_project(opened, hook, given["project"], self.memory.get("project"))
             if given["min_annotated"] is not None or given["min_share"] is not None:
                 tasks, annotated = project.labeling()
                 counts |= {"tasks": tasks, "annotated": annotated, "share": annotated / tasks if tasks else 0.0}
@@ -47,7 +48,8 @@ class LabelingProgressTrigger(LookingTrigger):
                 new = counts["new"] = self._new(project)
                 aims.append(_Aim("new", new, given["min_new"]))
                 said.append(f"{new:,} annotated or changed since the last export, of {given['min_new']:,}")
-        now, first, met = time.time(), self.memory.get("first"), all(aim.met for aim in aims)
+        now, met = time.time(), all(aim.met for aim in aims)
+        first = self.memory["first"] if self.memory.get("project") == project.id else None
         if first and not met and (pace := _pace(aims, first, now)):
             said.append(pace)
         memory = {"project": project.id, "first": first or {**counts, "at": now}}
@@ -62,7 +64,7 @@ class LabelingProgressTrigger(LookingTrigger):
         return aims
 
     def _new(self, project: "Watchable") -> int:
-        from labelsync_provider.hooks.label_studio import opened_labelsync_database
+        from labelsync_provider.hooks.database import opened_labelsync_database
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.sync.labeling import annotated_since_export
 

@@ -1,19 +1,16 @@
 """What a task tells beside its report: its log, in order; metrics through Airflow's own; lineage."""
 
 import logging
+import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import lineage
-from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
-from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.observability import stats
 
-from labelsync_provider import __version__
+from labelsync_provider import __version__, airflow_compat
+from labelsync_provider.airflow_compat import AirflowFailException, Stats
 from labelsync_provider.operators.accounting import log_links, tag
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
@@ -124,11 +121,11 @@ class Received:
 
 class TestMetrics:
     @pytest.fixture
-    def received(self) -> Iterator[Received]:
+    def received(self, monkeypatch: pytest.MonkeyPatch) -> Received:
         received = Received()
-        stats.initialize(factory=lambda: received, export_legacy_names=True)
-        yield received
-        stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
+        for name in ("incr", "gauge", "timing"):
+            monkeypatch.setattr(Stats, name, getattr(received, name))
+        return received
 
     def test_of_an_import(self, load, received) -> None:
         before = time.time()
@@ -213,8 +210,9 @@ class TestLineage:
         assert [(one.namespace, one.name) for one in found.outputs] == [("labelsync-embedded", "projects/1")]
 
     def test_shows_assets_to_who_collects_them(self, load, source, monkeypatch) -> None:
+        lineage = sys.modules[airflow_compat.get_hook_lineage_collector.__module__]
         collector = lineage.HookLineageCollector()
-        monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
+        monkeypatch.setattr(airflow_compat, "get_hook_lineage_collector", lambda: collector)
         load().execute({})
         collected = collector.collected_assets
         assert [one.asset.uri for one in collected.inputs] == [source.uri]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 
+from labelsync_provider.airflow_compat import AirflowFailException
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
@@ -41,7 +41,7 @@ def test_a_project_is_created_with_the_label_config_and_imported_into(load) -> N
 
 def test_a_ready_label_config_is_named(load) -> None:
     load(create_if_missing="text_classification")
-    assert LabelStudioHook().get_project("Pets").data_keys == ["text"]
+    assert LabelStudioHook().get_project("Pets").data_keys.keys() == {"text"}
 
 
 def test_a_project_that_is_there_keeps_its_label_config(load) -> None:
@@ -61,9 +61,14 @@ def test_none_is_created_for_an_id(load, project: int | str) -> None:
     assert not there("4711")
 
 
+def test_digits_of_another_script_are_a_title(load) -> None:
+    assert load(project="\u0663")["tasks_created"] == 2
+    assert there("\u0663")
+
+
 def test_what_is_no_label_config_says_what_is_one(load) -> None:
     with pytest.raises(
-        AirflowFailException, match=r"label_config='pictures': neither XML nor .* image_classification,"
+        AirflowFailException, match=r"create_if_missing='pictures': neither XML nor .* image_classification,"
     ):
         load(create_if_missing="pictures")
 
@@ -101,7 +106,7 @@ class Slow:
     def __init__(self) -> None:
         self.made: list[str] = []
 
-    def create_project(self, title: str, label_config: str, description: str) -> str:
+    def create_project(self, title: str, label_config: str, description: str, confirm: Callable[[], None]) -> str:
         from time import sleep
 
         there = list(self.made)

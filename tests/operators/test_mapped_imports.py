@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from servers.s3 import S3Server
 
+from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
 from labelsync_provider.database import open_database
 from labelsync_provider.errors import Invalid, Stopped
 from labelsync_provider.hooks.label_studio import LabelStudioHook
@@ -76,11 +76,12 @@ class TestMapped:
     @pytest.mark.parametrize(
         ("source", "name"),
         [
-            ("s3://key:secret@bucket/photos@2", "s3://bucket/photos@2"),
+            ("s3://key:se/cret@bucket/photos", "s3://***@bucket/photos"),
+            (["s3://key:secret@bucket/a", "https://host/b?sig=secret"], "s3://***@bucket/a, https://host/b?***"),
             (["s3://bucket/a", "s3://bucket/b"], "s3://bucket/a, s3://bucket/b"),
             ("s3://bucket/" + "a" * 500, "s3://bucket/" + "a" * 238),
         ],
-        ids=["keys", "list", "long"],
+        ids=["keys", "list with keys", "list", "long"],
     )
     def test_name_holds_no_keys_and_fits_airflows_table(self, source: Any, name: str) -> None:
         context: Any = {"ti": type("ti", (), {"map_index": 0})}
@@ -196,9 +197,55 @@ class TestList:
             tried.append(uri)
             raise Stopped("stopped")
 
-        with pytest.raises(Stopped):
-            import_each(["a", "b"], stopped)
-        assert tried == ["a"]
+        report, failure = import_each(["a", "b"], stopped)
+        assert isinstance(failure, Stopped)
+        assert "1 of 2 sources failed, 0 are imported; 1 were not tried.\na: stopped" in str(failure)
+        assert (tried, report["failed_sources"]) == (["a"], {"a": "stopped", "b": "not tried"})
+
+    def test_tries_the_others_where_one_fails_for_a_reason_that_nobody_foresaw(self, caplog: Any) -> None:
+        def imported(uri: str) -> ImportReport:
+            if uri != "b":
+                raise KeyError(f"{uri} is not there")
+            return ImportReport(new=3)
+
+        report, failure = import_each(["a", "b", "s3://k:secret@c"], imported)
+        assert (list(report["sources"]), report["new"]) == (["b"], 3)
+        assert list(report["failed_sources"]) == ["a", "s3://***@c"]
+        assert "2 of 3 sources failed, 1 are imported.\na: KeyError: 'a is not there'" in str(failure)
+        assert failure.retry_may_help
+        assert "Traceback" in caplog.text, "it is a mistake in code"
+        assert "secret" not in f"{report} {failure}"
+
+    def test_says_of_many_that_fail_the_first_and_logs_each(self, caplog: Any) -> None:
+        def imported(uri: str) -> ImportReport:
+            raise Invalid(f"no {uri}. " + "x" * 5000)
+
+        report, failure = import_each([f"/{n}" for n in range(50)], imported)
+        assert str(failure).splitlines()[-1] == "And 30 more, which the log names."
+        assert len(str(failure)) < 25_000
+        assert not failure.retry_may_help
+        assert max(map(len, report["failed_sources"].values())) < 1100
+        assert all(f"/{n}: no /{n}." in caplog.text for n in range(50))
+
+    def test_pushes_the_reports_of_those_that_are_in_before_it_fails(
+        self, five: list[str], pets: Any, run_dag: Callable
+    ) -> None:
+        with DAG("partly", schedule=None, start_date=SINCE) as dag:
+            sources = [five[0], f"{five[0]}/nowhere", five[1]]
+            ImportStorageSyncOperator(task_id="load", project="Pets", source=sources)
+        run = run_dag(dag)
+        assert run.state == "failed"
+        report = run.get_task_instance("load").xcom_pull(task_ids="load")
+        assert {uri: one["tasks_created"] for uri, one in report["sources"].items()} == {five[0]: 2, five[1]: 2}
+        assert report["tasks_created"] == 4
+        ((uri, reason),) = report["failed_sources"].items()
+        assert uri == sources[1]
+        assert "there is no directory" in reason
+
+    def test_of_a_dry_run_says_so(self, five: list[str], pets: Any) -> None:
+        report = load(five, dry_run=True)
+        assert [report["dry_run"], *(one["dry_run"] for one in report["sources"].values())] == [True] * (FIVE + 1)
+        assert load(five)["dry_run"] is False
 
     def test_has_the_usual_connection_of_each_scheme(
         self, five: list[str], pets: Any, rclone: S3Server, connect_s3: Callable
@@ -244,8 +291,14 @@ class TestList:
         assert pets.progress().tasks == 2 * FIVE - 1
 
     def test_keeps_no_keys_that_somebody_wrote_into_a_uri(self) -> None:
-        report = import_each(sources_of(["s3://key:secret@bucket/a"], None), lambda _: ImportReport())
-        assert "secret" not in json.dumps(report)
         with pytest.raises(Invalid) as caught:
-            sources_of(["s3://key:secret@bucket/a"] * 2, None)
-        assert "secret" not in str(caught.value)
+            sources_of(["s3://key:sec/ret@bucket/a"] * 2, None)
+        assert "'s3://***@bucket/a'" in str(caught.value)
+
+    def test_that_names_places_that_cannot_be_imports_the_others(self, five: list[str], pets: Any) -> None:
+        bad = ["s3://B_A D/x", "s3://key:sec/ret@bucket", "gs://Pets", "azure-blob://a--b", "redis://one/x"]
+        with pytest.raises(AirflowFailException, match="5 of 6 sources failed, 1 are imported") as caught:
+            load([*bad, five[0]])
+        assert "s3://***@bucket: source='s3://***@bucket': it holds a login" in str(caught.value)
+        assert "ret" not in str(caught.value).replace("correct", "")
+        assert pets.progress().tasks == 2

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator, Param
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from msgspec.structs import fields
 
+from labelsync_provider.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from labelsync_provider.database import open_database
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
@@ -39,12 +39,14 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "presign_ttl": 15,
         "recursive_scan": None,
         "data_key": None,
+        "extra_data": None,
         "row_key": None,
         "on_changed": "report",
         "on_missing": "report",
         "max_delete": None,
         "max_quarantined": None,
         "register_storage": "auto",
+        "allow_static_keys": False,
         "presign": True,
         "adopt": False,
         "restore_deleted": False,
@@ -89,6 +91,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "presign_ttl": 15,
         "can_delete_objects": None,
         "synchronizable": True,
+        "allow_static_keys": False,
     },
     LabelStudioSyncOperator: {
         "project": REQUIRED,
@@ -105,7 +108,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
 
 IMPORT_COUNTS = """
     listed matched unchanged new changed missing tasks_created tasks_updated tasks_deleted
-    quarantined bytes_read seconds
+    quarantined quarantined_now bytes_read seconds
 """
 EXPORT_COUNTS = "annotations written unchanged deleted gone failed bytes_written seconds"
 
@@ -235,7 +238,7 @@ class TestExecute:
         }
         predicted = execute(ImportStorageSyncOperator, **arguments, dry_run=True)
         report = execute(ImportStorageSyncOperator, **arguments)
-        unforeseen = {"seconds": 0, "requests": {}, "created_ids": []}
+        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
         assert predicted | unforeseen == report | unforeseen
         assert (report["listed"], report["matched"], report["tasks_created"]) == (2, 1, 1)
         connections.put("a.jpg", b"2")
@@ -257,14 +260,16 @@ class TestExecute:
         engine.dispose()
 
 
-IMPORTED, EXPORTED = (ImportStorageSyncOperator, "source"), (ExportAnnotationsOperator, "target")
+IMPORTED = ImportStorageSyncOperator, {"source": "file:///data", "project": "Pets"}
+EXPORTED = ExportAnnotationsOperator, {"target": "file:///data", "project": "Pets"}
+CREATED = CreateProjectOperator, {"title": "Pets", "label_config": "<View/>"}
 BAD_TYPES = (
     (IMPORTED, {"source": 5}, "source=5: of the wrong type. Use a storage URI, such as s3://bucket/prefix, or a list"),
     (IMPORTED, {"project": None}, "project=None: of the wrong type. Use the project's id, or its exact title."),
     (IMPORTED, {"project": True}, "project=True: of the wrong type."),
     (IMPORTED, {"source_conn_id": 5}, "source_conn_id=5: of the wrong type. Use a string, or None."),
     (IMPORTED, {"label_studio_conn_id": 5}, "label_studio_conn_id=5: of the wrong type. Use a string."),
-    (IMPORTED, {"recursive_scan": 1.0}, "recursive_scan=1.0: neither True nor False. Use True or False, or None."),
+    (IMPORTED, {"recursive_scan": 0.5}, "recursive_scan=0.5: neither True nor False. Use True or False, or None."),
     (
         IMPORTED,
         {"register_storage": "yes"},
@@ -274,6 +279,11 @@ BAD_TYPES = (
     (IMPORTED, {"batch_size": True}, "batch_size=True: not a number that makes sense. Use a whole number from 1."),
     (IMPORTED, {"regex_filter": 2024}, "regex_filter=2024: of the wrong type. Use a string, or None."),
     (EXPORTED, {"target": ["s3://b"]}, "target=['s3://b']: of the wrong type. Use a storage URI, such as s3://"),
+    (IMPORTED, {"max_delete": "\ud800"}, "max_delete='\\ud800': not a number that makes sense."),
+    (IMPORTED, {"on_changed": "\ud800"}, "on_changed='\\ud800': unknown. Use one of 'report', 'update', 'add'."),
+    (CREATED, {"title": None}, "title=None: of the wrong type. Use a string."),
+    (CREATED, {"title": 2024}, "title=2024: of the wrong type. Use a string."),
+    (CREATED, {"label_config": {}}, "label_config={}: of the wrong type. Use a label config: XML, or the name of"),
     (EXPORTED, {"project": 1.5}, "project=1.5: of the wrong type. Use the project's id, or its exact title."),
     (EXPORTED, {"key_template": 5}, "key_template=5: of the wrong type. Use a string, or None."),
 )
@@ -281,15 +291,15 @@ BAD_TYPES = (
 
 @pytest.mark.parametrize(("run", "bad", "message"), BAD_TYPES, ids=[str(bad) for _, bad, _ in BAD_TYPES])
 def test_a_parameter_of_the_wrong_type_fails_when_the_task_runs(run: tuple, bad: dict, message: str) -> None:
-    operator, place = run
-    made = operator(task_id="task", **{place: "file:///data", "project": "Pets"} | bad)
+    operator, good = run
+    made = operator(task_id="task", **good | bad)
     with pytest.raises(AirflowFailException) as caught:
         made.execute({})
     assert message in str(caught.value)
 
 
 def test_what_a_form_and_a_template_send_is_understood() -> None:
-    sent = {"recursive_scan": 0, "presign": "False", "register_storage": None, "source_conn_id": "", "project": "20"}
+    sent = {"recursive_scan": 0.0, "presign": "FALSE", "register_storage": None, "source_conn_id": "", "project": "20"}
     made = options_of(ImportStorageSyncOperator(task_id="task", source="file:///data", **sent), ImportParameters)
     assert (made.recursive_scan, made.presign, made.register_storage) == (False, False, "auto")
     assert made.source_conn_id is None
@@ -359,6 +369,28 @@ class TestWholeDag:
         assert {ti.task_id: ti.state for ti in again.get_task_instances()} == dict.fromkeys(dag.task_ids, "skipped")
         assert result(again, "load")["unchanged"] == 1
         assert result(again, "save")["unchanged"] == 1
+
+    @pytest.mark.parametrize("what", ["a bad object", "a changed object", "a missing object"])
+    def test_does_not_skip_what_a_person_should_hear_of(self, connections, project, what: str) -> None:
+        load = ImportStorageSyncOperator(
+            task_id="load", source=connections.uri, project="Pets", skip_when_unchanged=True
+        )
+        for name in "ab":
+            connections.put(f"{name}.json", {"text": name})
+        load.execute({})
+        with pytest.raises(AirflowSkipException):
+            load.execute({})
+        if what == "a bad object":
+            connections.put("bad.json", "{")
+        elif what == "a changed object":
+            connections.put("b.json", {"text": "another"})
+        else:
+            (connections.path / "b.json").unlink()
+        report = load.execute({})
+        assert report["quarantined_now"] + report["changed"] + report["missing"] == 1
+        if what == "a bad object":
+            with pytest.raises(AirflowSkipException, match="quarantined now 0"):
+                load.execute({})
 
     def test_takes_a_label_config_from_a_file_beside_it(self, connections, run_dag: Callable, tmp_path: Path) -> None:
         (tmp_path / "street.xml").write_text("<View><Header value='{{ ds }}'/></View>")

@@ -10,22 +10,30 @@ from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from killing import patiently
 from sqlalchemy import select
 
+from labelsync_provider.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from labelsync_provider.database import open_database
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioSyncOperator
+from labelsync_provider.operators.stopping import StoppableOperator, stoppable
 from labelsync_provider.projects.embedded import TASK, EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
+from labelsync_provider.stop import Stop
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync.ledger.lease import Lease
 from labelsync_provider.sync.ledger.tables import LEASE
@@ -233,6 +241,29 @@ class TestAnImport:
             operator.execute({})
         assert not texts(engine)
 
+    def test_pushes_the_reports_of_the_sources_that_are_in(self, loading, connections, monkeypatch) -> None:
+        connections.put("sub/a.json", {"text": "sub"})
+        operator = loading()
+        operator.source = [f"{connections.uri}/sub", connections.uri, f"{connections.uri}/none"]
+        original = EmbeddedProject.import_tasks
+
+        def import_tasks(self: Any, tasks: Any) -> Any:
+            if tasks[0].data["text"] != "sub":
+                operator.on_kill()
+            return original(self, tasks)
+
+        monkeypatch.setattr(EmbeddedProject, "import_tasks", import_tasks)
+        pushed: dict[str, Any] = {}
+        ti = SimpleNamespace(task_id="load", dag_id="d", run_id="r", map_index=-1, try_number=1)
+        ti.xcom_push = lambda key, value: pushed.update({key: value})
+        with pytest.raises(AirflowException, match="1 of 3 sources failed, 1 are imported; 1 were not tried"):
+            operator.execute({"ti": ti})
+        report = pushed["return_value"]
+        assert list(report["sources"]) == operator.source[:1]
+        stopped, untried = report["failed_sources"].values()
+        assert stopped.startswith("Stopped before the end")
+        assert untried == "not tried"
+
     def test_can_be_tried_again_in_the_same_process(self, loading, engine) -> None:
         operator = loading()
         first, second = copy(operator), copy(operator)
@@ -309,6 +340,36 @@ class TestAServer:
             assert time.time() - process.told_at < 2
 
 
+class Late(StoppableOperator):
+    """Work that ends its own way right after its time-out."""
+
+    def __init__(self, *, raised: Exception | None, **kwargs: Any) -> None:
+        super().__init__(task_id="late", **kwargs)
+        self.raised = raised
+
+    @stoppable
+    def execute(self, context: Any) -> dict[str, int]:
+        signal.raise_signal(signal.SIGUSR1)
+        while not self.stop.wished:
+            time.sleep(0.01)
+        if self.raised:
+            raise self.raised
+        return {"new": 5}
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Have the time-out strike the main thread when the work says so."""
+
+    def strike(*_: Any) -> None:
+        raise AirflowTaskTimeout("late")
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("alarm")
 class TestExecutionTimeout:
     def test_says_how_much_is_in_and_that_the_next_run_goes_on(self, loading, engine, monkeypatch) -> None:
         with monkeypatch.context() as patch:
@@ -324,6 +385,41 @@ class TestExecutionTimeout:
             assert is_free(engine)
         assert loading().execute({})["listed"] == FILES
         assert texts(engine) == EACH_ONCE
+
+    @pytest.mark.parametrize(
+        ("raised", "said"),
+        [
+            (AirflowFailException("a mistake"), (AirflowFailException, "a mistake")),
+            (AirflowSkipException("nothing has changed"), (AirflowSkipException, "nothing has changed")),
+            (AirflowException("with 3 in"), (AirflowTaskTimeout, "late: not done within execution_timeout. with 3 in")),
+            (KeyError("a"), (AirflowTaskTimeout, "late: not done within execution_timeout. KeyError: 'a'")),
+        ],
+        ids=repr,
+    )
+    def test_tells_what_the_work_says_while_it_ends(self, raised: Exception, said: tuple[type, str]) -> None:
+        with pytest.raises(said[0]) as caught:
+            Late(raised=raised).execute({})
+        assert (type(caught.value), str(caught.value)) == said
+
+    def test_of_work_that_has_finished_returns_its_report(self, caplog: pytest.LogCaptureFixture) -> None:
+        assert Late(raised=None).execute({}) == {"new": 5}
+        assert "execution_timeout was over when this came to its end" in caplog.text
+
+    def test_pushes_the_report_of_work_that_has_finished(self, loading, engine, run_dag, monkeypatch) -> None:
+        original = EmbeddedProject.import_tasks
+
+        def slowly(self: Any, tasks: Any) -> Any:
+            time.sleep(1.5)
+            return original(self, tasks)
+
+        monkeypatch.setattr(EmbeddedProject, "import_tasks", slowly)
+        with DAG("done_late", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+            load = loading(batch_size=100, execution_timeout=timedelta(seconds=1))
+            load.dag = dag
+        monkeypatch.setattr(Stop, "check", lambda _: None)  # its last request was sent a moment before
+        run = run_dag(dag)
+        assert run.state == "success"
+        assert run.get_task_instance("load").xcom_pull(task_ids="load")["tasks_created"] == FILES
 
     def test_makes_airflow_fail_the_task(self, loading, engine, run_dag) -> None:
         with DAG("late", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
 from labelsync_provider.errors import Invalid, Unavailable
 from labelsync_provider.operators.task_errors import owner_of, task_errors
 

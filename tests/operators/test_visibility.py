@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 from servers.label_studio import LabelStudioServer
 
+from labelsync_provider.airflow_compat import AirflowFailException
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
@@ -88,6 +88,19 @@ class TestAuto:
         assert site.seen() == [PICTURE]
         assert "see the objects" not in caplog.text
 
+    def test_deletes_what_a_stopped_run_has_registered_a_second_time(self, site: Site) -> None:
+        site.load()
+        (first,) = site.storages()
+        with site.server.client() as client:
+            kept = ("path", "project", "description", "use_blob_urls", "synchronizable", "title")
+            late = {name: first[name] for name in kept}
+            client.post("/api/storages/localfiles/", json=late).raise_for_status()
+        assert len(site.storages()) == 2
+        site.load(dry_run=True)
+        assert len(site.storages()) == 2, "a dry run changes nothing"
+        site.load()
+        assert [one["id"] for one in site.storages()] == [first["id"]]
+
     def test_registers_nothing_in_a_dry_run_and_says_what_it_would(
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -134,7 +147,7 @@ class TestAuto:
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
         uri = connections.uri
-        show_source(LabelStudioHook(), 1, LocalFilesStorageHook(), uri, uri, dry_run=False)
+        show_source(LabelStudioHook(), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False)
         assert f"Annotators may not see the objects of {uri}" in caplog.text
         assert "Create one by hand" in caplog.text
 

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from servers.chaos import running_chaos
 from servers.label_studio import LabelStudioServer
 from servers.s3 import S3Server
 
+from labelsync_provider.airflow_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator
 from labelsync_provider.projects.label_studio_client import Client
@@ -149,7 +154,10 @@ class TestSync:
         return f"file://{directory}"
 
     def storage(self, site: Site, uri: str) -> int:
-        return LabelStudioStorageOperator(task_id="storage", project=site.project, storage=uri).execute({})
+        storage = LabelStudioStorageOperator(
+            task_id="storage", project=site.project, storage=uri, allow_static_keys=True
+        )
+        return storage.execute({})
 
     def sync(self, site: Site, storage: int, kind: str = "localfiles") -> None:
         site.ask("POST", f"/api/storages/{kind}/{storage}/sync")

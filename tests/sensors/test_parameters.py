@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import fields
 
+from labelsync_provider.operators.parameters import OwnStorageParameters
 from labelsync_provider.sensors.label_studio import StorageSyncSensor
-from labelsync_provider.sensors.parameters import (
-    LabelingProgressParameters,
-    NewObjectsParameters,
-    StorageSyncParameters,
-)
+from labelsync_provider.sensors.parameters import LabelingProgressParameters, NewObjectsParameters
 from labelsync_provider.sensors.project import LabelingProgressSensor
 from labelsync_provider.sensors.storage import NewObjectsSensor
 from labelsync_provider.sync import ImportOptions
@@ -19,7 +16,7 @@ from labelsync_provider.sync import ImportOptions
 SENSORS = {
     NewObjectsSensor: NewObjectsParameters,
     LabelingProgressSensor: LabelingProgressParameters,
-    StorageSyncSensor: StorageSyncParameters,
+    StorageSyncSensor: OwnStorageParameters,
 }
 # Airflow's own, which it checks when the DAG file is read.
 NOT_TEMPLATED = {"max_wait"}

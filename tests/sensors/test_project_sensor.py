@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 
+from labelsync_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sensors.project import LabelingProgressSensor
@@ -139,6 +139,7 @@ class TestConditions:
             ({}, r"min_annotated=None: there is nothing to wait for.*min_share.*min_new"),
             ({"min_new": 5}, r"target=None: min_new counts since the last export.*Give the storage URI"),
             ({"min_share": 30}, r"min_share=30.*0\.8 is 80 %"),
+            ({"min_share": "80%"}, r"min_share='80%': no share\. Use a share above 0 and up to 1: 0\.8 is 80 %"),
             ({"min_share": 0}, r"min_share=0"),
             ({"min_annotated": 0}, r"min_annotated=0"),
             ({"min_new": 1, "target": "/x", "since": "yesterday"}, r"since='yesterday'.*'last_export'"),

@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import (
+from sqlalchemy import text
+
+from labelsync_provider.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
 )
-
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.sensors.storage import NewObjectsSensor
 from labelsync_provider.triggers.storage import NewObjectsTrigger
 
+TEXT = "<View><Text name='text' value='$text'/></View>"
 FOUND = {"listed": 2, "matched": 2, "new": 2, "retriable": 0, "settled": True}
 
 
@@ -92,6 +94,45 @@ class TestWhatItWaitsFor:
         with pytest.raises(AirflowSensorTimeout):
             waiting(regex_filter=r".*\.jpg", timeout=0).execute({})
         assert r"regex_filter '.*\\.jpg' does not match 'a.json', for one" in capsys.readouterr().out
+
+    def test_is_in_any_of_several_sources(self, waiting: Callable, connections: Any, folder: Callable) -> None:
+        two_objects(connections)
+        other = folder("other")
+        sources = [connections.uri, other.uri]
+        with pytest.raises(AirflowSensorTimeout):
+            waiting(source=sources, min_objects=3, timeout=0).execute({})
+        other.put("c.json", {"text": "c"})
+        assert waiting(source=sources, min_objects=3).execute({}) == FOUND | {"listed": 3, "matched": 3, "new": 3}
+        assert waiting(source=json.dumps(sources), min_objects=3).execute({})["new"] == 3, "as a template gives it"
+
+    def test_is_everything_for_a_project_that_the_import_creates(self, waiting: Callable, connections: Any) -> None:
+        two_objects(connections)
+        created = {"project": "Cats", "create_if_missing": TEXT}
+        assert waiting(**created).execute({}) == FOUND
+        ImportStorageSyncOperator(task_id="load", source=connections.uri, **created).execute({})
+        with pytest.raises(AirflowSensorTimeout):
+            waiting(**created, timeout=0).execute({})
+
+    def test_is_what_is_new_to_the_project_that_has_the_title_now(self, waiting: Callable, connections: Any) -> None:
+        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
+
+        two_objects(connections)
+        ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets").execute({})
+        sensor = waiting()
+        assert not sensor.poke({}).is_done
+        with labelsync_database().begin() as database:
+            database.execute(text("UPDATE labelsync_project SET title = 'Old pets'"))
+        LabelStudioHook().create_project("Pets", TEXT)
+        assert sensor.poke({}).xcom_value == FOUND
+
+    def test_is_told_by_the_options_of_the_import_whatever_else_that_takes(
+        self, waiting: Callable, connections: Any
+    ) -> None:
+        two_objects(connections)
+        options = {"on_missing": "delete", "max_delete": 5, "url_mode": "storage", "batch_size": 10, "dry_run": False}
+        assert waiting(**options, min_objects=2).execute({}) == FOUND
+        with pytest.raises(TypeError, match="no_option"):
+            waiting(no_option=1)
 
 
 class TestSettling:
@@ -282,7 +323,7 @@ class TestDeferred:
 
         trigger = deferral_of(waiting(deferrable=True)).trigger
         for number in range(5_000):
-            (connections.path / f"{number}.json").touch()
+            (connections.path / f"{number}.json").write_text("{}")
         listed = LocalFiles.list
 
         def slowly(storage: LocalFiles) -> Any:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 from places import AzurePlace, Directory, GCSPlace, Place, RedisPlace, S3Place
 
+from labelsync_provider.airflow_compat import AirflowSensorTimeout
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.sensors.storage import NewObjectsSensor
