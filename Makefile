@@ -8,7 +8,7 @@ RUN = $(UV) run --frozen --python $(PYTHON)
 # The demo needs no tools for development, and takes none away.
 RUN_BARE = $(RUN) --no-dev --inexact
 
-.PHONY: help demo demo-label-studio test test-browser test-airflow soak bench format clean
+.PHONY: help demo demo-label-studio test test-browser test-airflow test-matrix soak fuzz bench format clean
 
 help:
 	@echo "make demo                run the main job through Airflow, on sample data"
@@ -16,7 +16,9 @@ help:
 	@echo "make test                run every check that needs no browser"
 	@echo "make test-browser        look at Label Studio's pages in Chromium"
 	@echo "make test-airflow        run the DAGs in airflow standalone, and fill in their forms in Chromium"
-	@echo "make soak MINUTES=30     run the model of the importer for so long, then kill runs at every statement"
+	@echo "make test-matrix         install the wheel as people do, on several Airflows, and test it there; needs Python 3.12"
+	@echo "make soak MINUTES=30     run the model of the importer for so long, then kill runs at every statement, and test Label Studio on PostgreSQL"
+	@echo "make fuzz SEED=1         import 3,000 hostile objects beside good ones, and print what became of them"
 	@echo "make bench               run the benchmarks and print a table"
 	@echo "make format              format the code"
 	@echo "make clean               remove what these made"
@@ -41,10 +43,19 @@ test-browser: $(UV)
 test-airflow: $(UV)
 	$(RUN) pytest tests/standalone
 
+# The pins in constraints/ are of Python 3.12: make test-matrix PYTHON=python3.12 ONLY="lowest"
+test-matrix: $(UV)
+	@UV=$(abspath $(UV)) $(PYTHON) tests/matrix.py $(if $(ONLY),"$(ONLY)")
+
 MINUTES ?= 5
 soak: $(UV)
 	@PYTHONPATH=tests $(RUN) python -m model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	LABELSYNC_SWEEP=statements $(RUN) pytest --numprocesses 3 tests/sync -k at_every_commit
+	LABELSYNC_LABEL_STUDIO_ON=postgresql $(RUN) pytest tests -k "label_studio and postgresql"
+
+CASES ?= 3000
+fuzz: $(UV)
+	@PYTHONPATH=tests $(RUN) python -m fuzz.fuzz --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 bench: $(UV)
 	@$(RUN) python benchmarks/run.py

@@ -1,5 +1,6 @@
 """`airflow labelsync ...`. Every `airflow` command imports this module, so it imports what it needs when it is run."""
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def migrate_database(_arguments: "Namespace") -> None:
     from labelsync_provider.database import without_secrets
     from labelsync_provider.database.schema import NEWEST, ensure_schema
     from labelsync_provider.errors import LabelsyncError
-    from labelsync_provider.hooks.label_studio import labelsync_database
+    from labelsync_provider.hooks.database import labelsync_database
 
+    # As Airflow's own commands do, so that connections are looked for in its database, too.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     try:
         engine = labelsync_database()
         found = ensure_schema(engine)

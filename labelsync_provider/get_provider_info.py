@@ -32,6 +32,36 @@ STORAGES = [
 ]
 
 
+# What Airflow 3.1 asks the hook for, newer ones read here.
+LABEL_STUDIO_FORM: dict[str, Any] = {
+    "ui-field-behaviour": {
+        "hidden-fields": ["port", "schema", "login", "extra"],
+        "relabeling": {"host": "Server URL", "password": "Token"},
+        "placeholders": {
+            "host": "https://labels.example.com, where its pages begin; or embedded, the embedded store",
+            "password": "legacy token or personal access token; none for the embedded store",
+        },
+    },
+    "conn-fields": {
+        "ca_file": {
+            "label": "CA file",
+            "description": "Path of the CA certificate of the server, in PEM, if it is not a public one.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "connect_timeout": {
+            "label": "Connect time-out",
+            "description": "Seconds that a connection to the server may take; 10 by default.",
+            "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        },
+        "read_timeout": {
+            "label": "Read time-out",
+            "description": "Seconds that the server may be silent; 120 by default.",
+            "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        },
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata; `airflow/provider_info.schema.json` describes it."""
     return {
@@ -50,31 +80,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "label_studio",
                 "hook-class-name": "labelsync_provider.hooks.label_studio.LabelStudioHook",
                 "hook-name": "Label Studio",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema", "login", "extra"],
-                    "relabeling": {"host": "Server URL", "password": "Token"},
-                    "placeholders": {
-                        "host": "https://labels.example.com, where its pages begin; or embedded://, the embedded store",
-                        "password": "legacy token or personal access token; none for the embedded store",
-                    },
-                },
-                "conn-fields": {
-                    "ca_file": {
-                        "label": "CA file",
-                        "description": "Path of the CA certificate of the server, in PEM, if it is not a public one.",
-                        "schema": {"type": ["string", "null"]},
-                    },
-                    "connect_timeout": {
-                        "label": "Connect time-out",
-                        "description": "Seconds that a connection to the server may take; 10 by default.",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
-                    },
-                    "read_timeout": {
-                        "label": "Read time-out",
-                        "description": "Seconds that the server may be silent; 120 by default.",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
-                    },
-                },
+                **LABEL_STUDIO_FORM,
             }
         ],
         "hooks": [
@@ -134,12 +140,13 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "database": {
                         "description": (
-                            "SQLAlchemy URL of the database that holds the ledger and the embedded projects. Empty: "
-                            "SQLite, labelsync.db in AIRFLOW_HOME. Workers on several machines share a PostgreSQL."
+                            "The database that holds the ledger and the embedded projects: conn: and the id of a "
+                            "connection of type Postgres, or a SQLAlchemy URL. Empty: SQLite, labelsync.db in "
+                            "AIRFLOW_HOME. Workers on several machines share a PostgreSQL."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
-                        "example": "postgresql+psycopg://labelsync@db.example.com/labelsync",
+                        "example": "conn:labelsync_db",
                         "default": "",
                         "sensitive": True,
                     }

@@ -1,7 +1,7 @@
 """A retry policy for tasks that import or export: `retry_policy=SyncRetryPolicy()`.
 
-It needs Airflow 3.3; on 3.2 importing this module fails. The operators fail at once over mistakes without it; in a
-`@task` of your own, which calls hooks and engine, it is the policy that tells them from what passes.
+It needs Airflow 3.3; on an older one, importing this module fails. The operators fail at once over mistakes without it;
+in a `@task` of your own, which calls hooks and engine, it is the policy that tells them from what passes.
 """
 
 from datetime import timedelta

@@ -42,6 +42,11 @@ class TestImport:
 
 
 class TestMigrate:
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        """One that is still to be made."""
+        return tmp_path / "labelsync.db"
+
     @pytest.fixture(autouse=True)
     def configured(self, monkeypatch: pytest.MonkeyPatch, database: Path) -> None:
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", f"sqlite:///{database}")
@@ -92,10 +97,28 @@ class TestMigrate:
             f"[labelsync] database sqlite:///{database}: its schema is at revision 0099"
         )
 
-    def test_fails_with_1_and_without_a_traceback(self, tmp_path: Path) -> None:
-        environment = os.environ | {"AIRFLOW__LABELSYNC__DATABASE": f"sqlite:///{tmp_path}/none/there.db"}
-        command = [sys.executable, "-m", "airflow", "labelsync", "db", "migrate"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith("[labelsync] database sqlite:///")
-        assert "Traceback" not in done.stderr
+    def test_looks_for_a_connection_in_the_database_of_airflow(
+        self,
+        airflow_database: None,
+        postgres_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        from airflow.models import Connection
+        from airflow.utils.session import create_session
+
+        url = make_url(postgres_url)
+        where = {"host": url.host or url.query.get("host"), "port": url.port, "login": url.username}
+        with create_session() as session:
+            session.add(Connection("labelsync_stored", "postgres", schema=url.database, **where))  # noqa: AIR311
+        monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "conn:labelsync_stored")
+        monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")  # taken back behind the test
+        migrate_database(Namespace())
+        assert "The tables of labelsync were created in postgresql+psycopg://" in capsys.readouterr().out
+
+    def test_says_in_one_sentence_that_there_is_no_database(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", f"sqlite:///{tmp_path}/none/there.db")
+        with pytest.raises(SystemExit, match=r"^\[labelsync\] database sqlite:///.*none/there\.db: .*$"):
+            migrate_database(Namespace())

@@ -1,6 +1,6 @@
 """With no extra installed, or only one, everything is there but the storages of the others, and these say so.
 
-Each environment is a real one, made of what the lock file says.
+Each environment is a real one, made of what the lock file says; or this one, with the extra that LABELSYNC_EXTRA names.
 """
 
 import json
@@ -17,11 +17,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {"s3": "amazon", "gs": "google", "azure-blob": "microsoft-azure", "redis": "redis"}
 URIS = {"file": "file:///tmp", "redis": "redis://1/in"} | {s: f"{s}://bucket" for s in ("s3", "gs", "azure-blob")}
+CONNECTIONS = {
+    "fs": {"conn_type": "fs", "extra": {"path": "/tmp"}},
+    "aws": {"conn_type": "aws", "login": "a-key", "password": "a-secret", "extra": {"region_name": "us-east-1"}},
+    "google_cloud": {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "p"}},
+    "wasb": {"conn_type": "wasb", "login": "ours", "password": "YS1rZXk="},
+    "redis": {"conn_type": "redis"},
+}
 
 LOOK = """
 import importlib, json, pkgutil, sys
 import labelsync_provider.hooks, labelsync_provider.operators
-from airflow.dag_processing.dagbag import DagBag
+from dag_bags import DagBag
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.hooks.storage import storage_hook
 
@@ -57,29 +64,38 @@ def uv() -> str:
     return found
 
 
-@pytest.fixture(scope="module", params=[[], ["redis"]], ids=["no extra", "redis"])
-def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    folder = tmp_path_factory.mktemp("environment")
-    asked = [f"--extra={extra}" for extra in request.param]
+def made_environment(venv: Path, extras: list[str]) -> Path:
+    asked = [f"--extra={extra}" for extra in extras]
     subprocess.run(
         [uv(), "sync", "--frozen", "--no-dev", "--quiet", f"--python={sys.executable}", *asked],
         cwd=ROOT,
-        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(folder / "venv")},
+        env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(venv)},
         check=True,
     )
-    connections = {"fs_default": {"conn_type": "fs", "extra": {"path": "/tmp"}}}
-    connections |= {name: {"conn_type": name.partition("_")[0]} for name in ("aws_default", "redis_default")}
+    return venv / "bin/python"
+
+
+HERE = os.environ.get("LABELSYNC_EXTRA")
+ENVIRONMENTS = ["", "redis"] if HERE is None else [HERE]
+
+
+@pytest.fixture(scope="module", params=ENVIRONMENTS, ids=lambda extra: extra or "no extra")
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder, extras = tmp_path_factory.mktemp("environment"), [request.param] if request.param else []
+    # An extra is added to what is there: Airflow, which is most of it, is compiled once.
+    venv = tmp_path_factory.getbasetemp() / "environment"
+    python = sys.executable if HERE is not None else made_environment(venv, extras)
     output = subprocess.run(
-        [folder / "venv/bin/python", "-c", LOOK, str(ROOT / "dags"), json.dumps(URIS)],
+        [python, "-c", LOOK, str(ROOT / "dags"), json.dumps(URIS)],
         cwd=folder,
         env={name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
-        | {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
-        | {"AIRFLOW_HOME": str(folder / "airflow")},
+        | {f"AIRFLOW_CONN_{name.upper()}_DEFAULT": json.dumps(fields) for name, fields in CONNECTIONS.items()}
+        | {"AIRFLOW_HOME": str(folder / "airflow"), "PYTHONPATH": str(ROOT / "tests")},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
-    return Environment(request.param, json.loads(output.splitlines()[-1]))
+    return Environment(extras, json.loads(output.splitlines()[-1]))
 
 
 def test_every_hook_and_operator_is_imported(environment: Environment) -> None:
