@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 # Airflow reads these once, when it is first imported.
@@ -28,9 +30,11 @@ os.environ |= {
 }
 (AIRFLOW_HOME / "dags").mkdir()
 
+import unsynced  # noqa: E402, F401
 from sqlalchemy import Engine, inspect, text  # noqa: E402
 
 from labelsync_provider.database import open_database  # noqa: E402
+from labelsync_provider.database.schema import ensure_schema  # noqa: E402
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore  # noqa: E402
 from labelsync_provider.storages.local_files import LocalFiles  # noqa: E402
 
@@ -39,7 +43,20 @@ NOBODY = 65534
 
 # What takes much time or memory to make. `make test` runs tests side by side, in processes of their own; those that use
 # one of these stay together, so that it is made once. Of two that a test uses, the first counts.
-MADE_ONCE = ["label_studio_postgres", "label_studio", "environment", "airflow_alone"]
+MADE_ONCE = ["label_studio_postgres", "label_studio", "environment", "beyond_airflow"]
+# What starts a server other than those of files, S3 and Redis; see `tests/matrix.py`.
+OTHER_SERVERS = {
+    "beyond_airflow",
+    "any_label_studio",
+    "azurite",
+    "browser",
+    "gcs",
+    "impatient",
+    "label_studio",
+    "label_studio_postgres",
+    "postgres",
+    "postgres_url",
+}
 
 
 def pytest_unconfigure() -> None:
@@ -48,13 +65,15 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Tell pytest-xdist which tests have to stay together."""
+    """Tell pytest-xdist which tests have to stay together; mark those that need a server of another kind."""
     for item in items:
         # A parameter may be the name of the fixture that it stands for.
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         used = [*item.fixturenames, *parameters]
         if name := next((name for name in MADE_ONCE if name in used), None):
             item.add_marker(pytest.mark.xdist_group(_group(name, item.path)))
+        if any(isinstance(name, str) and name in OTHER_SERVERS for name in used):
+            item.add_marker(pytest.mark.other_server)
 
 
 def _group(name: str, module: Path) -> str:
@@ -69,10 +88,20 @@ def _group(name: str, module: Path) -> str:
     return f"{name} {'sync' if module.parent.name == 'sync' else 'others'}"
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and no rows. To copy it costs a tenth of making it."""
+    path = tmp_path_factory.mktemp("empty") / "labelsync.db"
+    engine = open_database(f"sqlite:///{path}")
+    ensure_schema(engine)
+    engine.dispose()
+    return path
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def database(empty_database: Path, tmp_path: Path) -> Path:
     """The file of the ledger and of the embedded projects."""
-    return tmp_path / "labelsync.db"
+    return Path(shutil.copy(empty_database, tmp_path))
 
 
 @pytest.fixture
@@ -188,6 +217,22 @@ def open_folder() -> Iterator[Folder]:
     yield Folder(top, "in")
     subprocess.run(["chmod", "-R", "u+rwx", top], check=True)
     shutil.rmtree(top)
+
+
+@pytest.fixture(autouse=True)
+def secrets_forgotten() -> None:
+    """Airflow makes one expression of all secrets it has seen, anew for each: after hundreds of tests it takes long."""
+    for name in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):
+        if name in sys.modules:
+            sys.modules[name].reset_secrets_masker()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_read_once() -> Iterator[None]:
+    """For every client httpx reads all certificate authorities, which takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture
@@ -348,9 +393,9 @@ def airflow_database() -> None:
 @pytest.fixture
 def run_dag(airflow_database: None) -> Callable[..., Any]:
     """Run a DAG by Airflow's own engine; it must be known to its database first."""
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.session import create_session
+    from dag_bags import DagBag, sync_bag_to_db
 
     def run_dag(dag: Any, **kwargs: Any) -> Any:
         with create_session() as session:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
+from labelsync_provider.formats import task_files
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.sync import task_files
 
 TEXT = '<View><Text name="text" value="$text"/></View>'
 
@@ -47,7 +47,23 @@ class TestParameterFailsAtOnce:
 
     IMPORT = (
         ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of file://, s3://,"),
-        ({"source": "data/photos"}, "source='data/photos': unknown scheme ''. Use one of file://, s3://,"),
+        ({"source": "data/photos"}, "source='data/photos': neither a storage URI nor a path that begins with /. Write"),
+        (
+            {"source": "~/photos"},
+            "source='~/photos': whose home ~ is depends on who runs the task. Write the directory",
+        ),
+        ({"source": ""}, "source='': it names no storage. Use one of file://, s3://,"),
+        ({"source": "None"}, "source='None': it names no storage."),
+        ({"source": None}, "source=None: of the wrong type. Use a storage URI,"),
+        ({"source": "{file}"}, "a.json is a file. Name the directory that it is in, {folder}, and choose it by"),
+        ({"source": "{folder}/*.json"}, "A * or a ? in it is taken as it is written: name the folder or prefix alone,"),
+        (
+            {"create_if_missing": True},
+            "create_if_missing=True: of the wrong type. Use a label config: XML, or the name",
+        ),
+        ({"create_if_missing": "street.xml"}, "create_if_missing='street.xml': the name of a file, which nobody has"),
+        ({"create_if_missing": "<View/>", "project": ""}, "title='': a project needs a title. Give one."),
+        ({"create_if_missing": "<View/>", "project": " ", "dry_run": True}, ": a project needs a title."),
         ({"source": "file://data/in"}, "'file://data/in': not an absolute local path. Use /absolute/directory, or"),
         ({"source": "file:data"}, "'file:data': not an absolute local path. Use /absolute/directory, or"),
         ({"source": "file:///a?b"}, "'?' and '#' in a URI's path must be written %3F and %23"),
@@ -93,7 +109,10 @@ class TestParameterFailsAtOnce:
 
     @pytest.mark.parametrize(("bad", "message"), IMPORT, ids=id_of)
     def test_of_an_import(self, connections, load, bad: dict, message: str) -> None:
-        connections.put("a.json", {"text": "1"})
+        place = {"file": connections.put("a.json", {"text": "1"}), "folder": connections.path}
+        if isinstance(bad.get("source"), str):
+            bad = bad | {"source": bad["source"].format(**place)}
+            message = message.replace("{folder}", str(connections.path))
         with pytest.raises(AirflowFailException) as caught:
             load(**bad)
         assert message in str(caught.value)
@@ -113,7 +132,7 @@ class TestParameterFailsAtOnce:
     @pytest.mark.parametrize(
         ("bad", "message"),
         [
-            ({"title": " "}, "title=' ': a project needs a title. Give one."),
+            ({"title": " "}, "title='': a project needs a title. Give one."),
             ({"label_config": "<View>"}, "label_config='<View>': no element found"),
             ({"label_config": '<!DOCTYPE a [<!ENTITY b "c">]><View/>'}, "a document type is not allowed. Give XML"),
             ({"label_studio_conn_id": "mine"}, "There is no Airflow connection 'mine'."),
@@ -156,18 +175,18 @@ class TestPlaceFailsAtOnce:
     def test_that_may_not_be_listed(self, open_folder, load, unprivileged, monkeypatch) -> None:
         from labelsync_provider.storages.local_files import LocalFiles
 
-        listing = LocalFiles._entries
+        listing = LocalFiles.list
         open_folder.put("closed/a.json", "{}")
         (open_folder.path / "closed").chmod(0)
         connect(monkeypatch, "fs_default", conn_type="fs", extra={"path": str(open_folder.root)})
 
-        def unprivileged_listing(*args: Any):
+        def unprivileged_listing(storage: LocalFiles) -> Any:
             with unprivileged():
-                yield from list(listing(*args))
+                return iter([*listing(storage)])
 
-        monkeypatch.setattr(LocalFiles, "_entries", unprivileged_listing)
+        monkeypatch.setattr(LocalFiles, "list", unprivileged_listing)
         with pytest.raises(AirflowFailException, match=r"closed may not be listed by user \d+: Permission denied"):
-            load(source=open_folder.uri)
+            load(source=f"{open_folder.uri}/closed")
 
     @pytest.mark.parametrize(
         ("extra", "message"),
@@ -185,7 +204,7 @@ class TestPlaceFailsAtOnce:
                 "ls.example.com",
                 r"host='ls.example.com': connection 'label_studio_default' names no store. Set its host to",
             ),
-            ("", r"host='': connection 'label_studio_default' names no store. Set its host to .*embedded://"),
+            ("", r"host='': connection 'label_studio_default' names no store. Set its host to .* or to embedded "),
         ],
     )
     def test_whose_project_store_is_none(self, load, monkeypatch, host: str, message: str) -> None:
@@ -269,16 +288,16 @@ class TestRunFailsWithoutRetry:
 
 BAD_FILES: dict[str, tuple[Any, str]] = {
     "cut.json": ('{"text": "a', "malformed"),
-    "two.json": ('{"text": "a"}{"text": "b"}', "trailing characters"),
-    "nan.json": ('{"n": NaN}', "invalid character"),
+    "two.json": ('{"text": "a"}}', "trailing characters at line 1, column 14"),
+    "nan.json": ('{"n": NaN}', "NaN at line 1, column 7; JSON has no NaN. Write null, or leave the field out"),
     "utf16.json": ('{"text": "a"}'.encode("utf-16"), "wrongly encoded: it is UTF-16, not UTF-8"),
-    "latin1.json": (b'{"text": "\xe9"}', "wrongly encoded: not UTF-8, byte 0xe9 at 10"),
+    "latin1.json": (b'{"text": "\xe9"}', "wrongly encoded: not UTF-8, byte 0xe9 at line 1, column 11"),
     "deep.json": ('{"a":' * 200 + "1" + "}" * 200, "too deeply nested: more than 100 levels"),
     "deeper.json": ("[" * 2000 + "]" * 2000, "too deeply nested: more than 100 levels"),
     "large.json": (b'{"text": "' + b"a" * 6000 + b'"}', "oversized: 6,012 bytes; a task file may have 5,000. Split it"),
     "bomb.json.gz": (gzip.compress(b'{"text": "' + b"a" * 6000 + b'"}'), "unpacked oversized: "),
     "cut.json.gz": (gzip.compress(b'{"text": "a"}')[:-4], "its gzip compression is broken: "),
-    "empty.json": ("", "empty: a task file holds at least one JSON object"),
+    "blank.json": (" ", "empty: a task file holds at least one JSON object"),
     "text.json": ("hello", "not a task file: it begins with b'h', not with a JSON object or array"),
     "photo.jpg": (b"\xff\xd8", "not a task file; for pictures, set use_blob_urls=True ('Import each file as one task'"),
     "row.json": ('[{"data": 5}]', "bad row: `data` must be an object, it is a number"),

