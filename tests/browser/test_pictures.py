@@ -119,7 +119,7 @@ def pictures(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_picture_is_seen_when_its_storage_is_registered(project: Project, pictures: str) -> None:
-    project.load(pictures, register_storage=True)
+    project.load(pictures, register_storage=True, allow_static_keys=True)
     project.assert_seen()
 
 
