@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-BEGIN = re.compile(r"(?<![^\s\"'`(\[{,=<])[A-Za-z][\w+.-]*://")
+BEGIN = re.compile(r"(?<![^\s\"'`(\[{,;=<>|*])[A-Za-z][\w+.-]*://")
 """Of a URI in a text: behind another character, it is a part of the one before."""
 # Of a run of such characters, only the first place is tried: each would look at all the rest.
 URI_AND_REST = re.compile(r"\A(.*?)((?<![,;:.)\]}])[,;:.)\]}]*+(?:[\"'`<>\s].*|\Z))", re.DOTALL)

@@ -43,6 +43,8 @@ SHOWN = {
     '["s3://AKIA:w/J@bucket/a", "/data", 5]': '["s3://***@bucket/a", "/data", 5]',
     "['s3://A:w@b', 'redis://:w@h/1']": "['s3://***@b', 'redis://***@h/1']",
     "s3://A:w@b, s3://A:w@c": "s3://***@b, s3://***@c",
+    "<Endpoint>https://u:w@h/x</Endpoint>": "<Endpoint>https://***@h/x</Endpoint>",
+    "host=h;redis://u:w@h|redis://u:w@h": "host=h;redis://***@h|redis://***@h",
     "source='s3://A:w@b/x': Ask ann@example.com": "source='s3://***@b/x': Ask ann@example.com",
 }
 KEPT = [

@@ -104,7 +104,7 @@ ANNOTATION_FIELDS = (
 )
 """What is checked of an annotation: what makes the server fail over the whole batch, or has a column of its own."""
 PREDICTION_FIELDS = (
-    Field("score", (int, float), _score, "a number"),
+    Field("score", (int, float), _score, "a number within 64 bits"),
     Field("model_version", (str,), _text, "a text without a NUL character"),
     Field("created_at", (str,), _time, None),
     Field("updated_at", (str,), _time, None),
@@ -125,7 +125,7 @@ def labels_of(row: Json, name: str, fields: Sequence[Field], *, ids_allowed: boo
     if not isinstance(items, list):
         raise Invalid(f"bad row: `{name}` must be an array, it is {kind_of(items)}")
     if ids_allowed:
-        items = [item for item in items if not isinstance(item, int)] or ()
+        items = [item for item in items if type(item) is not int] or ()
     for n, item in enumerate(items):
         if not isinstance(item, dict) or not isinstance(item.get("result"), list):
             raise Invalid(f"bad row: `{name}[{n}]` must be an object with a `result` array")

@@ -187,7 +187,8 @@ def _task(value: Any, first_key: str | None) -> tuple[Task, tuple[str, ...]]:
     if "completions" in value:
         # Tools of before 2021 wrote annotations there.
         old = labels_of(value, "completions", ANNOTATION_FIELDS)
-        annotations, ignored = (annotations, (*ignored, "completions")) if annotations and old else (old, ignored)
+        ignored = (*ignored, "completions") if annotations and old else ignored
+        annotations = annotations or old
     # Label Studio's own export gives predictions by id where it was not asked for more: nothing to import.
     predictions = labels_of(value, "predictions", PREDICTION_FIELDS, ids_allowed=True)
     # What an earlier import noted there is no part of the content: this import notes its own.

@@ -6,6 +6,7 @@ by gzip or not. Which of these it is, the content decides; the name says only wh
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -34,11 +35,10 @@ PACKED_TWICE = 2
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
-TWO_IN_A_LINE = (b"}{", b"} {")
-"""What stands between two objects on a line."""
 EMPTY = "empty: a task file holds at least one JSON object"
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
+_two_in_a_line = re.compile(rb"\}[ \t]*+\{").search
 
 
 def name_problem(key: str) -> str | None:
@@ -142,12 +142,12 @@ def _lines(text: bytes) -> Iterator[bytes]:
 
 def _cut_lines(text: bytes) -> Iterator[bytes]:
     """Return the rows of lines: a line may hold several."""
-    return _cut_apart(_lines(text)) if any(both in text for both in TWO_IN_A_LINE) else _lines(text)
+    return _cut_apart(_lines(text)) if _two_in_a_line(text) else _lines(text)
 
 
 def _cut_apart(lines: Iterator[bytes]) -> Iterator[bytes]:
     for line in lines:
-        if any(both in line for both in TWO_IN_A_LINE) and not is_well_formed(line) and followed(documents(line)):
+        if _two_in_a_line(line) and not is_well_formed(line) and followed(documents(line)):
             yield from _cut(line, documents(line))
         else:
             yield line

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow.sdk import BaseHook, Connection
@@ -80,10 +80,22 @@ def mistakes_named(conn_id: str) -> Iterator[None]:
     except MISTAKES as error:
         # Without its cause, which may quote the fields.
         connection = BaseHook.get_connection(conn_id)
-        secrets: list[str] = [connection.password or "", *map(str, _extra_of(connection).values())]
+        secrets = [connection.password or "", *_texts(_extra_of(connection))]
         secrets.sort(key=len, reverse=True)  # one may be a part of another
         said = f"{type(error).__name__}, {without(' '.join(str(error).split()), secrets)}"[:SAID_LENGTH].rstrip(".")
         raise Invalid(f"connection {conn_id!r} cannot be used: {said}. Correct its fields and its extra.") from None
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts in a value of JSON, and those in a text that is JSON itself, as that of a key file."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
+        if value.lstrip().startswith("{"):
+            with suppress(ValueError):
+                yield from _texts(json.loads(value))
 
 
 def nameless(said: str, conn_id: str) -> str:

@@ -83,9 +83,10 @@ def data_keys(label_config: str) -> dict[str, DataKey]:
     return {key: _data_key(key, tag) for key, tag in tags.items()}
 
 
-def keys_of_lists(label_config: str) -> list[str]:
-    """Return the data keys that a label config shows as lists (`valueList`), which no server checks."""
-    return [_key(tag.get("valueList", "")) for tag in _parsed(label_config).iter() if tag.get("valueList")]
+def keys_of_lists(label_config: str) -> list[DataKey]:
+    """Return what a label config takes from the data to be shown as a list (`valueList`), which no server checks."""
+    keys = ((tag.tag, _key(tag.get("valueList", ""))) for tag in _parsed(label_config).iter())
+    return [_data_key(key, tag)._replace(takes=(list,)) for tag, key in keys if key]
 
 
 def data_problem(keys: Mapping[str, DataKey], data: Mapping[str, Any], title: str) -> str | None:

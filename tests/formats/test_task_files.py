@@ -276,6 +276,16 @@ def test_completions_are_annotations() -> None:
     assert tasks(json.dumps(row)) == [Task({}, annotations=[{"result": [{"id": "x"}], "id": 5}])]
 
 
+@pytest.mark.parametrize("nothing", [None, []])
+def test_completions_that_hold_nothing_take_no_annotations_away(nothing: Any) -> None:
+    row = {"data": {}, "annotations": [{"result": []}], "completions": nothing}
+    assert tasks(json.dumps(row)) == [Task({}, annotations=[{"result": []}])]
+
+
+def test_a_line_may_hold_several_documents_whatever_the_blanks_between() -> None:
+    assert len(tasks('{"text": "a"}\t{"text": "b"}\n{"text": "c"}  {"text": "d"}\n', "a.jsonl")) == 4
+
+
 def ignored(**beside: Any) -> tuple[str, ...]:
     (row,) = read(json.dumps({"data": {"text": "a"}, **beside}))
     assert isinstance(row, Row)

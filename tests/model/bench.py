@@ -241,6 +241,8 @@ class Bench:
             self.world.delete(task)
             self.deleted_by_hand[before.note.get("uri", "")] += 1
             self.work.pop(task, None)
+            # Of a deletion in doubt, whose task's id was given again, nobody can tell afterwards who has deleted that.
+            self.unclear |= self._deletions_in_doubt()
             return
         if what == "edit":
             self.world.edit(task, {**before.data, "text": "edited"})
@@ -249,6 +251,11 @@ class Bench:
             getattr(self.world, what if hasattr(self.world, what) else "annotate")(task)
         if what != "edit" or task in self.work:
             self.work[task] = self.world.snapshot()[task]
+
+    def _deletions_in_doubt(self) -> bool:
+        doubted = "SELECT count(*) FROM labelsync_journal WHERE kind = 'delete' AND doubted_since IS NOT NULL"
+        with self.engine.connect() as connection:
+            return bool(connection.scalar(text(doubted)))
 
     def _attempt(self, options: Options, process: Process) -> Outcome:
         options = {**options}

@@ -523,8 +523,24 @@ class TestBlobs:
             ('<Image name="i" value="$document[{{idx}}].page"/>', {}, r"data_key='document\[.*takes a list or an obj"),
             ('<Text name="t" value="$a.b"/>', {}, r"data_key='a\.b': .* takes a list or an object"),
             ('<Image name="i" valueList="$pages"/>', {"data_key": "pages"}, "data_key='pages': .* takes a list"),
-            ('<Image name="i" value="$one"/><Image name="m" valueList="$many"/>', {}, "data_key='one': .* 'many'"),
-            ('<Text name="t" value="$a"/><Text name="u" value="$b.c"/>', {}, r"extra_data=\{'b': ''\}"),
+            (
+                '<Image name="i" value="$one"/><Image name="m" valueList="$many"/>',
+                {},
+                r"extra_data=\{'many': \[\]\}",
+            ),
+            ('<Image name="i" value="$one"/><Image name="m" valueList="$doc.many"/>', {}, r"\{'doc': \{\}\}"),
+            (
+                '<Image name="i" value="$one"/>',
+                {"extra_data": {"$undefined$": 1}},
+                r"extra_data='\$undefined\$'",
+            ),
+            (
+                '<Image name="i" value="$one"/>',
+                {"extra_data": {"x": float("nan")}},
+                "extra_data=.* is JSON",
+            ),
+            ('<Image name="i" value="$one"/>', {"extra_data": {"x": "\ud800"}}, "extra_data=.* is JSON"),
+            ('<Text name="t" value="$a"/><Text name="u" value="$b.c"/>', {}, r"extra_data=\{'b': \{\}\}"),
         ],
     )
     def test_what_the_label_config_shows_beside_or_otherwise_is_refused_before_anything_is_listed(

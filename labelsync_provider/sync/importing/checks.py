@@ -1,9 +1,12 @@
 """Checks: what stops an import before it begins, and what a finished look at the source says about it."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TooManyQuarantined, invalid
-from labelsync_provider.projects.label_config import keys_of_lists
+from labelsync_provider.formats.rows import UNDEFINED
+from labelsync_provider.projects.label_config import DataKey, keys_of_lists
 from labelsync_provider.projects.protocol import Project, Task
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
@@ -40,21 +43,29 @@ def check_blob_data(project: Project, options: ImportOptions, data_key: str) -> 
     if data_key in given:
         remedy = "Leave it out there, or name another data_key."
         raise invalid("extra_data", given, f"{data_key!r} in it is where the URI of the object goes", remedy)
+    if UNDEFINED in (data_key, *given):
+        what = f"{UNDEFINED!r} is Label Studio's name for the first data key, and would be taken for that"
+        raise invalid("extra_data" if UNDEFINED in given else "data_key", UNDEFINED, what, "Name the key itself.")
     known = project.data_keys.get(data_key)
-    if data_key in lists or (known and known.path != (data_key,)):
+    if (known and known.path != (data_key,)) or any(data_key == key.path[0] for key in lists):
         what = f"{config} takes a list or an object there, and the URI of an object is a text"
         remedy = "Name a key that one file can fill, or write task files."
         raise invalid("data_key", data_key, what, remedy)
-    needed = dict.fromkeys([*(key.path[0] for key in project.data_keys.values()), *lists])
-    if lacking := [key for key in needed if key != data_key and key not in given]:
+    needed = {key.path[0]: key for key in (*lists, *project.data_keys.values())}
+    if lacking := {name: key for name, key in needed.items() if name != data_key and name not in given}:
         what = f"{config} also shows {', '.join(map(repr, lacking))}, which an object alone cannot fill"
         remedy = (
-            f"Give them constant values, extra_data={dict.fromkeys(lacking, '')!r} ('Other values' in the form), name "
-            "the key that is meant, if it is another one, or write task files."
+            f"Give them constant values, extra_data={_constants(lacking)!r} ('Other values' in the form), "
+            "name the key that is meant, if it is another one, or write task files."
         )
         raise invalid("data_key", data_key, what, remedy)
     if problem := project.check(Task(given | {data_key: ""})):
         raise invalid("extra_data", given, problem, "Give it a value of such a type.")
+
+
+def _constants(keys: Mapping[str, DataKey]) -> dict[str, Any]:
+    """Return values that the label config takes: objects and lists where a text would not do."""
+    return {name: {} if len(key.path) > 1 else "" if str in key.takes else [] for name, key in keys.items()}
 
 
 def check_source(run: ImportRun) -> None:

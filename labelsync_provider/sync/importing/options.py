@@ -1,7 +1,9 @@
 """How to import."""
 
+import json
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from labelsync_provider.errors import invalid
@@ -57,7 +59,22 @@ class ImportOptions(Options, frozen=True, kw_only=True):
             if not all(self.row_key.split(".")):
                 remedy = "Name a field of the row as it is written in the file, such as id or data.filename."
                 raise invalid("row_key", self.row_key, "not the name of a field", remedy)
+        if self.extra_data:
+            _check_values(self.extra_data)
         if self.extra_data and not self.use_blob_urls:
             remedy = "Set use_blob_urls=True, or write it into the task files."
             raise invalid("extra_data", self.extra_data, "only blobs are given other values", remedy)
         check_regex_filter(self.regex_filter)
+
+
+def _check_values(values: dict[str, Any]) -> None:
+    """Make sure that values are what JSON can say.
+
+    :raises Invalid: one is none: NaN, half of a surrogate pair, an object of Python's.
+    """
+    try:
+        json.dumps(values, allow_nan=False).encode()
+        msgspec.json.encode(values)
+    except (TypeError, ValueError, RecursionError) as error:
+        remedy = 'Use values of JSON, such as {"transcript": ""}.'
+        raise invalid("extra_data", values, f"not all of it is JSON: {error}", remedy) from None

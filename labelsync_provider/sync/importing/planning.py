@@ -55,11 +55,11 @@ Rows = Callable[[], Iterator[Row | BadRow]]
 def blob_plans(run: ImportRun, objects: Iterable[SourceObject], unshown: Unshown) -> Iterator[Plan]:
     """Yield what is to become of objects that are imported as they are, each as one row."""
     for obj in objects:
-        if "?" in obj.info.key:
-            unshown.note(obj)
         if problem := obj.problem:
             yield Plan(obj, [Quarantine(None, problem)])
             continue
+        if "?" in obj.info.key:
+            unshown.note(obj)
         row = Row(
             0, Task((run.options.extra_data or {}) | {run.data_key: obj.url}), obj.info.version, None, len(obj.url)
         )

@@ -16,7 +16,7 @@ class Unshown:
         self._named: list[str] = []
 
     def note(self, obj: SourceObject) -> None:
-        """Note an object, if it is one."""
+        """Note an object that has a `?` in its key, unless its URI is quoted."""
         if obj.url == obj.uri and obj.uri.endswith(obj.info.key):
             self._count += 1
             if len(self._named) < NAMED:
@@ -27,7 +27,7 @@ class Unshown:
         if self._count:
             log.warning(
                 "Label Studio cannot show %s: it takes what follows a ? in a URI for a query, and looks for what is "
-                "named without it. %s such objects have tasks now. Rename them without a ?; or, with "
+                "named without it. Of the new and the changed objects, %s are such. Rename them without a ?; or, with "
                 "url_mode='signed', they are shown until their URLs expire.",
                 ", ".join(self._named),
                 f"{self._count:,}",
