@@ -70,7 +70,7 @@ class Deletions:
         self.forget_gone()
 
     def _look(self, count: int) -> None:
-        rows, self._unseen = self._unseen[:count], self._unseen[count:]
+        rows, self._unseen = self._still_theirs(self._unseen[:count]), self._unseen[count:]
         uris = {row.task: self._run.uri(row.path) for row in rows if row.task is not None}
         looks = self._run.project.look(uris) if uris else {}
         self._gone.extend(row for row in rows if row.task not in looks)
@@ -79,12 +79,16 @@ class Deletions:
         if self._count <= self._allowed:
             self._pending.extend(free)
 
-    def _delete(self, rows: list[KnownRow]) -> None:
-        run = self._run
-        # The id of a task that a person deleted may be that of one that this run has created.
-        known = run.ledger.known_tasks([row.task for row in rows if row.task is not None])
+    def _still_theirs(self, rows: list[KnownRow]) -> list[KnownRow]:
+        """Return the rows that still have their task: the id of one that a person deleted may have been given again."""
+        known = self._run.ledger.known_tasks([row.task for row in rows if row.task is not None])
         same = [row for row in rows if row.task in known and known[row.task].is_same(row)]
         self._gone.extend(replace(row, task=None) for row in rows if row not in same)
+        return same
+
+    def _delete(self, rows: list[KnownRow]) -> None:
+        run = self._run
+        same = self._still_theirs(rows)
         gone = delete_announced(run, run.ledger, [DeleteEffect(run.uri(row.path), row) for row in same]) if same else ()
         run.report.tasks_deleted += len(gone)
 
