@@ -10,16 +10,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from servers.azure import AzureServer
 from servers.process import HOST, free_port
 from servers.redis import write_certificate
-from servers.s3 import S3Server
 from servers.thread import serving
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
-from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
-from labelsync_provider.hooks.gcs import GCSStorageHook
-from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.storages import azure_blob, buckets, gcs
 from labelsync_provider.storages.buckets import BucketStorage
 
@@ -289,25 +284,6 @@ ATTEMPTS: dict[str, Callable[[BucketStorage], object]] = {
 }
 
 Opened = Callable[..., BucketStorage]
-
-
-@pytest.fixture
-def opened(
-    connect_s3: Callable[..., None], connect_gcs: Callable[..., None], connect_azure: Callable[..., None]
-) -> Opened:
-    """Open a service's bucket at an endpoint, with no time for retries."""
-
-    def opened(service: str, endpoint: str) -> BucketStorage:
-        if service == "s3":
-            connect_s3(S3Server(endpoint, "key", KEY))
-            return S3StorageHook()._open("source", "s3://photos/", True, retry_seconds=0)
-        if service == "gcs":
-            connect_gcs(S3Server(endpoint, "", ""))
-            return GCSStorageHook()._open("source", "gs://photos/", True, retry_seconds=0)
-        connect_azure(AzureServer("tests", KEY, f"{endpoint}/tests"))
-        return AzureBlobStorageHook()._open("source", "azure-blob://photos/", True, retry_seconds=0)
-
-    return opened
 
 
 def failure(storage: BucketStorage, how: str) -> LabelsyncError:

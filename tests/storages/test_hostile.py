@@ -9,15 +9,10 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from servers.azure import AzureServer
 from servers.process import HOST
-from servers.s3 import S3Server
 from servers.thread import serving
 
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable
-from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
-from labelsync_provider.hooks.gcs import GCSStorageHook
-from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.storages import buckets
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.faults import Fault, explained, fault_in, fault_of_answer, no_answer
@@ -26,7 +21,6 @@ from labelsync_provider.storages.redis import ABOUT_A_KEY, LOOKED_AT, RedisStora
 from labelsync_provider.storages.s3_pages import objects_of_page
 
 HttpServer = Callable[..., str]
-KEY = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 LONG = 200_000
 ANSWERED = "Server returned non-2xx status code: 403 Forbidden: "
 
@@ -161,25 +155,6 @@ def test_listing_that_does_not_go_on_fails(
     with pytest.raises(Unavailable, match="cannot list objects: the listing does not go on"):
         list(opened(service, http_server(answer)).list())
     assert next(numbers) < 20
-
-
-@pytest.fixture
-def opened(
-    connect_s3: Callable[..., None], connect_gcs: Callable[..., None], connect_azure: Callable[..., None]
-) -> Callable[..., BucketStorage]:
-    """Open a service's bucket at an endpoint, with no time for retries."""
-
-    def opened(service: str, endpoint: str) -> BucketStorage:
-        if service == "s3":
-            connect_s3(S3Server(endpoint, "key", KEY))
-            return S3StorageHook()._open("source", "s3://photos/", True, retry_seconds=0)
-        if service == "gcs":
-            connect_gcs(S3Server(endpoint, "", ""))
-            return GCSStorageHook()._open("source", "gs://photos/", True, retry_seconds=0)
-        connect_azure(AzureServer("tests", KEY, f"{endpoint}/tests"))
-        return AzureBlobStorageHook()._open("source", "azure-blob://photos/", True, retry_seconds=0)
-
-    return opened
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 100])

@@ -73,7 +73,7 @@ def _check_values(values: dict[str, Any]) -> None:
     :raises Invalid: one is none: NaN, half of a surrogate pair, an object of Python's.
     """
     try:
-        json.dumps(values, allow_nan=False).encode()
+        json.dumps(values, allow_nan=False)
         msgspec.json.encode(values)
     except (TypeError, ValueError, RecursionError) as error:
         remedy = 'Use values of JSON, such as {"transcript": ""}.'
