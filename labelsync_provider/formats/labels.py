@@ -112,23 +112,34 @@ PREDICTION_FIELDS = (
 """What is checked of a prediction."""
 
 
-def labels_of(row: Json, name: str, fields: Sequence[Field], *, ids_allowed: bool = False) -> Sequence[Json]:
+def labels_of(row: Json, name: str, fields: Sequence[Field]) -> Sequence[Json]:
     """Return the annotations or predictions of a row.
 
+    Of predictions, whole numbers are left out: Label Studio's own export gives them by id where it was not asked for
+    more. Their result may be in short, as an object, a text or a number, which is for the project to write out.
+
     :param name: the key they stand under.
-    :param ids_allowed: whether whole numbers among them are left out.
     :raises Invalid: some are none.
     """
+    are_predictions = fields is PREDICTION_FIELDS
     items = row.get(name)
     if items is None:
         return ()
     if not isinstance(items, list):
         raise Invalid(f"bad row: `{name}` must be an array, it is {kind_of(items)}")
-    if ids_allowed:
+    if are_predictions:
         items = [item for item in items if type(item) is not int] or ()
     for n, item in enumerate(items):
-        if not isinstance(item, dict) or not isinstance(item.get("result"), list):
-            raise Invalid(f"bad row: `{name}[{n}]` must be an object with a `result` array")
+        result = item.get("result") if isinstance(item, dict) else None
+        if not isinstance(result, list):
+            if not are_predictions:
+                raise Invalid(f"bad row: `{name}[{n}]` must be an object with a `result` array")
+            if not isinstance(result, dict | str | int):
+                what = "an object with a `result`: an array, an object, a text or a whole number"
+                raise Invalid(f"bad row: `{name}[{n}]` must be {what}")
+        elif not all(type(region) is dict for region in result):
+            # Of one such prediction, the server drops all those of the batch and says that it has them.
+            raise Invalid(f"bad row: `{name}[{n}].result` must be an array of objects")
         for field in fields:
             given = item.get(field[0])
             if given is not None and not (type(given) in field[1] and (given is False or _storable(given))):

@@ -189,8 +189,7 @@ def _task(value: Any, first_key: str | None) -> tuple[Task, tuple[str, ...]]:
         old = labels_of(value, "completions", ANNOTATION_FIELDS)
         ignored = (*ignored, "completions") if annotations and old else ignored
         annotations = annotations or old
-    # Label Studio's own export gives predictions by id where it was not asked for more: nothing to import.
-    predictions = labels_of(value, "predictions", PREDICTION_FIELDS, ids_allowed=True)
+    predictions = labels_of(value, "predictions", PREDICTION_FIELDS)
     # What an earlier import noted there is no part of the content: this import notes its own.
     meta = {name: kept for name, kept in meta.items() if name != "labelsync"} if meta else {}
     task = Task(data, meta, annotations, predictions, boolean_of(allow_skip, "allow_skip"))

@@ -20,6 +20,7 @@ STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _brackets = re.compile(STRING + rb"|[\[{]++|[\]}]++", re.DOTALL).finditer
 _string = re.compile(STRING, re.DOTALL).match
 _separator = re.compile(rb"[,\]}\n]").search
+_malformed = re.compile(r"JSON is malformed: .* \(byte (\d+)\)").fullmatch
 
 
 def is_well_formed(text: bytes) -> bool:
@@ -86,8 +87,35 @@ def space_end(text: bytes, at: int) -> int:
     return found.end() if found else at
 
 
-def _value_end(view: memoryview, at: int) -> int | None:
+def is_open(text: bytes) -> bool:
+    """Tell whether a text opens more brackets than it closes."""
+    depth = 0
+    for token in _brackets(text):
+        if text[token.start()] in b"[{":
+            depth += len(token[0])
+        elif text[token.start()] in b"]}":
+            depth -= len(token[0])
+    return depth > 0
+
+
+def value_end(text: bytes, at: int) -> int | None:
     """Return where a value ends, with the blanks behind it; None if it is malformed."""
+    return _value_end(memoryview(text), at)
+
+
+def fault_place(text: bytes, at: int) -> int:
+    """Return up to where the malformed value at an offset could be one; to the end, if it is cut off or too deep."""
+    try:
+        _raw.decode(memoryview(text)[at:])
+    except msgspec.DecodeError as error:
+        found = _malformed(str(error))
+        return at + int(found[1]) - 1 if found else len(text)
+    except RecursionError:
+        return len(text)
+    return len(text)
+
+
+def _value_end(view: memoryview, at: int) -> int | None:
     try:
         _raw.decode(view[at:])
     except msgspec.DecodeError as error:

@@ -6,7 +6,6 @@ by gzip or not. Which of these it is, the content decides; the name says only wh
 
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -16,8 +15,18 @@ import msgspec
 
 from labelsync_provider.errors import Invalid
 from labelsync_provider.formats.faults import fault_of
+from labelsync_provider.formats.lines import Lines
 from labelsync_provider.formats.rows import FAULTS, MAX_VALUES, BadRow, Row, bound_problem, row_of, row_of_value
-from labelsync_provider.formats.splitting import Span, documents, elements, followed, is_well_formed, space_end
+from labelsync_provider.formats.splitting import (
+    Span,
+    documents,
+    elements,
+    followed,
+    is_open,
+    is_well_formed,
+    space_end,
+    value_end,
+)
 
 EXTENSIONS = frozenset({"", ".json", ".jsonl", ".ndjson"})
 LINES = (".jsonl", ".ndjson")
@@ -33,12 +42,17 @@ GZIP = b"\x1f\x8b"
 PACKED_TWICE = 2
 """Tools store a `.json.gz` with `Content-Encoding: gzip`, packed once more."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+OTHER_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""By their byte order marks, the longer ones first: one begins with another."""
 
 EMPTY = "empty: a task file holds at least one JSON object"
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
-_two_in_a_line = re.compile(rb"\}[ \t]*+\{").search
 
 
 def name_problem(key: str) -> str | None:
@@ -63,7 +77,7 @@ def rows(key: str, content: bytes, row_key: str | None = None, first_key: str | 
     """Yield the rows of a task file, one decoded at a time.
 
     That an array, or an object, goes on to its end is checked before the first row: of one that was cut off, nothing
-    is taken. Of JSON lines, each line is by itself.
+    is taken. Of JSON lines, each line is by itself, or begins a document that goes on in the next ones.
 
     :param row_key: the field, dotted, whose value tells the rows of a file apart.
     :param first_key: the data key that `$undefined$` stands for.
@@ -92,7 +106,7 @@ def _only_document(text: bytes) -> Any:
         return None
 
 
-def _rows_apart(key: str, text: bytes, first: bytes) -> Iterator[bytes]:
+def _rows_apart(key: str, text: bytes, first: bytes) -> Iterable[bytes]:
     """Return the rows of a text, of which none is decoded yet."""
     if first == b"[":
         if text.count(b",") < SPLIT_AT_ONCE and (raws := _split_at_once(text)) is not None:
@@ -103,8 +117,11 @@ def _rows_apart(key: str, text: bytes, first: bytes) -> Iterator[bytes]:
             if next(elements(text), None) is None:
                 raise Invalid(EMPTY)
             return _cut(text, elements(text))
+        if is_open(next(iter(Lines(text)))) and value_end(text, space_end(text, 0)) is None:
+            # An array over several lines that does not end as it should. What stands in its lines are no rows.
+            raise Invalid(_fault_of_whole(text))
     if key.lower().removesuffix(".gz").endswith(LINES) or _is_lines(text):
-        return _cut_lines(text)
+        return Lines(text)
     count = followed(documents(text))
     if count > 1:
         return _cut(text, documents(text))
@@ -126,7 +143,7 @@ def _split_at_once(text: bytes) -> list[msgspec.Raw] | None:
 
 def _is_lines(text: bytes) -> bool:
     """Tell whether the first of several lines is a JSON value, or several, by itself."""
-    both = list(islice(_lines(text), 2))
+    both = list(islice(Lines(text), 2))
     return len(both) > 1 and followed(documents(both[0])) > 0
 
 
@@ -135,28 +152,15 @@ def _cut(text: bytes, spans: Iterable[Span]) -> Iterator[bytes]:
         yield text[begin:end].strip()
 
 
-def _lines(text: bytes) -> Iterator[bytes]:
-    """Return the lines that are not blank."""
-    return filter(None, map(bytes.strip, io.BytesIO(text)))
-
-
-def _cut_lines(text: bytes) -> Iterator[bytes]:
-    """Return the rows of lines: a line may hold several."""
-    return _cut_apart(_lines(text)) if _two_in_a_line(text) else _lines(text)
-
-
-def _cut_apart(lines: Iterator[bytes]) -> Iterator[bytes]:
-    for line in lines:
-        if _two_in_a_line(line) and not is_well_formed(line) and followed(documents(line)):
-            yield from _cut(line, documents(line))
-        else:
-            yield line
-
-
-def _read(raws: Iterator[bytes], row_key: str | None, first_key: str | None) -> Iterator[Row | BadRow]:
-    for position, raw in enumerate(islice(raws, MAX_ROWS)):
-        yield row_of(position, raw, row_key, first_key)
-    if next(raws, None) is not None:
+def _read(raws: Iterable[bytes], row_key: str | None, first_key: str | None) -> Iterator[Row | BadRow]:
+    rest = iter(raws)
+    for position, raw in enumerate(islice(rest, MAX_ROWS)):
+        row = row_of(position, raw, row_key, first_key)
+        # Asked only of a bad row, and by type: good ones are not to be slower for it.
+        if type(row) is BadRow and isinstance(raws, Lines) and is_open(raw) and (whole := raws.document(raw)) != raw:
+            row = row_of(position, whole, row_key, first_key)
+        yield row
+    if next(rest, None) is not None:
         yield BadRow(MAX_ROWS, f"too many rows: a file may have {MAX_ROWS:,}, and none is read from here on. Split it")
 
 
@@ -187,7 +191,7 @@ def _text(content: bytes) -> bytes:
         if content.startswith(GZIP):
             content = _unpacked(content)
     content = content.removeprefix(BYTE_ORDER_MARK)
-    if encoding := OTHER_ENCODINGS.get(content[:2]):
+    if encoding := next((name for mark, name in OTHER_ENCODINGS.items() if content.startswith(mark)), None):
         raise Invalid(f"wrongly encoded: it is {encoding}, not UTF-8. Save it as UTF-8")
     return content
 

@@ -1,18 +1,16 @@
 """Local files through an Airflow `fs` connection: its Path is the document root."""
 
 import os
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 
-from labelsync_provider.errors import NotFound, invalid
+from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import Fields, Kind
 from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
-from labelsync_provider.uris import if_wildcard
 
 if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
@@ -54,8 +52,7 @@ class LocalFilesStorageHook(BaseHook):
         check_recursive_scan(recursive_scan)
         recursive = recursive_scan is None or bool(recursive_scan)
         storage = LocalFiles(uri, self.document_root(), recursive=recursive, parameter="source")
-        if not storage.exists():
-            raise _no_directory(uri, storage.path)
+        storage.check_exists()
         return storage
 
     def get_target(self, uri: str) -> LocalFiles:
@@ -100,14 +97,3 @@ class LocalFilesStorageHook(BaseHook):
             return self.get_target(where) if target else self.get_source(where, recursive_scan=False)
 
         return tried(opened, self.fs_conn_id, target=target)
-
-
-def _no_directory(uri: str, path: str) -> NotFound:
-    if os.path.exists(path):
-        name = re.escape(os.path.basename(path))
-        return NotFound(
-            f"source={uri!r}: {path} is a file. Name the directory that it is in, {os.path.dirname(path)}, and choose "
-            f"it by regex_filter={name + '$'!r}."
-        )
-    remedy = if_wildcard(uri) or " Create it, or correct the storage URI."
-    return NotFound(f"source={uri!r}: there is no directory {path}.{remedy}")

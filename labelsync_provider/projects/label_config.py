@@ -89,23 +89,41 @@ def keys_of_lists(label_config: str) -> list[DataKey]:
     return [_data_key(key, tag)._replace(takes=(list,)) for tag, key in keys if key]
 
 
+class Control(NamedTuple):
+    """A tag of a label config that takes a label."""
+
+    name: str
+    to_name: str
+    kind: str
+    """In lower case, as the labels call it."""
+
+
+def controls(label_config: str) -> list[Control]:
+    """Return the control tags of a label config, in its order.
+
+    :raises Invalid: the label config is no XML.
+    """
+    tags = (tag for tag in _parsed(label_config).iter() if tag.get("name") and tag.get("toName"))
+    return [Control(tag.get("name", ""), tag.get("toName", ""), tag.tag.lower()) for tag in tags if tag.tag != "Filter"]
+
+
 def data_problem(keys: Mapping[str, DataKey], data: Mapping[str, Any], title: str) -> str | None:
     """Return why the project of a title would reject a task with this data.
 
     :param keys: the data keys of its label config.
     """
-    for key in keys.values():
+    for tag, path, takes in keys.values():
         value: Any = data
-        for part in key.path:
+        for part in path:
             if not isinstance(value, dict) or part not in value:
-                name = ".".join(key.path)
+                name = ".".join(path)
                 return f'"{name}" key is expected in task data by the label config of project {title!r}'
             value = value[part]
-        if not isinstance(value, key.takes):
-            wanted = " or ".join(dict.fromkeys(NAMES[kind] for kind in key.takes))
+        if not isinstance(value, takes):
+            wanted = " or ".join(dict.fromkeys(NAMES[kind] for kind in takes))
             is_not = "true or false" if isinstance(value, bool) else NAMES.get(type(value), type(value).__name__)
-            name = ".".join(key.path)
-            return f'"{name}" is {is_not}, and <{key.tag}> in the label config of project {title!r} takes {wanted}'
+            name = ".".join(path)
+            return f'"{name}" is {is_not}, and <{tag}> in the label config of project {title!r} takes {wanted}'
     return None
 
 

@@ -1,19 +1,16 @@
 """A project that a run would create, for a dry run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
+from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
+from labelsync_provider.projects.predictions import labels_problem
 from labelsync_provider.projects.protocol import (
-    Json,
-    Progress,
     Rejected,
     StoredTask,
     Task,
     TaskLook,
-    TaskState,
     TaskUpdate,
 )
 
@@ -34,12 +31,18 @@ class PlannedProject:
         """See `Project.data_keys`."""
         return data_keys(self.label_config)
 
+    @cached_property
+    def controls(self) -> list[Control]:
+        """The control tags of the label config."""
+        return controls(self.label_config)
+
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Do nothing: nothing is written."""
 
     def check(self, task: Task) -> str | None:
-        """Return why the project would reject a task: its data is not what the label config shows."""
-        return data_problem(self.data_keys, task.data, self.title)
+        """Return why the project would reject a task: it has not what the label config shows, or takes as a label."""
+        problem = data_problem(self.data_keys, task.data, self.title)
+        return problem or labels_problem(self.controls, task, self.title)
 
     def adapt(self, task: Task) -> int:
         """Return 0: the members of a project that is not there are not known."""
@@ -70,15 +73,3 @@ class PlannedProject:
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Return them all: they are not there."""
         return set(uris)
-
-    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
-        """Yield nothing."""
-        return iter(())
-
-    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
-        """Yield nothing."""
-        return iter(())
-
-    def progress(self) -> Progress:
-        """Return that there is nothing."""
-        return Progress(0, 0, 0)

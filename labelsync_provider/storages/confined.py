@@ -19,6 +19,7 @@ from labelsync_provider.errors import Denied
 DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PASSED = DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 """How a directory on the way is opened."""
+LISTED = DIRECTORY | os.O_RDONLY
 LINK = (errno.ELOOP, errno.EMLINK)
 """What systems answer of a link, where none is followed."""
 NO_DIRECTORY = (errno.ENOTDIR, *LINK)
@@ -53,6 +54,15 @@ class Handle:
         :raises OSError: one of `NO_DIRECTORY`, if it is a link.
         """
         return Handle(os.open(name, flags, dir_fd=self.descriptor), f"{self.path.rstrip('/')}/{name}")
+
+    def listable(self, name: str = ".") -> "Handle":
+        """Open this directory, or one in it, so that it can be listed, and what is in it looked at."""
+        if name == ".":
+            handle = Handle(os.open(name, LISTED, dir_fd=self.descriptor), self.path)
+        else:
+            handle = self.below(name, LISTED)
+        os.stat(".", dir_fd=handle.descriptor)
+        return handle
 
 
 class Confined:

@@ -27,6 +27,7 @@ from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_listing import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Walk, is_temporary, version_of
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.uris import if_wildcard
 
 PAGE = 5000
 READ_AT_ONCE = 1 << 20
@@ -43,14 +44,13 @@ NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
 """No name may be empty, `.` or `..`."""
 
 SERVED = "/data/local-files/?d="
-SLASH = re.compile("/").finditer
 
 
 class LocalFiles:
     """The files of one directory.
 
     A key is the path below the directory, with `/`. A version is size and mtime, in bytes and nanoseconds.
-    Every path is confined to the document root, symbolic links resolved. Only regular files are objects.
+    Every path is confined to the document root, symbolic links resolved. Only regular files can be read.
     """
 
     holds_files = True
@@ -63,13 +63,15 @@ class LocalFiles:
         :raises Denied: the directory is outside the document root.
         """
         directory = _local_path(parameter, uri)
+        self._given = f"{parameter}={uri!r}"
         root = os.path.normpath(document_root)
         if not os.path.isabs(root):
             raise invalid("document root", document_root, "not an absolute path", "Set the fs connection's Path.")
         self.uri = "file://" + directory
         self._root = os.path.realpath(root)
         self._confined = Confined(self._root)
-        self._unlisted: set[str] = set()
+        self._walk: Walk | None = None
+        """The last listing."""
         self.path = directory
         self._recursive = recursive
         self.requests = Requests()
@@ -83,27 +85,37 @@ class LocalFiles:
         self.location = Location("file://", self._root, "" if relative == "." else relative + "/")
         self._directory_uri = SERVED + quote(self.location.root)
 
-    def exists(self) -> bool:
-        """Tell whether the directory is there."""
-        return os.path.isdir(self.path)
+    def check_exists(self) -> None:
+        """Make sure that the directory is there; see `MadeByWrites.check_exists`."""
+        if os.path.isdir(self.path):
+            return
+        if os.path.exists(self.path):
+            name = re.escape(os.path.basename(self.path))
+            raise NotFound(
+                f"{self._given}: {self.path} is a file. Name the directory that it is in, "
+                f"{os.path.dirname(self.path)}, and choose it by regex_filter={name + '$'!r}."
+            )
+        remedy = if_wildcard(self._given) or " Create it, or correct the storage URI."
+        raise NotFound(f"{self._given}: there is no directory {self.path}.{remedy}")
 
     def list(self) -> Iterator[Page]:
         """Yield the files in pages, in the order of their keys; see `Storage.list`.
 
-        In the place of a directory that cannot be listed stands one object, with what is wrong with it.
+        In the place of a directory that cannot be listed stands one object, with what is wrong with it; a FIFO, a
+        socket and a device are such as well.
         """
-        walk = Walk(self._confined, self.path, recursive=self._recursive)
-        self._unlisted = walk.unlisted
-        objects = self._translating(walk.objects())
+        self._walk = Walk(self._confined, self.path, recursive=self._recursive)
+        objects = self._translating(self._walk.objects())
         while page := list(islice(objects, PAGE)):
             self.requests.begin("list")
             yield page
 
     def covers(self, key: str) -> bool:
-        """Tell whether a key lies in a directory that is listed, and could be."""
-        if self._unlisted and any(key[: at.end()] in self._unlisted for at in SLASH(key)):
-            return False
-        return self._recursive or "/" not in key
+        """Tell whether a key lies in a directory that is listed, and could be, by this key.
+
+        What is behind a link that was not followed may be there: it has another key, or cannot be listed.
+        """
+        return (self._recursive or "/" not in key) and not (self._walk and self._walk.leaves_out(key))
 
     def object_uri(self, key: str) -> str:
         """Return the path that Label Studio serves, relative to its `LOCAL_FILES_DOCUMENT_ROOT`.
@@ -138,6 +150,18 @@ class LocalFiles:
         if len(content) > most:
             raise too_large(key, most)
         return content
+
+    def read_start(self, key: str, size: int) -> bytes:
+        """Return the first bytes of a file; see `Storage.read_start`."""
+        self.requests.begin("read")
+        path = self._path(key)
+        with _translated(path), open(self._confined.open(path, READ), "rb") as file:
+            return file.read(size)
+
+    def has(self, path: str) -> bool:
+        """Tell whether something stands at a path below the document root; see `Storage.has`."""
+        self.requests.begin("read")
+        return os.path.lexists(f"{self._root}/{path}")
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write a file: to a temporary one beside it, synced, then renamed; see `Storage.write`."""

@@ -1,23 +1,27 @@
 """Listing local files: a walk depth first, in the order of keys, over directories that are held open.
 
 Each real directory is listed once. A symbolic link to one below the source is not walked, for its files are listed
-where they are; of several links to one elsewhere below the document root, the first is, in the order of the walk.
+where they are; of several links to one elsewhere below the document root, the oldest is, so that a new link gives no
+file another key.
 """
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from labelsync_provider.errors import Denied
-from labelsync_provider.storages.confined import DIRECTORY, NO_DIRECTORY, Confined, Handle
+from labelsync_provider.storages.confined import NO_DIRECTORY, Confined, Handle
 from labelsync_provider.storages.keys import LONGEST_KEY, SHORT_KEY, listed_key
+from labelsync_provider.storages.local_links import Links, is_utf8, place
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.storages.spool import sorted_on_disk
 
+SLASH = re.compile("/").finditer
+
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
-LISTED = DIRECTORY | os.O_RDONLY
 HELD = 64
 """Directories on the way that are held open; one above these is opened again when the walk comes back to it."""
 MOST_UNLISTED = 1000
@@ -27,6 +31,12 @@ NOT_UTF8 = "its name is not UTF-8; rename the file"
 LEAVES_ROOT = "it is a symbolic link that leaves the document root"
 LOOP = "it is a symbolic link to a directory that it is in"
 DANGLING = "it is a symbolic link to nothing"
+NO_FILES = {
+    stat.S_ISFIFO: "a FIFO",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 TOO_DEEP = f"the path of this directory has more than {LONGEST_KEY:,} bytes; nothing in it is listed. Move it up"
 
 
@@ -51,8 +61,8 @@ class _Directory:
     """Without links."""
     key: str
     problem: str | None
-    by_link: bool
-    """Whether a link leads to it, or to one above it."""
+    link: str
+    """The path of the link that it was come to by, if one leads to it, or to one above it."""
     odd_names: dict[str, str] = field(default_factory=dict)
     """Escaped name -> the name as the file system has it, for those that are not UTF-8."""
 
@@ -74,10 +84,18 @@ class Walk:
         self._confined, self._path, self._recursive = confined, path, recursive
         self._source = ""
         """The path of the directory without links."""
-        self._linked: set[str] = set()
-        """The paths without links of the directories that were come to by a link."""
+        self._links: Links
+        self.followed: set[str] = set()
+        """The keys of links that were followed to a directory; with `/` at their end."""
         self.unlisted: set[str] = set()
         """The keys of directories whose files are not listed, though they may be there; with `/` at their end."""
+
+    def leaves_out(self, key: str) -> bool:
+        """Tell whether a file of this key could be there, and not be listed by it, once the walk is at its end."""
+        above = [key[: slash.end()] for slash in SLASH(key)]
+        if self.unlisted and not self.unlisted.isdisjoint(above):
+            return True
+        return any(os.path.islink(f"{self._path}/{each[:-1]}") for each in above if each not in self.followed)
 
     def objects(self) -> Iterator[ObjectInfo]:
         """Yield the files. The stack holds, for each open directory, its entries still to come.
@@ -86,11 +104,12 @@ class Walk:
         :raises OSError: it is none, or does not answer.
         """
         try:
-            handle = _listable(self._confined.directory(self._path))
+            handle = self._confined.directory(self._path).listable()
         except FileNotFoundError:
             return
         self._source = handle.path
-        top = _Directory(handle, self._path, handle.path, "", None, by_link=False)
+        self._links = Links(self._confined, self._source, self._has_its_own_key)
+        top = _Directory(handle, self._path, handle.path, "", None, "")
         stack = [(top, self._entries(top))]
         while stack:
             directory, entries = stack[-1]
@@ -127,8 +146,11 @@ class Walk:
                 status = found
             elif self._recursive:
                 problem = problem or LOOP
-        if not problem and not stat.S_ISREG(status.st_mode):
-            return None
+        if not stat.S_ISREG(status.st_mode):
+            kind = next((kind for is_kind, kind in NO_FILES.items() if is_kind(status.st_mode)), None)
+            problem = problem or (kind and f"it is {kind}, and no file")
+            if not problem:
+                return None
         if len(key) > SHORT_KEY:
             key, too_long = listed_key(key)
             problem = problem or too_long
@@ -150,22 +172,23 @@ class Walk:
 
     def _below(self, directory: _Directory, name: str) -> _Directory | str | None:
         """Open a directory in another; return why its files cannot be listed, or None if they are not to be."""
-        key, path, by_link = directory.key + name, directory.path_of(name), directory.by_link
+        key, path, link = directory.key + name, directory.path_of(name), directory.link
         if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
             return TOO_DEEP
         try:
             try:
-                handle = _listable(directory.handle or self._reopened(directory), directory.name_of(name))
-                if by_link and (self._has_its_own_key(handle.path) or handle.path in self._linked):
+                handle = (directory.handle or self._reopened(directory)).listable(directory.name_of(name))
+                if link and self._is_listed(handle.path, link):
                     return None
             except OSError as error:
                 if error.errno not in NO_DIRECTORY:
                     raise
-                handle = _listable(self._confined.directory(path))
-                if self._is_listed(handle.path):
+                handle = self._confined.directory(path).listable()
+                link = place(directory.real, directory.name_of(name))
+                if self._is_listed(handle.path, link):
                     return None
-                by_link = True
-                self._linked.add(handle.path)
+                self._links.take(link, handle.path)
+                self.followed.add(key)
         except Denied:
             return LEAVES_ROOT
         except (FileNotFoundError, NotADirectoryError):
@@ -176,10 +199,10 @@ class Walk:
             if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
                 raise
             return TOO_DEEP
-        return _Directory(handle, path, handle.path, key, directory.problem_of(name), by_link)
+        return _Directory(handle, path, handle.path, key, directory.problem_of(name), link)
 
     def _reopened(self, directory: _Directory) -> Handle:
-        directory.handle = _listable(self._confined.directory(directory.path))
+        directory.handle = self._confined.directory(directory.path).listable()
         return directory.handle
 
     def _unlisted(self, key: str, problem: str) -> ObjectInfo:
@@ -205,10 +228,11 @@ class Walk:
                     continue
             elif entry.is_dir(follow_symlinks=False):
                 name += "/"
-            elif not entry.is_symlink() or is_temporary(name):
-                continue
-            elif self._recursive and self._is_walked(directory, entry):
-                name += "/"
+            elif entry.is_symlink():
+                if is_temporary(name):
+                    continue
+                if self._recursive and self._is_walked(directory, entry):
+                    name += "/"
             if not name.isascii():
                 try:
                     name.encode()
@@ -220,7 +244,7 @@ class Walk:
 
     def _is_walked(self, directory: _Directory, link: os.DirEntry[str]) -> bool:
         """Tell whether a link is to be looked at as a directory: not if it leads out, or up to what is listed."""
-        if directory.problem or not _is_utf8(link.name):
+        if directory.problem or not is_utf8(link.name):
             return False  # in that directory, nothing could be read by this way
         try:
             if not link.is_dir():  # what it says is no more than a hint, and cheap
@@ -228,25 +252,15 @@ class Walk:
             real = self._confined.directory(f"{directory.path}/{link.name}").path
         except (Denied, OSError):
             return False  # when its turn comes as a file, it is said why
-        return not (_is_within(directory.real, real) and self._is_listed(real))
+        return not (_is_within(directory.real, real) and self._is_listed(real, place(directory.real, link.name)))
 
     def _has_its_own_key(self, real: str) -> bool:
         """Tell whether a directory is below the source, and its files are listed under the key that they have there."""
-        return _is_within(real, self._source) and _is_utf8(real)
+        return _is_within(real, self._source) and is_utf8(real)
 
-    def _is_listed(self, real: str) -> bool:
-        """Tell whether the files of a directory are listed under another key, or have been."""
-        return self._has_its_own_key(real) or any(path in self._linked for path in _and_above(real))
-
-
-def _listable(directory: Handle, name: str = ".") -> Handle:
-    """Open a directory so that it can be listed, and what is in it looked at."""
-    if name == ".":
-        handle = Handle(os.open(name, LISTED, dir_fd=directory.descriptor), directory.path)
-    else:
-        handle = directory.below(name, LISTED)
-    os.stat(".", dir_fd=handle.descriptor)
-    return handle
+    def _is_listed(self, real: str, link: str) -> bool:
+        """Tell whether the files of a directory are listed under another key than by a link."""
+        return self._has_its_own_key(real) or self._links.taken_to(real) not in (None, link)
 
 
 def _refused(error: PermissionError, what: str) -> str:
@@ -255,18 +269,3 @@ def _refused(error: PermissionError, what: str) -> str:
 
 def _is_within(path: str, above: str) -> bool:
     return path == above or path.startswith(above.rstrip("/") + "/")
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _and_above(path: str) -> Iterator[str]:
-    while len(path) > 1:
-        yield path
-        path = os.path.dirname(path)
-    yield "/"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from random import Random
 from typing import Any
 
 import pytest
@@ -185,7 +186,23 @@ def test_file_that_is_none(content: str | bytes, reason: str) -> None:
         ('{"data": {}, "predictions": "x"}', [(0, "`predictions` must be an array, it is a text")]),
         ('{"data": {}, "annotations": [5]}', [(0, r"`annotations\[0\]` must be an object with a `result` array")]),
         ('{"data": {}, "annotations": [{"result": []}, {}]}', [(0, r"`annotations\[1\]` must be an object")]),
-        ('{"data": {}, "predictions": [{"result": {}}]}', [(0, r"`predictions\[0\]` must be an object")]),
+        (
+            '{"data": {}, "predictions": [{"result": null}]}',
+            [(0, r"`predictions\[0\]` must be an object with a `result`: ")],
+        ),
+        ('{"data": {}, "predictions": [{"result": 1.5}]}', [(0, "an array, an object, a text or a whole number")]),
+        (
+            '{"data": {}, "predictions": [5, {"result": [1]}]}',
+            [(0, r"`predictions\[0\].result` must be an array of obj")],
+        ),
+        (
+            '{"data": {}, "annotations": [{"result": [{}, "x"]}]}',
+            [(0, r"`annotations\[0\].result` must be an array of")],
+        ),
+        (
+            '{"data": {}, "annotations": [{"result": "x"}]}',
+            [(0, r"`annotations\[0\]` must be an object with a `result`")],
+        ),
         (json.dumps({"a": [[]] * 3, "deep": json.loads("[" * 101 + "]" * 101)}), [(0, "too deeply nested: more than")]),
     ],
     ids=lambda value: repr(value)[:40],
@@ -203,6 +220,102 @@ def test_row_that_is_no_task_leaves_the_others_alone(content: str | bytes, bad: 
 @pytest.mark.parametrize("key", ["a.jsonl", "a.ndjson"])
 def test_bad_first_line_leaves_the_others_alone(key: str) -> None:
     assert [index for index, _ in reasons('{"text": \n{"text": "b"}\n{"text": "c"}\n', key)] == [0]
+
+
+PRETTY = '{{\n "list": [\n  {{"x": 1}},\n  {{"x": 2}}\n ],\n "text": {}\n}}\n'
+"""A document over several lines, of which one would be a document by itself."""
+P = Task({"list": [{"x": 1}, {"x": 2}], "text": "a"})
+FLAT = json.dumps({"list": [{"x": 1}, {"x": 2}], "text": "a"}, indent=0)
+
+
+@pytest.mark.parametrize("key", ["a.jsonl", "a.json", "a"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"text": "a"}\n' + PRETTY.format('"a"'), [A, P]),
+        (PRETTY.format('"a"') * 2, [P, P]),
+        (PRETTY.format('"a"') + '{"text": "b"}\n' + PRETTY.format('"a"'), [P, B, P]),
+        ('{"text": "a"}{\n"text": "b"\n} {"text": "b"}\r\n', [A, B, B]),
+        (f'{{"text": "a"}}\n{FLAT}\n{FLAT}\n{{"text": "b"}}', [A, P, P, B]),
+        ('{"list": [\n{"x": 1},\n{"x": 2}\n], "text": "a"}\n{"text": "b"}\n', [P, B]),
+        ('{"text":\n"a"}\n\n\n{"text": "b"\n}', [A, B]),
+    ],
+)
+def test_documents_over_several_lines_are_rows_whatever_the_name(key: str, content: str, expected: list[Task]) -> None:
+    assert tasks(content, key) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        # One bad line costs a row.
+        ('{"text": \n{"text": "a"}\n{"text": "b"}\n', ["it ends|expected", A, B]),
+        ('{"text": "a"}\n{"text": \n{"text": "b"}', [A, "expected|ends", B]),
+        ('{"text": "a"}\n{"text": "x\n{"text": "b"}', [A, "at row 1, column", B]),
+        ('{"text": "a"}\n{"text": 1, "x": [1\n{"text": \n{"text": "b"}\n', [A, "row 1", "row 2", B]),
+        ('{"text": "a"}\n}\n{"text": "b"}', [A, "row 1", B]),
+        # What is malformed over several lines costs one too, and none of its lines is one.
+        ('{"text": "a"}\n' + PRETTY.format("NaN") + '{"text": "b"}', [A, "NaN at row 1, line 6 of it, column 10", B]),
+        (PRETTY.format("tru") * 2 + PRETTY.format('"a"'), ["row 0, line 6 of it", "row 1, line 6 of it", P]),
+        (f'{{"text": "a"}}\n{FLAT.replace("2", "tru")}\n{{"text": "b"}}', [A, "row 1, line 7 of it", B]),
+        # Nor if it is cut off.
+        ('{"text": "a"}\n' + PRETTY.format('"a"')[:35], [A, "ends too early, at row 1, line 4 of it, column"]),
+        (FLAT[: FLAT.index("2") + 3], ["ends too early, at row 0, line 8 of it"]),
+        ('{"text": "a"}\n' + PRETTY.format('"a"')[:38] + '\n{"text": "b"}\n', [A, "row 1, line 5 of it", B]),
+        ('{"list": [\n{"x": 1},\n{"x": 2}\n', ["ends too early, at row 0, line 3 of it, column 9"]),
+        # Or stands in something of which the begin is not there.
+        ('{\n"x": 1\n},\n{\n"x": 2\n},\n', ["row 0, line 3 of it, column 2"]),
+        # A whole array with a bad element is an array.
+        ('[\n{"text": "a"},\n{"n": NaN},\n{"text": "b"}\n]\n', [A, "NaN at row 1", B]),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_malformed_document_among_lines_is_one_bad_row(content: str, expected: list[Task | str]) -> None:
+    found = read(content, "a.jsonl")
+    assert len(found) == len(expected), found
+    for row, one in zip(found, expected, strict=True):
+        if isinstance(row, Row):
+            assert row.task == one
+        else:
+            assert isinstance(one, str)
+            assert re.search(one, row.reason), row.reason
+
+
+def test_no_line_of_a_document_is_a_row_however_it_is_written_and_wherever_it_is_cut() -> None:
+    for seed in range(500):
+        draw = Random(seed)
+        given = [
+            {"n": n, "list": [{"x": k} for k in range(draw.choice([1, 2, 3]))], "text": "{"}
+            for n in range(draw.choice([2, 3, 5]))
+        ]
+        parts = [json.dumps(each, indent=draw.choice([None, 0, 1, 4])) for each in given]
+        assert [task.data for task in tasks("\n".join(parts), "a.jsonl")] == given, seed
+        cut = draw.randrange(len(parts))
+        parts[cut] = parts[cut][: draw.randrange(1, len(parts[cut]))]
+        found = [row.task.data for row in read("\n".join(parts), "a.jsonl") if isinstance(row, Row)]
+        left = [each for n, each in enumerate(given) if n != cut]
+        assert [each for each in found if each not in left] == [], seed
+        # A document that was cut where a value should be is one with the next: that may be lost, no other.
+        assert len(found) >= len(left) - 1, seed
+
+
+@pytest.mark.parametrize("key", ["a.jsonl", "a.ndjson", "a.json", "a", "a.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ('[\n{"text": "a"},\n{"text": "b"}', "it ends too early, at line 3, column 14. Write it to its end"),
+        ('[\n{"text": "a"},\n{"text": "b"}\n', "it ends too early, at line 3, column 14"),
+        ('[{"text": "a"},\n{"text": "b"},\n{"te', "it ends too early, at line 3, column 5"),
+        ('\n [\n{"text": "a"},\n{"text": "b"},\n]', "trailing comma in array at line 4, column 15"),
+        ('[\n{"text": "a",\n{"text": "b"}\n]\n', "at line 2, column 14"),
+        ('[\n{"text": "a"}\n{"text": "b"}\n]\n', "at line 2, column 14"),
+    ],
+)
+def test_array_that_does_not_end_is_one_bad_file(key: str, content: str, place: str) -> None:
+    ((position, reason),) = reasons(gzip.compress(content.encode()) if key.endswith(".gz") else content, key)
+    assert position == -1
+    assert reason.startswith("malformed JSON: ")
+    assert place in reason
 
 
 WRONG_TYPES: list[tuple[str, str, Any]] = [
@@ -269,6 +382,13 @@ IGNORED = [
 def test_field_that_the_server_ignores_is_left_out_if_no_column_could_hold_it(field: str, value: Any) -> None:
     (task,) = tasks(json.dumps({"data": {}, "annotations": [{"result": [], field: value}]}))
     assert task.annotations == [{"result": []}]
+
+
+@pytest.mark.parametrize("result", ["yes", 4, {"choices": ["yes"]}])
+def test_prediction_in_short_is_one(result: Any) -> None:
+    assert tasks(json.dumps({"data": {}, "predictions": [{"result": result}]})) == [
+        Task({}, predictions=[{"result": result}])
+    ]
 
 
 def test_completions_are_annotations() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, NotFound
-from labelsync_provider.storages import local_files, local_listing, spool
+from labelsync_provider.storages import local_files, local_links, local_listing, spool
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -29,6 +29,12 @@ def outside(tmp_path: Path) -> Path:
 
 def problems(storage: LocalFiles) -> dict[str, str | None]:
     return {info.key: info.problem for page in storage.list() for info in page}
+
+
+def link(path: Path, target: str, age: int) -> None:
+    """Make a symbolic link of so many seconds."""
+    path.symlink_to(target)
+    os.utime(path, (1_000_000_000 - age,) * 2, follow_symlinks=False)
 
 
 class TestUri:
@@ -174,10 +180,59 @@ class TestSymbolicLinks:
         for key in ("3", "deep/4"):
             folder("other").put(key, "1")
         for name, target in links.items():
-            (source.path / name).symlink_to(target)
+            link(source.path / name, target, age=1)
         storage = source.storage()
         assert problems(storage) == dict.fromkeys(keys)
         assert {storage.read(key) for key in keys} == {b"1"}
+
+    @pytest.mark.parametrize(
+        ("links", "keys"),
+        [
+            pytest.param({"z": "../other"}, ["z/3", "z/deep/4"], id="alone"),
+            pytest.param({"z": "../other", "b": "../other"}, ["z/3", "z/deep/4"], id="a new one before it"),
+            pytest.param({"z": "../other", "b": "../other/deep"}, ["z/3", "z/deep/4"], id="a new one to a part"),
+            pytest.param({"b": "../other/deep", "a": "../other"}, ["a/3", "b/4"], id="a new one to the whole"),
+            pytest.param({"sub/z": "../../other", "b": "../other"}, ["sub/z/3", "sub/z/deep/4"], id="deeper"),
+            pytest.param(
+                {"z": "../one", "../one/x": "../other", "b": "../other"},
+                ["z/5", "z/x/3", "z/x/deep/4"],
+                id="come to by another link",
+            ),
+            pytest.param(
+                {"../other/y": "../one", "../one/x": "../other", "a": "../one", "b": "../other"},
+                ["a/5", "a/x/3", "a/x/deep/4"],
+                id="the oldest lead round in a circle",
+            ),
+        ],
+    )
+    def test_to_one_directory_have_it_listed_by_the_oldest(self, source, folder, links, keys: list[str]) -> None:
+        folder("other").put("3", "1")
+        folder("other").put("deep/4", "1")
+        folder("one").put("5", "1")
+        (source.path / "sub").mkdir()
+        for age, (name, target) in enumerate(reversed(links.items())):
+            link(source.path / name, target, age)
+        assert problems(source.storage()) == dict.fromkeys(keys)
+
+    def test_are_looked_at_together_only_where_one_leads_out_of_the_source(self, source, folder, monkeypatch) -> None:
+        source.put("a/1", "1")
+        (source.path / "b").symlink_to("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(local_links.Links, "_take_all", None)
+            assert problems(source.storage()) == {"a/1": None}
+        folder("other").put("2", "1")
+        (source.path / "c").symlink_to("../other")
+        assert problems(source.storage()) == {"a/1": None, "c/2": None}
+
+    @pytest.mark.parametrize("target", ["../other", "../nothing", "../../outside"])
+    def test_that_are_not_followed_have_nothing_behind_them_missing(self, source, folder, outside, target: str) -> None:
+        folder("other").put("2", "1")
+        source.put("1", "1")
+        link(source.path / "a", "../other", age=2)
+        link(source.path / "z", target, age=1)
+        storage = source.storage()
+        list(storage.list())
+        assert [key for key in ("1", "a/2", "a/gone", "gone/2", "z/2") if not storage.covers(key)] == ["z/2"]
 
     def test_to_a_directory_is_walked_if_that_has_no_key_of_its_own(self, source) -> None:
         source.put("good", "1")
@@ -340,13 +395,20 @@ class TestOddThings:
             "good": None,
         }
 
-    def test_fifo_and_socket_are_no_objects(self, source, monkeypatch) -> None:
+    def test_fifo_socket_and_device_are_listed_with_a_problem(self, source, monkeypatch) -> None:
         source.put("good", "1")
         os.mkfifo(source.path / "fifo")
+        (source.path / "link").symlink_to("fifo")
         monkeypatch.chdir(source.path)  # a socket's path may have 108 bytes
         with socket.socket(socket.AF_UNIX) as server:
             server.bind("socket")
-            assert problems(source.storage()) == {"good": None}
+            assert problems(source.storage()) == {
+                "fifo": "it is a FIFO, and no file",
+                "good": None,
+                "link": "it is a FIFO, and no file",
+                "socket": "it is a socket, and no file",
+            }
+        assert problems(LocalFiles("file:///dev", "/", recursive=False))["null"] == "it is a device, and no file"
 
     def test_empty_directory_is_no_object(self, source) -> None:
         (source.path / "empty").mkdir()
