@@ -30,7 +30,7 @@ def get_commands() -> "list[CLICommand]":
 
 def migrate_database(_arguments: "Namespace") -> None:
     """Bring the database to the newest schema and say what was done; exit with 1 and a sentence if it cannot be."""
-    from labelsync_provider.database import without_secrets
+    from labelsync_provider.database import shown_url
     from labelsync_provider.database.schema import NEWEST, ensure_schema
     from labelsync_provider.errors import LabelsyncError
     from labelsync_provider.hooks.database import labelsync_database
@@ -42,7 +42,7 @@ def migrate_database(_arguments: "Namespace") -> None:
         found = ensure_schema(engine)
     except LabelsyncError as error:
         raise SystemExit(str(error)) from error
-    database = without_secrets(engine.url)
+    database = shown_url(engine.url)
     if found == NEWEST:
         print(f"The schema of {database} is at revision {NEWEST} already.")
     elif found:

@@ -18,13 +18,16 @@ from labelsync_provider.errors import Unavailable, invalid
 LOCK_WAIT_SECONDS = 60
 
 
+SECRETS = ("password", "sslpassword", "oauth_client_secret")
+"""Options of libpq that are not shown."""
 PSYCOPG = "postgresql+psycopg"
 """What the package's extra installs; SQLAlchemy 2.0 means another driver by `postgresql://`, and none by `postgres://`."""
 
 
-def open_database(url: str | URL) -> Engine:
+def open_database(url: str | URL, options_in: str = "the URL") -> Engine:
     """Open the database at a SQLAlchemy `url`.
 
+    :param options_in: where its options stand, in words.
     :raises Invalid: the URL is none, or names a database other than SQLite and PostgreSQL.
     :raises Unavailable: the database cannot be reached. Whatever uses the engine raises it too, for what SQLAlchemy
         calls an operational error.
@@ -38,7 +41,7 @@ def open_database(url: str | URL) -> Engine:
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername=PSYCOPG)
         if parsed.get_backend_name() not in UPSERTS:
-            raise invalid("[labelsync] database", without_secrets(parsed), "not SQLite or PostgreSQL", remedy)
+            raise invalid("[labelsync] database", shown_url(parsed), "not SQLite or PostgreSQL", remedy)
         # Parameters by position with either driver, so that bulk rows reach it as they are.
         options: dict[str, Any] = (
             {"connect_args": {"timeout": LOCK_WAIT_SECONDS}}
@@ -56,16 +59,19 @@ def open_database(url: str | URL) -> Engine:
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise invalid("[labelsync] database", _shown(url), str(error), remedy) from error
     if engine.dialect.name == "sqlite":
-        _create_private(parsed)
+        event.listen(engine, "do_connect", lambda *_: _create_private(parsed))
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     try:
-        engine.connect().close()
+        # A file that is not there yet is created by whoever writes, if there is a directory for it.
+        if not (is_absent(engine) and os.path.isdir(os.path.dirname(os.path.abspath(parsed.database or "")))):
+            engine.connect().close()
     except DBAPIError as error:
         said = " ".join(str(error.orig).split())  # psycopg says it in several lines
         if isinstance(error, ProgrammingError):  # an option that libpq does not know
-            raise invalid("[labelsync] database", without_secrets(parsed), said, remedy) from None
-        raise Unavailable(f"[labelsync] database {without_secrets(parsed)}: {said}") from error
+            wrong = f"Take what is no option of libpq out of {options_in}."
+            raise invalid("[labelsync] database", shown_url(parsed), said, wrong) from None
+        raise Unavailable(f"[labelsync] database {shown_url(parsed)}: {said}") from error
     event.listen(engine, "handle_error", _say_what_failed)
     return engine
 
@@ -77,7 +83,7 @@ def _say_what_failed(context: ExceptionContext) -> Unavailable | None:
     if not isinstance(error, OperationalError) or context.engine is None:
         return None
     said = " ".join(str(error.orig).split())
-    return Unavailable(f"[labelsync] database {without_secrets(context.engine.url)}: {said}")
+    return Unavailable(f"[labelsync] database {shown_url(context.engine.url)}: {said}")
 
 
 def _shown(url: str | URL) -> str:
@@ -85,9 +91,9 @@ def _shown(url: str | URL) -> str:
     return str(url).partition("@")[2] or str(url).partition(":")[0]
 
 
-def without_secrets(url: URL) -> str:
+def shown_url(url: URL) -> str:
     """Return a database's URL as it may be shown."""
-    return url.difference_update_query(["password", "sslpassword"]).render_as_string()
+    return url.difference_update_query(SECRETS).render_as_string()
 
 
 def open_scratch() -> Engine:
@@ -99,13 +105,24 @@ def open_scratch() -> Engine:
     return engine
 
 
+def is_absent(engine: Engine) -> bool:
+    """Tell whether a database is a file that nobody has written to yet, which to connect would create."""
+    path = _file_of(engine.url)
+    return path is not None and not os.path.exists(path)
+
+
+def _file_of(url: URL) -> str | None:
+    """Return the path of the file that a URL of SQLite names, if it names one."""
+    path = url.database
+    is_file = url.get_backend_name() == "sqlite" and path and path != ":memory:" and "uri" not in url.query
+    return path if is_file else None
+
+
 def _create_private(url: URL) -> None:
     """Create the file of a new database for its owner alone; SQLite gives those beside it the same permissions."""
-    path = url.database
-    if not path or path == ":memory:" or "uri" in url.query:
-        return
-    with suppress(OSError):  # it is there, or SQLite says what is wrong with the path
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if path := _file_of(url):
+        with suppress(OSError):  # it is there, or SQLite says what is wrong with the path
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -8,12 +8,18 @@ from urllib.parse import urlsplit
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Unusable, invalid
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.buckets import (
+    CERTIFICATES_SHOWN,
+    BucketStorageHook,
+    client_options,
+    keep_secrets_out_of_logs,
+)
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import (
     BASE64,
     CERTIFICATES,
     HOST,
+    NO_CERTIFICATE,
     OBJECT,
     PROXIES,
     WORD,
@@ -61,6 +67,7 @@ FIELDS: Fields = {
     "client_secret_auth_config": OBJECT,
     "proxies": PROXIES,
     "connection_verify": CERTIFICATES,
+    **dict.fromkeys(CERTIFICATES_SHOWN, NO_CERTIFICATE),
 }
 
 

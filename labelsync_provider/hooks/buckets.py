@@ -25,6 +25,10 @@ LOGGERS_WITH_SECRETS = ("botocore", "boto3", "urllib3", "azure", "google.auth", 
 """At level DEBUG these log requests with their headers and URLs: session tokens, SAS tokens, signatures."""
 
 
+CERTIFICATES_SHOWN = ("client_cert", "cert", "connection_cert")
+"""Fields of an extra by which botocore, requests and Azure's SDK show a certificate; obstore shows none."""
+
+
 class BucketStorageHook(BaseHook):
     """Opens what keys begin with in a bucket. A hook of its own for each service says how to open the bucket."""
 

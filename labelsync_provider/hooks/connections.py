@@ -11,7 +11,7 @@ from airflow.sdk import BaseHook, Connection
 from labelsync_provider.airflow_compat import AirflowNotFoundException
 from labelsync_provider.errors import Invalid, NotFound, invalid
 from labelsync_provider.hooks.fields import Fields, check_fields
-from labelsync_provider.uris import HIDDEN, without
+from labelsync_provider.uris import HIDDEN, without, without_secrets
 
 SAID_LENGTH = 300
 """So many characters are shown of what an SDK says."""
@@ -25,6 +25,12 @@ MISTAKES = (
     IsADirectoryError,
     PermissionError,
 )
+SECRET_NAME = re.compile(
+    r"pass|secret(?!_name|_project)|token(?!_file|_uri|_url)|sas|signature|credential(?!_source)|connection_?string"
+    r"|(?:access|account|api|private|shared)_?key",
+    re.IGNORECASE,
+)
+"""Of a field whose texts are secrets. A path, a region or a flag is none, and an error that names none is no help."""
 FILES = ("keyfile_dict",)
 """Fields of the extra that hold the content of a file, which may end with a line break."""
 
@@ -80,22 +86,30 @@ def mistakes_named(conn_id: str) -> Iterator[None]:
     except MISTAKES as error:
         # Without its cause, which may quote the fields.
         connection = BaseHook.get_connection(conn_id)
-        secrets = [connection.password or "", *_texts(_extra_of(connection))]
+        secrets = [connection.password or "", *_secrets_in(_extra_of(connection))]
         secrets.sort(key=len, reverse=True)  # one may be a part of another
         said = f"{type(error).__name__}, {without(' '.join(str(error).split()), secrets)}"[:SAID_LENGTH].rstrip(".")
         raise Invalid(f"connection {conn_id!r} cannot be used: {said}. Correct its fields and its extra.") from None
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Yield the texts in a value of JSON, and those in a text that is JSON itself, as that of a key file."""
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
+def _secrets_in(value: object, *, secret: bool = False) -> Iterator[str]:
+    """Yield the secrets in a value of JSON, and those in a text that is JSON itself, as that of a key file.
+
+    :param secret: whether its name says that it is one.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _secrets_in(inner, secret=bool(SECRET_NAME.search(name)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets_in(inner, secret=secret)
     elif isinstance(value, str):
-        yield value
         if value.lstrip().startswith("{"):
+            yield value
             with suppress(ValueError):
-                yield from _texts(json.loads(value))
+                yield from _secrets_in(json.loads(value))
+        elif secret or without_secrets(value) != value:
+            yield value
 
 
 def nameless(said: str, conn_id: str) -> str:

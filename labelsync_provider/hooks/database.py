@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import AIRFLOW_HOME
 
@@ -12,7 +12,7 @@ from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import URL, Engine
 
@@ -22,6 +22,10 @@ CONNECTION = "conn:"
 POSTGRES_TYPES = ("postgres", "postgresql", "generic")
 """Airflow offers the first only where its own provider for PostgreSQL is installed, which is not needed here."""
 DRIVER = "postgresql+psycopg"
+TOKENS = ("iam", "redshift", "redshift-serverless")
+"""Of the extra, what has Airflow's own hook for PostgreSQL log in with a token."""
+AIRFLOWS = ("aws_conn_id", "azure_conn_id", "cluster-identifier", "workgroup-name", "cursor", "sqlalchemy_scheme")
+"""What else that hook takes for itself: whom it asks for the token, how it reads rows. None changes the database."""
 
 
 def labelsync_database() -> "Engine":
@@ -36,7 +40,8 @@ def labelsync_database() -> "Engine":
     # A command whose output is the value, AIRFLOW__LABELSYNC__DATABASE_CMD, ends it with a line break.
     named = conf.get("labelsync", "database", fallback="").strip()
     if named.startswith(CONNECTION):
-        return open_database(_url_of(named.removeprefix(CONNECTION).strip()))
+        conn_id = named.removeprefix(CONNECTION).strip()
+        return open_database(_url_of(conn_id), f"the extra of connection {conn_id!r}")
     return open_database(named or f"sqlite:///{Path(AIRFLOW_HOME).absolute()}/labelsync.db")
 
 
@@ -64,8 +69,33 @@ def _url_of(conn_id: str) -> "URL":
         raise invalid(OPTION, named, "the connection names no database", remedy)
     from sqlalchemy import URL
 
-    # What it says beside the fields, such as sslmode, is libpq's, which psycopg speaks.
-    asked = {name: str(value) for name, value in connection.extra_dejson.items() if not isinstance(value, dict | list)}
     return URL.create(
-        DRIVER, connection.login, connection.password, connection.host, connection.port, connection.schema, asked
+        DRIVER,
+        connection.login,
+        connection.password,
+        connection.host,
+        connection.port,
+        connection.schema,
+        _options_of(connection.extra_dejson, named),
     )
+
+
+def _options_of(extra: "Mapping[str, Any]", named: str) -> dict[str, str]:
+    """Return what a connection says beside its fields, such as sslmode: libpq's options, which psycopg speaks.
+
+    :raises Invalid: it is to log in with a token, or an option is none.
+    """
+    if token := next((name for name in TOKENS if extra.get(name)), None):
+        what = (
+            f"the extra of the connection has {token}, by which Airflow's own hook logs in with a token of AWS or Azure"
+        )
+        remedy = f"Name a connection with login and password, or take {token} out of this one's extra."
+        raise invalid(OPTION, named, what, remedy)
+    given = {name: value for name, value in extra.items() if name not in (*TOKENS, *AIRFLOWS)}
+    # Airflow's own hook puts this into its URL in the same way.
+    query = given.pop("sqlalchemy_query", {})
+    options = given | query if isinstance(query, dict) else {"sqlalchemy_query": query}
+    if wrong := [name for name, value in options.items() if isinstance(value, dict | list)]:
+        what = f"in the extra of the connection, {wrong[0]} is no text and no number"
+        raise invalid(OPTION, named, what, f"Take {wrong[0]} out there: libpq has no such options.")
+    return {name: str(value) for name, value in options.items()}

@@ -181,6 +181,11 @@ NUMBER = Kind(
 BASE64 = Kind(
     _is_base64, "it is no key of an account", "Copy the account's key as the portal shows it: it is base64."
 ).hidden()
+NO_CERTIFICATE = Kind(
+    lambda value: False,
+    "what moves the bytes can show no certificate of its own",
+    "Take it out, and name an endpoint that asks for none, such as a proxy of yours that shows it.",
+)
 TEXTS = Kind(
     lambda value: isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)),
     "it is neither a text nor a list of texts",

@@ -9,13 +9,19 @@ from airflow.sdk.log import mask_secret
 
 from labelsync_provider.airflow_compat import AirflowException
 from labelsync_provider.errors import Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.buckets import (
+    CERTIFICATES_SHOWN,
+    BucketStorageHook,
+    client_options,
+    keep_secrets_out_of_logs,
+)
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import (
     CONFIG_FILE,
     FILE,
     FLAG,
     JSON_OBJECT,
+    NO_CERTIFICATE,
     NUMBER,
     TEXT,
     TEXTS,
@@ -42,6 +48,7 @@ FIELDS: Fields = {
     "scope": TEXT,
     "num_retries": NUMBER,
     "idp_issuer_url": URL,
+    **dict.fromkeys(CERTIFICATES_SHOWN, NO_CERTIFICATE),
 }
 
 

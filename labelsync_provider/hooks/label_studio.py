@@ -72,7 +72,7 @@ class LabelStudioHook(BaseHook):
         self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
         self.stop = stop or Stop()
 
-    def get_project(self, project: int | str, read_only: bool = False) -> "Project":
+    def get_project(self, project: int | str, read_only: bool = False) -> "EmbeddedProject | LabelStudioProject":
         """Return a project by its id, or by its exact title.
 
         :param read_only: leave the schema of the embedded store's database as it is.
@@ -188,9 +188,9 @@ class LabelStudioHook(BaseHook):
         try:
             client = self.get_client(TRIAL_SECONDS)
             if client is None:
-                from labelsync_provider.database import without_secrets
+                from labelsync_provider.database import shown_url
 
-                where = without_secrets(labelsync_database().url)
+                where = shown_url(labelsync_database().url)
                 return True, f"Projects live in the embedded store, in {where}."
             version = client.version()
             user = client.whoami()

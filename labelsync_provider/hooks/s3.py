@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.log import mask_secret
 
 from labelsync_provider.errors import Invalid, Unusable
-from labelsync_provider.hooks.buckets import BucketStorageHook, client_options, keep_secrets_out_of_logs
+from labelsync_provider.hooks.buckets import (
+    CERTIFICATES_SHOWN,
+    BucketStorageHook,
+    client_options,
+    keep_secrets_out_of_logs,
+)
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import (
     CERTIFICATES,
     FILE,
+    NO_CERTIFICATE,
     OBJECT,
     PROXIES,
     SECONDS,
@@ -46,6 +52,7 @@ CONFIG: Fields = {
     "s3": OBJECT,
     "retries": OBJECT,
     "region_name": WORD,
+    "client_cert": NO_CERTIFICATE,
 }
 HOW = {"endpoint_url": URL, "verify": CERTIFICATES, "region_name": WORD, "config_kwargs": OBJECT.of(CONFIG)}
 FIELDS: Fields = {
@@ -64,6 +71,7 @@ FIELDS: Fields = {
     "assume_role_with_web_identity_federation": one_of("google", "file"),
     "assume_role_with_web_identity_token_file": FILE,
     "extra_args": OBJECT,
+    **dict.fromkeys(CERTIFICATES_SHOWN, NO_CERTIFICATE),
 }
 
 

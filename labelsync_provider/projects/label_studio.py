@@ -16,11 +16,12 @@ from typing import Any
 from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
 from labelsync_provider.projects import label_studio_changes, label_studio_creation
 from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
+from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
 from labelsync_provider.projects.label_studio_answers import LOOKED_AT, NO_BASE
-from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
+from labelsync_provider.projects.label_studio_api import EACH_ANNOTATION, TaskApi, column_filter, id_filters
 from labelsync_provider.projects.label_studio_client import Client, Refused
 from labelsync_provider.projects.naming import is_id
+from labelsync_provider.projects.predictions import labels_problem, write_out_predictions
 from labelsync_provider.projects.protocol import (
     Json,
     Labeling,
@@ -60,8 +61,16 @@ IN_FULL: Json = {"fields": "all", "expand": "annotations"}
 """Unless they are expanded, the server makes a serializer for the annotations of each task: four times slower."""
 DONE = "task_number,finished_task_number"
 """What tells how far annotators are; the server counts it when it is asked."""
-ANNOTATION_COUNTS = ("total_annotations", "cancelled_annotations")
-FIELDS_OF_A_STATE = ",".join(("id", "updated_at", *ANNOTATION_COUNTS))
+FIELDS_OF_A_STATE = "id,updated_at,total_annotations,cancelled_annotations,annotations_ids"
+IDS_TOLD = 500
+"""Characters of the ids of a task's annotations. Of more the server cuts some off, not the same ones every time."""
+
+# By the server's counters; `total_annotations` has no cancelled ones.
+ANNOTATED = (column_filter("total_annotations", "greater", "Number", 0),)
+SKIPPED = (
+    column_filter("total_annotations", "equal", "Number", 0),
+    column_filter("cancelled_annotations", "greater", "Number", 0),
+)
 
 # What the task API does not tell, and every task has that nobody set it for.
 NOT_TOLD: Json = {"allow_skip": True, "precomputed_agreement": None, "drafts": []}
@@ -141,7 +150,7 @@ class LabelStudioServer:
 
     def _opened(self, project_id: int | str) -> "LabelStudioProject":
         # Of its own accord the server counts everything that can be counted.
-        fields = f"id,title,label_config,{DONE}"
+        fields = f"id,title,label_config,created_at,{DONE}"
         project = self.client.get(f"/api/projects/{project_id}/", shapes.Project, include=fields)
         return LabelStudioProject(self.client, project)
 
@@ -158,6 +167,7 @@ class LabelStudioProject:
         self.title: str = project["title"]
         self.label_config: str = project["label_config"]
         self.uri = f"{client.url}/projects/{self.id}"
+        self.created_at: str = project["created_at"]
         self._opened = project
         self._newest: int | None = None
         """The id of the youngest task, as long as it is certain that nothing was imported since."""
@@ -176,6 +186,11 @@ class LabelStudioProject:
         """See `Project.data_keys`."""
         return data_keys(self.label_config)
 
+    @cached_property
+    def controls(self) -> list[Control]:
+        """The control tags of the label config."""
+        return controls(self.label_config)
+
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Have `confirm` called right before each request that changes something, each time that it is sent.
 
@@ -189,14 +204,8 @@ class LabelStudioProject:
 
     def check(self, task: Task) -> str | None:
         """Return why the server would reject a task, or lose a part of it without a word."""
-        if problem := data_problem(self.data_keys, task.data, self.title):
-            return problem
-        for kind, labels in (("annotations", task.annotations), ("predictions", task.predictions)):
-            for n, label in enumerate(labels):
-                # Of one such prediction, the server drops all those of the batch and says that it has them.
-                if not all(isinstance(item, dict) for item in label["result"]):
-                    return f"bad row: `{kind}[{n}].result` must be an array of objects"
-        return None
+        problem = data_problem(self.data_keys, task.data, self.title)
+        return problem or labels_problem(self.controls, task, self.title)
 
     def adapt(self, task: Task) -> int:
         """Make a task one that the server takes as it is; return of how many annotations the annotator is unknown.
@@ -204,6 +213,7 @@ class LabelStudioProject:
         Such annotations go in under the name of the token's user: with an unknown annotator the server rejects the
         whole batch. Who it was is noted in the task's `meta`.
         """
+        write_out_predictions(self.controls, task)
         unknown = []
         for annotation in task.annotations:
             # The server takes an imported annotation for the ground truth unless told otherwise, and fails over null.
@@ -319,21 +329,15 @@ class LabelStudioProject:
         """Look at tasks; see `Project.look`."""
         return label_studio_changes.look(self._api, uris)
 
-    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
-        """Yield the state of the tasks changed since an instant; see `Project.changes`."""
-        changed = []
+    def changes(
+        self, since: datetime | None = None, *, after: int = 0, last: int | None = None
+    ) -> Iterator[list[TaskState]]:
+        """Yield the state of the tasks changed since an instant; see `Annotated.changes`."""
+        filters = [EACH_ANNOTATION]
         if since is not None:
-            changed = [column_filter("updated_at", "greater_or_equal", "Datetime", _instant(since))]
-        for page in self._api.by_id(FIELDS_OF_A_STATE, shapes.State, *changed):
-            yield [
-                TaskState(
-                    task["id"],
-                    _is_annotated(task),
-                    f"{task['updated_at']} {task['total_annotations']}+{task['cancelled_annotations']}",
-                    datetime.fromisoformat(task["updated_at"]),
-                )
-                for task in page
-            ]
+            filters.append(column_filter("updated_at", "greater_or_equal", "Datetime", _instant(since)))
+        for page in self._api.by_id(FIELDS_OF_A_STATE, shapes.State, *filters, after=after, last=last):
+            yield [_state(task) for task in page]
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in Label Studio's JSON export format."""
@@ -356,15 +360,21 @@ class LabelStudioProject:
         counts = "id,task_number,total_annotations_number,skipped_annotations_number"
         project = self._client.get(f"/api/projects/{self.id}/", shapes.Counted, include=counts)
         skipped = project["skipped_annotations_number"] or 0
-        annotated = self._api.count(column_filter("total_annotations", "greater", "Number", 0))
-        if skipped:
-            annotated += self._api.count(
-                column_filter("total_annotations", "equal", "Number", 0),
-                column_filter("cancelled_annotations", "greater", "Number", 0),
-            )
+        skipped_tasks = self._api.count(*SKIPPED) if skipped else 0
         return Progress(
-            project["task_number"] or 0, annotated, (project["total_annotations_number"] or 0) + skipped, skipped
+            project["task_number"] or 0,
+            self._api.count(*ANNOTATED) + skipped_tasks,
+            (project["total_annotations_number"] or 0) + skipped,
+            skipped,
+            skipped_tasks,
         )
+
+    def count_tasks(self, after: int, last: int | None, *, cancelled: bool) -> int:
+        """Return how many tasks have an annotation; see `Annotated.count_tasks`."""
+        within = id_filters(after, last)
+        # One request would do for both with filters within filters, which a server may not know and then passes over.
+        kinds = (ANNOTATED, SKIPPED) if cancelled else (ANNOTATED,)
+        return sum(self._api.count(*within, *having) for having in kinds)
 
     def labeling(self) -> Labeling:
         """Return how far annotators are; see `Watchable.labeling`. The first time, as it was when it was opened."""
@@ -375,10 +385,8 @@ class LabelStudioProject:
 
     def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
         """Return how many annotated tasks have changed; see `Watchable.count_annotated`."""
-        filters = [column_filter("total_annotations", "greater", "Number", 0)]
-        if since is not None:
-            filters.append(column_filter("updated_at", "greater", "Datetime", _instant(since)))
-        return self._api.count(*filters)
+        changed = () if since is None else (column_filter("updated_at", "greater", "Datetime", _instant(since)),)
+        return self._api.count(*ANNOTATED, *changed)
 
     # --- change ---
 
@@ -437,8 +445,19 @@ def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _is_annotated(task: Json) -> bool:
-    return bool(task["total_annotations"] or task["cancelled_annotations"])
+def _state(task: Json) -> TaskState:
+    """Return the state of a task: another one, too, when only a counter or an annotation of it is another one."""
+    told, updated_at = str(task["annotations_ids"]), task["updated_at"]
+    ids = re.findall(r"\d+", told)
+    counters = [task["total_annotations"] or 0, task["cancelled_annotations"] or 0]
+    known = ",".join(sorted(ids)) if len(told) < IDS_TOLD else ""
+    return TaskState(
+        task["id"],
+        # A counter is not the truth. Should it say that there is an annotation where none is told, a look tells.
+        bool(ids) or any(counters),
+        f"{updated_at} {counters[0]}+{counters[1]} {known}",
+        datetime.fromisoformat(updated_at),
+    )
 
 
 def _named(refusal: Refused, count: int) -> dict[int, str]:

@@ -31,6 +31,8 @@ EXPLANATION = 300
 
 MOMENTARY = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS})
 """The answers of a server that has not read a request, and may take it another time."""
+WITHOUT_CONTENT = frozenset({httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED})
+"""Those that have none, whatever the header says."""
 
 NO_BASE = (
     "Set the Server URL of the connection to where the pages of Label Studio begin: https://labels.example.com, or "
@@ -40,6 +42,10 @@ NO_BASE = (
 
 class NotSent(Unavailable):
     """The request did not get to the server, or was sent back unread: it may be repeated, whatever it asks."""
+
+
+class TooLate(Unavailable):
+    """The server was reached, and its answer did not come in time, or not all of it."""
 
 
 class Refused(Invalid):
@@ -52,6 +58,10 @@ class Refused(Invalid):
         """
         super().__init__(*lines)
         self.reasons = reasons
+
+
+class NotUnderstood(Unusable):
+    """The request was answered, and not as Label Studio does: whether something was done is not known."""
 
 
 class Conflict(Refused):
@@ -75,7 +85,8 @@ def read(response: httpx.Response, what: str) -> Answer:
 
     :param what: the request, to be named.
     :raises TooLarge: it has more than `ANSWER_BYTES`.
-    :raises Unavailable: it cannot be unpacked.
+    :raises NotUnderstood: it is packed in a way that was not asked for.
+    :raises Unavailable: it cannot be unpacked, or breaks off.
     """
     content = bytearray()
     unpack = _unpacking(response.headers.get("Content-Encoding", ""), what)
@@ -87,7 +98,8 @@ def read(response: httpx.Response, what: str) -> Answer:
                 raise TooLarge(f"{what}: the answer has more than {ANSWER_BYTES:,} bytes.")
     except zlib.error as error:
         raise Unavailable(f"{what}: the answer cannot be unpacked: {error}.") from None
-    if unpack and content and not unpack.eof:
+    # Before its first byte as well: what is packed is never empty, so that it does not pass for null.
+    if unpack and not unpack.eof and response.status_code not in WITHOUT_CONTENT:
         raise Unavailable(f"{what}: the answer breaks off.")
     location = response.headers.get("Location", "nowhere")
     return Answer(response.status_code, response.reason_phrase, location, content)
@@ -99,7 +111,9 @@ def _unpacking(encoding: str, what: str) -> Any:
             return None
         case "gzip" | "x-gzip" | "deflate":
             return zlib.decompressobj(zlib.MAX_WBITS | 32)  # either, by its first bytes
-    raise Unusable(f"{what}: the answer comes in Content-Encoding {encoding[:EXPLANATION]!r}, which was not asked for.")
+    raise NotUnderstood(
+        f"{what}: the answer comes in Content-Encoding {encoding[:EXPLANATION]!r}, which was not asked for."
+    )
 
 
 def understood(answer: Answer, what: str, secrets: Collection[str]) -> Any:
@@ -107,12 +121,15 @@ def understood(answer: Answer, what: str, secrets: Collection[str]) -> Any:
 
     :param what: the request, to be named.
     :param secrets: what is hidden, should the server repeat it.
+    :raises NotUnderstood: it says that all is well, and is no JSON.
     """
     status = answer.status
     value, is_json = decoded(answer)
     if 200 <= status < 300:
         if not is_json:
-            raise Unusable(f"{what}: the answer is {said(answer, value, secrets)}, and not Label Studio's. {NO_BASE}")
+            raise NotUnderstood(
+                f"{what}: the answer is {said(answer, value, secrets)}, and not Label Studio's. {NO_BASE}"
+            )
         return value
     if 300 <= status < 400:
         raise Unusable(
@@ -128,6 +145,8 @@ def understood(answer: Answer, what: str, secrets: Collection[str]) -> Any:
         raise NotFound(f"{what}: there is no such thing, or the user of this token may not see it.")
     if status in MOMENTARY:
         raise NotSent(f"{told}.")
+    if status == httpx.codes.GATEWAY_TIMEOUT:
+        raise TooLate(f"{told}.")
     if 400 <= status < 500:
         refusal = Conflict if status == httpx.codes.CONFLICT else Refused
         raise refusal(f"{told}.", reasons=value.get("validation_errors") if isinstance(value, dict) else None)
@@ -138,12 +157,12 @@ def understood(answer: Answer, what: str, secrets: Collection[str]) -> Any:
 def checked(value: Any, shape: Any, what: str) -> Any:
     """Return what an answer holds as it is, if it has a shape: a type, as msgspec knows them.
 
-    :raises Unusable: it has not.
+    :raises NotUnderstood: it has not.
     """
     try:
         msgspec.convert(value, shape)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise Unusable(f"{what}: the answer is not Label Studio's: {error}. {NO_BASE}") from None
+        raise NotUnderstood(f"{what}: the answer is not Label Studio's: {error}. {NO_BASE}") from None
     return value
 
 

@@ -1,5 +1,6 @@
 """The tasks of one project by the API of a Label Studio server: pages of them, and requests that change something."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,8 @@ from labelsync_provider.errors import TooLarge, Unusable
 from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Method
 from labelsync_provider.projects.protocol import Json
+
+log = logging.getLogger(__name__)
 
 PAGE = 1000
 MORE_MEANWHILE = 1_000_000
@@ -44,14 +47,16 @@ class TaskApi:
         return page[0]["id"] if page else 0
 
     def count(self, *filters: Json) -> int:
-        """Return how many tasks the filters let through."""
+        """Return how many tasks the filters let through. Counts of annotations in them are the server's counters."""
         total: int | None = self._page("id", shapes.Task, filters, size=1).get("total")
         if total is None:
             raise self._astray("it does not tell how many tasks there are")
         return total
 
-    def by_id(self, include: str, shape: Any, *filters: Json, after: int = 0) -> Iterator[list[Json]]:
-        """Yield the tasks above an id that the filters let through, by ascending id.
+    def by_id(
+        self, include: str, shape: Any, *filters: Json, after: int = 0, last: int | None = None
+    ) -> Iterator[list[Json]]:
+        """Yield the tasks above an id, up to another one, that the filters let through, by ascending id.
 
         :param include: the fields that are returned, separated by commas.
         :param shape: the type of a task with these.
@@ -59,13 +64,10 @@ class TaskApi:
         """
         size, seen, most = PAGE, 0, None
         while True:
-            above = column_filter("id", "greater", "Number", after)
             try:
-                answer = self._page(include, shape, [above, *filters], size=size)
-            except TooLarge:
-                if size == 1:
-                    raise
-                size //= 2
+                answer = self._page(include, shape, [*id_filters(after, last), *filters], size=size)
+            except TooLarge as error:
+                size = _half(size, error)
                 continue
             page = answer["tasks"]
             if most is None:
@@ -87,23 +89,20 @@ class TaskApi:
 
         :raises Unusable: the server tells of others.
         """
-        ids = sorted(task_ids)
-        parts = [ids[start : start + IDS_IN_A_URL] for start in range(0, len(ids), IDS_IN_A_URL)][::-1]
-        while parts:
-            part = parts.pop()
+        ids, size = sorted(task_ids), IDS_IN_A_URL
+        while ids:
+            part = ids[:size]
             selected = {"all": False, "included": part}
             try:
-                page = self._page(include, shape, filters, size=IDS_IN_A_URL, selected=selected, **params)["tasks"]
-            except TooLarge:
-                if len(part) == 1:
-                    raise
-                half = len(part) // 2
-                parts += [part[half:], part[:half]]
+                page = self._page(include, shape, filters, size=len(part), selected=selected, **params)["tasks"]
+            except TooLarge as error:
+                size = _half(len(part), error)
                 continue
             told = [task["id"] for task in page]
             if len(set(told)) < len(told) or not set(told) <= set(part):
                 raise self._astray("it tells of tasks that it was not asked for, or twice of one")
             yield page
+            ids = ids[size:]
 
     def with_work(self, task_ids: Sequence[int], shape: Any, *fields: str, **params: Any) -> Iterator[list[Json]]:
         """Yield tasks with what tells whether somebody works on them: see `is_worked_on`.
@@ -138,6 +137,7 @@ class TaskApi:
         page: Json = self.client.get(
             "/api/tasks",
             shapes.page_of(shape),
+            divisible=size > 1,
             project=self._project_id,
             page_size=size,
             include=include,
@@ -151,6 +151,25 @@ class TaskApi:
 def column_filter(column: str, operator: str, kind: str, value: Any) -> Json:
     """Return a filter by a column of Label Studio's data manager."""
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+
+
+def id_filters(after: int, last: int | None = None) -> list[Json]:
+    """Return filters that let the tasks above an id through, up to another one; None for all."""
+    above = column_filter("id", "greater", "Number", after)
+    return [above] if last is None else [above, column_filter("id", "less_or_equal", "Number", last)]
+
+
+EACH_ANNOTATION = column_filter("annotations_ids", "not_in_list", "List", [])
+"""Lets all tasks through, and has the server look at the annotations of each: only then it tells their ids. Beside that
+it tells counters, which can be wrong."""
+
+
+def _half(size: int, error: TooLarge) -> int:
+    """Return the size of a page to be asked for instead of one of which the server has said this."""
+    if size == 1:
+        raise error
+    log.warning("Asking for %d tasks at a time instead of %d: %s", size // 2, size, error)
+    return size // 2
 
 
 def _all(filters: Sequence[Json]) -> Json:

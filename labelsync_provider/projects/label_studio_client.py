@@ -19,6 +19,8 @@ from labelsync_provider.errors import Denied, NotFound, TooLarge, Unavailable, U
 from labelsync_provider.projects.label_studio_answers import (
     EXPLANATION,
     Answer,
+    NotUnderstood,
+    TooLate,
     checked,
     read,
     text_of,
@@ -104,9 +106,9 @@ class Client:
         said = without(text_of(value), self._secrets)
         return said if len(said) <= EXPLANATION else said[:EXPLANATION] + "..."
 
-    def get(self, path: str, shape: Any = Any, **params: Any) -> Any:
-        """Return what is there; see `ask` for the errors."""
-        return self.ask("GET", path, params=params, shape=shape)
+    def get(self, path: str, shape: Any = Any, *, divisible: bool = False, **params: Any) -> Any:
+        """Return what is there; see `ask` for `divisible` and the errors."""
+        return self.ask("GET", path, params=params, shape=shape, divisible=divisible)
 
     def post(
         self, path: str, body: Any = None, shape: Any = Any, *, read_seconds: float | None = None, **params: Any
@@ -124,6 +126,7 @@ class Client:
         shape: Any = Any,
         read_seconds: float | None = None,
         confirm: Callable[[], None] | None = None,
+        divisible: bool = False,
     ) -> Any:
         """Return the decoded answer; None if it is empty.
 
@@ -131,20 +134,31 @@ class Client:
 
         :param shape: the type that the answer must be of, as msgspec knows them.
         :param confirm: called right before the request is sent, each time that it is; what it raises ends this.
+        :param divisible: whether less can be asked for. An answer that is too late is TooLarge then, at once: the next
+            one would be as late.
         :raises NotFound: there is no such thing.
         :raises Denied: the token's user may not.
         :raises Refused: the server does not take what was sent; nothing was done.
         :raises Unusable: no Label Studio answers there, or it does not take the token.
         :raises TooLarge: the answer has more bytes than may be read.
-        :raises Unavailable: of a POST, it is not certain whether it was done, unless it is `NotSent`.
+        :raises Unavailable: of a POST, it is not certain whether it was done, unless it is `NotSent`. So it is where
+            the answer is a page of a proxy, says nothing at all, or is too long, whatever its status.
         """
         passing = Unavailable if method in REPEATABLE else NotSent
 
         def attempt() -> Any:
-            return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
+            try:
+                return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
+            except TooLate as error:
+                if divisible:
+                    raise TooLarge(str(error)) from None
+                raise
 
         try:
             value = call_with_retries(attempt, nullcontext, self._retry_seconds, passing, self.requests.stop)
+            if value is None and method not in REPEATABLE:
+                raise NotUnderstood(f"{self._what(method, path)}: the answer is empty.")
+            return checked(value, shape, self._what(method, path))
         except NotFound:
             # Another server says so too, and so does Label Studio below its base, of everything.
             if path == WHOAMI:
@@ -152,9 +166,7 @@ class Client:
             if not self._known:
                 self.whoami()
             raise
-        try:
-            return checked(value, shape, self._what(method, path))
-        except Unusable as error:
+        except (NotUnderstood, TooLarge) as error:
             if method in REPEATABLE:
                 raise
             raise Unavailable(f"{error} It is not certain whether it was done.") from None
@@ -217,15 +229,17 @@ class Client:
                 return self._exchanged("POST", path, None, msgspec.json.encode(body), "", read_seconds, None)
             except (Unavailable, TooLarge) as error:
                 raise NotSent(str(error)) from None
+            except NotUnderstood as error:
+                raise Unusable(str(error)) from None
 
-        def asked(*, renew: bool = False) -> Answer:
-            header = self._token.header(refresh, renew=renew)
+        def asked(header: str) -> Answer:
             return self._exchanged(method, path, params, content, header, read_seconds, confirm)
 
-        answer = asked()
+        header = self._token.header(refresh)
+        answer = asked(header)
         if answer.status == httpx.codes.UNAUTHORIZED and self._token.renewable:
             # Revoked before its time, or the clock of the server has jumped. It has done nothing yet.
-            answer = asked(renew=True)
+            answer = asked(self._token.header(refresh, refused=header))
         return understood(answer, self._what(method, path), self._secrets)
 
     def _exchanged(
@@ -265,10 +279,10 @@ class Client:
                 ) from None
             raise NotSent(f"{self.url} cannot be reached: {error or 'the connection took too long'}.") from None
         except httpx.TimeoutException:
-            raise Unavailable(f"{what}: no answer within {read_seconds:g} s.") from None
+            raise TooLate(f"{what}: no answer within {read_seconds:g} s.") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             if overdue.is_set():
-                raise Unavailable(f"{what}: no whole answer within {seconds:g} s.") from None
+                raise TooLate(f"{what}: no whole answer within {seconds:g} s.") from None
             raise Unavailable(f"{what}: the connection broke: {error}.") from None
         except (httpx.InvalidURL, ValueError, LookupError) as error:
             raise Unavailable(f"{what}: the answer is no HTTP: {type(error).__name__}.") from None

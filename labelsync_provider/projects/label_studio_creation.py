@@ -5,6 +5,11 @@ So a project is asked for under the title of an unfinished one, which follows fr
 it is there: by a request that may be repeated. Whoever comes next finds the unfinished one and finishes it. One that
 comes late keeps that title, and stands in nobody's way.
 
+Leases are the engine's, and not known here. Where a run holds none, as a task of one's own that calls the hook, two
+may create the same title at once. So whoever has asked looks which unfinished ones there are, and then whether the
+title is there by now, before it names its own. Two of one title come only of two requests at once of which the
+database shows the project with the lower id later than the other.
+
 Source of what is said about the API: label-studio 1.23.2.
 """
 
@@ -48,12 +53,19 @@ def create(client: Client, titled: Titled, fields: Json, confirm: Callable[[], N
     check_title(fields["title"])
     name = unfinished_title(fields["title"])
     unfinished = _empty(client, titled(name)) or _asked_for(client, titled, name, fields, confirm)
-    for left in unfinished[1:]:
+    # Somebody who has no lease may have finished another one between the first look for the title and the last one for
+    # unfinished projects.
+    finished = titled(fields["title"])
+    for left in unfinished if finished else unfinished[1:]:
         log.warning(
-            "Project %d, %r, is what came of a request that was given up. It is empty and not used: delete it.",
+            "Project %d, %r, is what came of a request that was given up, or of two at once. It is empty and "
+            "not used: delete it.",
             left,
             name,
         )
+    if finished:
+        there: Json = client.get(f"/api/projects/{finished[0]}/", shapes.Project)
+        return there
     path = f"/api/projects/{unfinished[0]}/"
     created: Json = client.ask("PATCH", path, body=fields, shape=shapes.Project, confirm=confirm)
     return created

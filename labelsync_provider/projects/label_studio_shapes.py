@@ -35,6 +35,7 @@ class Project(TypedDict):
     id: Id
     title: str
     label_config: str
+    created_at: str
     task_number: NotRequired[Count | None]
     finished_task_number: NotRequired[Count | None]
 
@@ -107,6 +108,7 @@ class State(Task):
     updated_at: datetime
     total_annotations: Count | None
     cancelled_annotations: Count | None
+    annotations_ids: Any
 
 
 class Worked(Task):

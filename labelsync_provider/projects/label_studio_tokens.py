@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from labelsync_provider.errors import Unusable, invalid
-from labelsync_provider.projects.label_studio_answers import Answer, NotSent, decoded, said, understood
+from labelsync_provider.projects.label_studio_answers import Answer, NotSent, NotUnderstood, decoded, said, understood
 
 USED_UP = 0.8
 """An access token is renewed when so much of its life is over; it lives for 300 seconds."""
@@ -33,7 +33,7 @@ class LegacyToken:
     def __init__(self, token: str) -> None:
         self.secrets = {token}
 
-    def header(self, refresh: Refresh, *, renew: bool = False) -> str:
+    def header(self, refresh: Refresh, *, refused: str = "") -> str:
         """Return the header that a request shows."""
         (token,) = self.secrets
         return f"Token {token}"
@@ -46,7 +46,7 @@ class PersonalAccessToken:
 
     def __init__(self, token: str, url: str) -> None:
         self._token, self._url = token, url
-        self._lock = threading.Lock()
+        self._renewing = threading.Lock()
         self._access = ""
         self._renew_at = 0.0
 
@@ -55,31 +55,34 @@ class PersonalAccessToken:
         """What is not to be shown."""
         return {self._token, self._access} - {""}
 
-    def header(self, refresh: Refresh, *, renew: bool = False) -> str:
+    def header(self, refresh: Refresh, *, refused: str = "") -> str:
         """Return the header that a request shows.
 
-        :param renew: the one that was shown last is not taken any more.
-        """
-        access = self._access
-        if renew or time.monotonic() >= self._renew_at:
-            access = self._taken(refresh(REFRESH, {"refresh": self._token}))
-        return f"Bearer {access}"
+        Of threads that find it used up, or refused, one renews it, and the others wait for that.
 
-    def _taken(self, answer: Answer) -> str:
+        :param refused: the header that was shown and is not taken any more.
+        """
+        with self._renewing:
+            if time.monotonic() >= self._renew_at or refused == f"Bearer {self._access}":
+                self._renew(refresh(REFRESH, {"refresh": self._token}))
+            return f"Bearer {self._access}"
+
+    def _renew(self, answer: Answer) -> None:
         what = f"{self._url}: POST {REFRESH}"
         if answer.status >= 500:
             value, _ = decoded(answer)
             raise NotSent(f"{what}: {answer.status}, {said(answer, value, self.secrets)}.")
-        value = understood(answer, what, self.secrets)
+        try:
+            value = understood(answer, what, self.secrets)
+        except NotUnderstood as error:
+            raise Unusable(str(error)) from None  # nothing was asked for yet, but a token
         access = value.get("access") if isinstance(value, dict) else None
         claims = _claims(access) if isinstance(access, str) and access.isascii() and access.isprintable() else None
         if claims is None:
             raise Unusable(f"{what}: the answer holds no access token. Is there a Label Studio at {self._url}?")
         ends = claims.get("exp", 0)
         life = _seconds(ends) - _seconds(claims.get("iat", ends))
-        with self._lock:
-            self._access, self._renew_at = str(access), time.monotonic() + USED_UP * life
-        return self._access
+        self._access, self._renew_at = str(access), time.monotonic() + USED_UP * life
 
 
 def _seconds(value: Any) -> float:

@@ -68,6 +68,7 @@ class TaskState(NamedTuple):
 
     id: int
     annotated: bool
+    """False only if it has no annotation, whatever a server's counters say."""
     state: str = ""
     """Another one whenever something has changed; empty if only a look at the task would tell."""
     updated_at: datetime | None = None
@@ -83,6 +84,8 @@ class Progress:
     annotations: int
     cancelled_annotations: int = 0
     """Of the annotations, those that were cancelled (skipped)."""
+    skipped_tasks: int = 0
+    """Of the annotated tasks, those whose annotations are all cancelled."""
 
 
 class Labeling(NamedTuple):
@@ -117,7 +120,7 @@ class Watchable(Protocol):
 
 
 class Project(Protocol):
-    """Tasks and annotations of one project. Both stores pass the same contract tests."""
+    """What an import asks of a project. Both stores pass the same contract tests."""
 
     uri: str
     """What names this project among all projects, wherever they live."""
@@ -201,12 +204,32 @@ class Project(Protocol):
             happened to. Only a `remote` project can tell.
         """
 
-    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
+
+class Annotated(Protocol):
+    """A project whose annotations are exported. What an import asks for, `Project`, is another matter."""
+
+    uri: str
+
+    id: int
+
+    title: str
+
+    created_at: str
+    """When it was created, by its own clock: another project that has this `uri` later was created at another time."""
+
+    remote: bool
+    """See `Project.remote`."""
+
+    def changes(
+        self, since: datetime | None = None, *, after: int = 0, last: int | None = None
+    ) -> Iterator[list[TaskState]]:
         """Yield the state of the tasks that may have changed since an instant, annotated or not.
 
         In pages of bounded length, by ascending id.
 
         :param since: by the project's own clock; None for all.
+        :param after: only tasks above this id.
+        :param last: only those up to this one; None for all.
         """
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
@@ -219,3 +242,11 @@ class Project(Protocol):
 
     def progress(self) -> Progress:
         """Return the counts of tasks and annotations."""
+
+    def count_tasks(self, after: int, last: int | None, *, cancelled: bool) -> int:
+        """Return how many tasks have an annotation, by the counts that the project keeps.
+
+        :param after: only tasks above this id.
+        :param last: only those up to this one; None for all.
+        :param cancelled: whether a cancelled annotation is one.
+        """

@@ -1,5 +1,6 @@
 """Microsoft Azure Blob Storage."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,6 +30,8 @@ DELEGATED_LIFE = timedelta(days=7)
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 
+ETAG = re.compile(r"0x[0-9A-F]{14,}").fullmatch
+
 NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {
     "retry_total": 0,
     "permit_redirects": False,
@@ -42,6 +45,7 @@ class AzureContainer:
 
     errors = (AzureError, ValueError)
     writes_all = False
+    deletes_at_once = 1
 
     def __init__(
         self,
@@ -136,6 +140,10 @@ class AzureContainer:
         if not self._key:
             signing = {"user_delegation_key": self._service.get_user_delegation_key(begin, end)}
         return [self._signed(key, end, signing) for key in keys]
+
+    def confirms(self, written: Mapping[str, Any], content: bytes) -> bool:
+        """Tell it by the ETag, which is of a kind that only Azure has."""
+        return bool(ETAG(self.version(written)))
 
     def version(self, meta: Mapping[str, Any]) -> str:
         """Return the ETag."""

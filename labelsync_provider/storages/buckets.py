@@ -7,6 +7,7 @@ obstore cannot express. Its listing dies of one such key, so listings are the se
 import heapq
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -52,7 +53,7 @@ NO_RETRIES: "RetryConfig" = {"max_retries": 0}
 PAGE = 1000
 MOST_EMPTY = 10_000
 """Pages in a row without an object. A few are usual, where much was deleted."""
-DELETED_AT_ONCE = 1000
+DELETING_THREADS = 8
 SHORT_KEY, LONGEST_KEY = 256, 1024
 """In bytes of UTF-8: the limit of S3, GCS and (in characters) Azure."""
 
@@ -88,6 +89,9 @@ class BucketStorage:
         self._service = service
         self._recursive = not prefix if recursive is None else recursive
         self._retry_seconds = retry_seconds
+        self._client_writes = service.writes_all
+        self._obstore_writes = False
+        """Whether it was seen that what obstore says to have written is there."""
         self.requests = Requests()
 
     def list(self) -> Iterator[Page]:
@@ -126,6 +130,19 @@ class BucketStorage:
         self._check(key)
         return self._retry(f"read {key}", lambda: self._content(key, most, version))
 
+    def read_start(self, key: str, size: int) -> bytes:
+        """Return the first bytes of an object; see `Storage.read_start`."""
+        self._check(key)
+        return self._retry(f"read {key}", lambda: self._start(key, size))
+
+    def has(self, path: str) -> bool:
+        """Tell whether an object stands at a path; see `Storage.has`."""
+        try:
+            self._retry(f"read {path}", lambda: self._start(path, 1))
+        except NotFound:
+            return False
+        return True
+
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""
         self._check(key)
@@ -140,17 +157,27 @@ class BucketStorage:
             raise
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects, in the service's batches; see `Storage.delete`."""
+        """Delete objects, several at a time; see `Storage.delete`.
+
+        By obstore only where the answer names what was deleted: it follows a redirect, and believes any other answer.
+        """
         for key in keys:
             self._check(key)
-        plain = [key for key in keys if not INEXPRESSIBLE(key)]
-        for start in range(0, len(plain), DELETED_AT_ONCE):
-            some = plain[start : start + DELETED_AT_ONCE]
-            try:
-                self._retry("delete objects", partial(obstore.delete, self._service.store, some))
-            except NotFound:
-                self._delete_each(some)
-        self._delete_each([key for key in keys if INEXPRESSIBLE(key)])
+        if (at_once := self._service.deletes_at_once) > 1:
+            plain = [key for key in keys if not INEXPRESSIBLE(key)]
+            keys = [key for key in keys if INEXPRESSIBLE(key)]
+            for start in range(0, len(plain), at_once):
+                some = plain[start : start + at_once]
+                try:
+                    self._retry("delete objects", partial(obstore.delete, self._service.store, some))
+                except NotFound:
+                    keys += some
+        first, others = keys[:1], keys[1:]
+        for key in first:
+            self._delete(key)  # if it may not, no others are tried
+        if others:
+            with ThreadPoolExecutor(DELETING_THREADS, thread_name_prefix="labelsync-delete") as pool:
+                list(pool.map(self._delete, others))
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Return signed URLs; see `Storage.sign`."""
@@ -200,6 +227,13 @@ class BucketStorage:
                 return self._bytes(key, found, most)
         return self._service.read(key, most)[0]
 
+    def _start(self, key: str, size: int) -> bytes:
+        if INEXPRESSIBLE(key):
+            return self._service.read(key, MOST_BYTES)[0][:size]
+        for chunk in obstore.get(self._service.store, key).stream(min_chunk_size=size):
+            return bytes(chunk)[:size]
+        return b""
+
     def _standing(self, key: str, most: int) -> tuple[bytes, str]:
         if INEXPRESSIBLE(key):
             return self._service.read(key, most)
@@ -220,17 +254,36 @@ class BucketStorage:
         return b"".join(chunks)
 
     def _put(self, key: str, content: bytes, *, create: bool) -> str:
-        if INEXPRESSIBLE(key) or self._service.writes_all:
-            return self._service.write(key, content, create=create)
-        mode: PutMode = "create" if create else "overwrite"
+        errors: tuple[type[Exception], ...] = (BaseError, *self._service.errors)
         try:
-            written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
-        except BaseError as error:
-            if not create or fault_in(str(error)).status != HTTPStatus.NOT_IMPLEMENTED:
+            return self._sent(key, content, create=create)
+        except errors as error:
+            fault = fault_in(str(error)) if isinstance(error, BaseError) else self._service.fault(error)
+            if not create or fault.status != HTTPStatus.NOT_IMPLEMENTED:
                 raise
-            # A server that has no conditions, and says so: a look before is the best there is.
-            return self._put_after_a_look(key, content)
-        return self._service.version(written)
+        # A server that has no conditions, and says so: a look before is the best there is.
+        return self._put_after_a_look(key, content)
+
+    def _sent(self, key: str, content: bytes, *, create: bool) -> str:
+        if not (INEXPRESSIBLE(key) or self._client_writes):
+            mode: PutMode = "create" if create else "overwrite"
+            written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
+            # obstore follows a redirect 303 by asking for what is there, and takes any page for the answer. The
+            # service's own client follows none: it looks whether the object is there, else it writes all that comes.
+            if self._obstore_writes or self._service.confirms(written, content) or self._stands(key, content):
+                return self._service.version(written)
+            self._client_writes = True
+        return self._service.write(key, content, create=create)
+
+    def _stands(self, key: str, content: bytes) -> bool:
+        try:
+            self._obstore_writes = self._service.read(key, len(content))[0] == content
+        except TooLarge:
+            return False
+        except self._service.errors as error:
+            if self._service.fault(error).status != HTTPStatus.NOT_FOUND:
+                raise
+        return self._obstore_writes
 
     def _put_after_a_look(self, key: str, content: bytes) -> str:
         try:
@@ -239,18 +292,9 @@ class BucketStorage:
             return self._put(key, content, create=False)
         raise AlreadyThere(f"{self.location.container}: {key} is there already.")
 
-    def _delete_each(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            try:
-                self._retry(f"delete {key}", partial(self._remove, key))
-            except NotFound:
-                continue
-
-    def _remove(self, key: str) -> None:
-        if INEXPRESSIBLE(key):
-            self._service.delete(key)
-        else:
-            obstore.delete(self._service.store, key)
+    def _delete(self, key: str) -> None:
+        with suppress(NotFound):
+            self._retry(f"delete {key}", partial(self._service.delete, key))
 
     def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
         kind = doing.partition(" ")[0]

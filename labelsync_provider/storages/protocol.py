@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -27,8 +27,8 @@ MOST_BYTES = 100 * 1024 * 1024
 """Of an object, if whoever reads it does not say."""
 
 
-class Storage(Protocol):
-    """A bucket, database or directory with objects. A new storage is supported when the contract tests pass for it."""
+class Target(Protocol):
+    """What an export asks of a storage."""
 
     uri: str
     """The storage URI, without credentials."""
@@ -52,18 +52,6 @@ class Storage(Protocol):
         :raises Unavailable: the listing broke off; nothing may be concluded from what came before.
         """
 
-    def covers(self, key: str) -> bool:
-        """Tell whether `list` would show an object of this key, if there were one.
-
-        Not, if the last one could not list the directory that it is in.
-        """
-
-    def object_uri(self, key: str) -> str:
-        """Return the URI under which Label Studio finds the object."""
-
-    def path_of(self, uri: str) -> str | None:
-        """Return the path of the object that a URI names; None if that is in another container."""
-
     def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of an object.
 
@@ -77,6 +65,12 @@ class Storage(Protocol):
         :raises Unusable: the storage as a whole cannot be used any more.
         :raises Unavailable: it did not come, or not all of it.
         """
+
+    def read_start(self, key: str, size: int) -> bytes:
+        """Return the first bytes of an object, or all of one that has no more; see `read` for the errors."""
+
+    def has(self, path: str) -> bool:
+        """Tell whether an object stands at a path of the container, be it outside of this storage."""
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object, whole or not at all, and return its version once the storage has confirmed it.
@@ -95,9 +89,36 @@ class Storage(Protocol):
         :raises Unavailable: it is not certain which were deleted.
         """
 
+
+class Storage(Target, Protocol):
+    """A bucket, database or directory with objects. A new storage is supported when the contract tests pass for it."""
+
+    def covers(self, key: str) -> bool:
+        """Tell whether `list` would show an object of this key, if there were one.
+
+        Not, if the last one could not list the directory that it is in.
+        """
+
+    def object_uri(self, key: str) -> str:
+        """Return the URI under which Label Studio finds the object."""
+
+    def path_of(self, uri: str) -> str | None:
+        """Return the path of the object that a URI names; None if that is in another container."""
+
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Return a URL for each key that reads the object without credentials until its life is over.
 
         :raises Invalid: the service has no such URLs, or none of so long a life.
         :raises Denied: the credentials may not, or cannot, sign.
+        """
+
+
+@runtime_checkable
+class MadeByWrites(Protocol):
+    """A storage that lists nothing while it is not there, as it is made by the first write; a bucket is not."""
+
+    def check_exists(self) -> None:
+        """Make sure that it is there, as a source has to be.
+
+        :raises NotFound: it is not.
         """

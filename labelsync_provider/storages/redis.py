@@ -34,6 +34,7 @@ from labelsync_provider.storages.redis_values import (
     UNREADABLE,
     Told,
     Value,
+    bytes_of_hash,
     reading,
     sizing,
     together,
@@ -53,7 +54,9 @@ LOOKED_AT = 1000
 
 NOT_UTF8 = "its key is not UTF-8; rename it"
 REFUSED = re.compile(r"WRONGPASS|NOAUTH|invalid username-password|Authentication required", re.I)
-ABOUT_A_KEY = re.compile(r"WRONGTYPE|permissions? to access|unknown (sub)?command.*memory|'memory\|usage'", re.I)
+ABOUT_A_KEY = re.compile(
+    r"WRONGTYPE|permissions? to access|unknown (sub)?command.*memory|'(memory\|usage|hlen|hkeys|hstrlen)'", re.I
+)
 PASSING = re.compile(r"LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|READONLY|max number of clients", re.I)
 
 T = TypeVar("T")
@@ -133,6 +136,15 @@ class RedisStorage:
         if content is None or len(content) > most:
             raise too_large(key, most)
         return content
+
+    def read_start(self, key: str, size: int) -> bytes:
+        """Return the first bytes of a value; see `Storage.read_start`."""
+        start: bytes = self._retry(f"read {key}", lambda: self._client.getrange(key, 0, size - 1))
+        return start
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a key; see `Storage.has`."""
+        return bool(self._retry("read keys", lambda: self._client.exists(path)))
 
     def _taken(self, key: str) -> bytes | None:
         """Return what the listing has kept of a key; it is not kept any longer."""
@@ -224,7 +236,10 @@ class RedisStorage:
         types = self._pipelined([("type", key) for key in keys])
         kinds = [kind.decode() if isinstance(kind, bytes) else UNREADABLE for kind in types]
         sizes = self._pipelined([sizing(key, kind) for key, kind in zip(keys, kinds, strict=True)])
-        sized = [size if isinstance(size, int) else None for size in sizes]
+        sized = [
+            size if isinstance(size, int) else bytes_of_hash(self._pipelined, key) if kind == "hash" else None
+            for key, kind, size in zip(keys, kinds, sizes, strict=True)
+        ]
         for some in together([*map(Told, keys, kinds, sized)]):
             limits = {each: each.limit(most, alone=len(some) == 1) for each in some}
             wanted = [each for each in some if each.is_readable(most)]

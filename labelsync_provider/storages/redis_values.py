@@ -3,7 +3,7 @@
 Strings are task files, and hashes are the data of a task. Of neither more is read than it may have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ import msgspec
 from redis.exceptions import NoPermissionError
 
 READ_AT_ONCE_BYTES = 16 * 1024 * 1024
+ASKED_AT_ONCE = 500
+"""Fields of a hash that are asked for their lengths together."""
 LARGEST = 100 * 1024 * 1024
 """Values above it are listed and not read; in bytes."""
 LARGEST_HASH = 64 * 1024 * 1024
@@ -20,6 +22,11 @@ UNREADABLE = "unreadable"
 READABLE = ("string", "hash", UNREADABLE)
 """Of one whose type may not be asked, the attempt to read it says why."""
 HASH_NOT_UTF8 = "a field or value of the hash is not UTF-8"
+MOST_FIELDS = 1_000_000
+"""Of a hash whose memory may not be asked for, so that its fields are; it is not read if it has more."""
+SIZE_NOT_TOLD = (
+    "the user of the connection may not ask how large the hash is. Allow MEMORY USAGE, or HLEN, HKEYS and HSTRLEN"
+)
 
 
 class Value(NamedTuple):
@@ -45,8 +52,8 @@ class Told(NamedTuple):
         return (self.size or 0) > (LARGEST_HASH if self.kind == "hash" else most)
 
     def is_readable(self, most: int) -> bool:
-        """Tell whether it is to be read, if it may have so many bytes."""
-        return self.kind in READABLE and not self.is_too_large(most)
+        """Tell whether it is to be read, if it may have so many bytes. A hash is read whole: its size must be known."""
+        return self.kind in READABLE and not self.is_too_large(most) and (self.kind != "hash" or self.size is not None)
 
     def limit(self, most: int, *, alone: bool) -> int:
         """Return how many bytes of a string are read: of many at once, no more than it was told to have."""
@@ -61,8 +68,35 @@ class Told(NamedTuple):
 
 
 def sizing(key: str, kind: str) -> tuple[Any, ...]:
-    """Return the command that asks how large a value is: of a hash, with all of its fields."""
+    """Return the command that asks how large a value is: of a hash, with all of its fields, and what holds them.
+
+    Where it may not be asked of a hash, `bytes_of_hash` counts.
+    """
     return ("memory_usage", key, 0) if kind == "hash" else ("strlen", key)
+
+
+def bytes_of_hash(ask: Callable[[Sequence[tuple[Any, ...]]], Sequence[Any]], key: str) -> int | None:
+    """Return how many bytes the fields and values of a hash have; None if the user may not ask.
+
+    :param ask: returns the answers to commands; an error is one, too.
+    """
+    (fields,) = ask([("hlen", key)])
+    if not isinstance(fields, int):
+        return None
+    if fields > MOST_FIELDS:
+        return max(fields, LARGEST_HASH + 1)
+    (names,) = ask([("hkeys", key)])
+    if not isinstance(names, list):
+        return None
+    size = sum(map(len, names))
+    for start in range(0, len(names), ASKED_AT_ONCE):
+        lengths = ask([("hstrlen", key, name) for name in names[start : start + ASKED_AT_ONCE]])
+        if not all(isinstance(length, int) for length in lengths):
+            return None
+        size += sum(lengths)
+        if size > LARGEST_HASH:
+            break
+    return size
 
 
 def reading(told: Told, limit: int) -> tuple[Any, ...]:
@@ -90,6 +124,11 @@ def value_of(told: Told, answer: object, most: int, limit: int) -> Value | None:
         return Value(None, told.size or 0, "denied", "the user of the connection may not read it")
     if told.kind not in (*READABLE, "none"):
         return Value(None, 0, told.kind, f"it is a {told.kind}, not a string or a hash")
+    if told.kind == "hash" and told.size is None:
+        return Value(None, 0, "not told", SIZE_NOT_TOLD)
+    if told.kind == "hash" and told.is_too_large(most):
+        problem = f"it is too large, {told.size:,} bytes in the server, and a hash may have {LARGEST_HASH:,}. Split it"
+        return Value(None, told.size or 0, f"{told.size} bytes", problem)
     if told.is_too_large(most):
         return Value(None, told.size or 0, f"{told.size} bytes", None)
     if isinstance(answer, bytes) and len(answer) > limit:

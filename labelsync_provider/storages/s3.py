@@ -2,13 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from hashlib import md5
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import obstore
 from botocore import UNSIGNED
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from obstore.store import S3Store
 
 from labelsync_provider.errors import Unusable
@@ -30,6 +37,7 @@ class S3Bucket:
     """A bucket; see `Service`. The client says how it is reached, and moves the keys that obstore cannot express."""
 
     longest_life = LONGEST_LIFE
+    deletes_at_once = 1000
     # botocore follows a server that always redirects until the stack is full.
     errors = (ClientError, BotoCoreError, ValueError, RecursionError)
 
@@ -127,6 +135,10 @@ class S3Bucket:
         signed = dict(zip(plain, obstore.sign(self.store, "GET", plain, life), strict=True)) if plain else {}
         return [signed.get(key) or self._sign_odd(key, life) for key in keys]
 
+    def confirms(self, written: Mapping[str, Any], content: bytes) -> bool:
+        """Tell it by the ETag: the MD5 of the content. Of what KMS encrypts it is another, which tells nothing."""
+        return self.version(written) == md5(content, usedforsecurity=False).hexdigest()
+
     def version(self, meta: Mapping[str, Any]) -> str:
         """Return the ETag."""
         return version_of(meta["e_tag"])
@@ -147,6 +159,9 @@ def fault_of(error: Exception) -> Fault:
     """Return what an error of botocore's means."""
     if isinstance(error, RecursionError):
         return Fault(HTTPStatus.MOVED_PERMANENTLY)
+    # Over a 303 urllib3 stumbles, as botocore's headers are bytes, before it would not follow it.
+    if isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), TypeError):
+        return Fault(HTTPStatus.SEE_OTHER)
     if not isinstance(error, ClientError):
         return no_answer(error)
     said = error.response.get("Error", {})

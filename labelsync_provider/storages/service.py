@@ -23,6 +23,9 @@ class Service(Protocol):
     writes_all: bool
     """Whether it writes every object, and not only those whose keys obstore cannot express."""
 
+    deletes_at_once: int
+    """Objects that obstore deletes by one request, whose answer names them; 1 if there are no such requests."""
+
     @property
     def store(self) -> ObjectStore:
         """The bucket, as obstore reaches it."""
@@ -47,10 +50,13 @@ class Service(Protocol):
         """Write an object whose key obstore cannot express; return its version."""
 
     def delete(self, key: str) -> None:
-        """Delete an object whose key obstore cannot express."""
+        """Delete an object."""
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Return a URL for each key."""
+
+    def confirms(self, written: Mapping[str, Any], content: bytes) -> bool:
+        """Tell whether what obstore says of a write can be nobody else's answer than the service's."""
 
     def version(self, meta: Mapping[str, Any]) -> str:
         """Return the version that a listing would show, from what obstore says of an object."""

@@ -9,7 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from labelsync_provider.database import engines, open_database, writing
-from labelsync_provider.errors import Invalid, Unavailable
+from labelsync_provider.database.schema import check_schema
+from labelsync_provider.errors import Invalid, NotFound, Unavailable
+from labelsync_provider.projects.embedded import EmbeddedStore
 
 pytest_plugins = ["servers.postgres"]
 
@@ -46,6 +48,20 @@ def test_file_of_a_new_database_is_for_its_owner_alone(tmp_path: Path, umask: in
         os.umask(before)
     assert modes.pop("new.db") == 0o600
     assert set(modes.values()) == {0o600}, "what SQLite puts beside it too"
+
+
+@pytest.mark.parametrize("name", ["new.db", "no directory/new.db"])
+def test_whoever_only_reads_creates_no_file(tmp_path: Path, name: str) -> None:
+    if "/" in name:
+        with pytest.raises(Unavailable, match="unable to open database file"):
+            open_database(f"sqlite:///{tmp_path}/{name}")
+    else:
+        engine = open_database(f"sqlite:///{tmp_path}/{name}")
+        assert not check_schema(engine)
+        with pytest.raises(NotFound, match="none yet"):
+            EmbeddedStore(engine, read_only=True).project("photos")
+        engine.dispose()
+    assert not list(tmp_path.iterdir())
 
 
 def test_permissions_of_a_database_that_is_there_are_left_alone(tmp_path: Path) -> None:

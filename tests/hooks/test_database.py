@@ -61,8 +61,29 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
             "postgresql+psycopg://a%40b:p%2Fw%3Ad%23@db/labels",
         ),
         ({"conn_type": "generic", "host": "db", "schema": "labels"}, "postgresql+psycopg://db/labels"),
+        (
+            {
+                "conn_type": "postgres",
+                "host": "db",
+                "schema": "labels",
+                "extra": {
+                    "cursor": "dictcursor",
+                    "iam": False,
+                    "aws_conn_id": "aws",
+                    "sqlalchemy_scheme": "postgresql+psycopg2",
+                    "sqlalchemy_query": {"sslmode": "prefer"},
+                },
+            },
+            "postgresql+psycopg://db/labels?sslmode=prefer",
+        ),
     ],
-    ids=["of type Postgres", "with a port and TLS", "with odd characters", "where Airflow offers no type Postgres"],
+    ids=[
+        "of type Postgres",
+        "with a port and TLS",
+        "with odd characters",
+        "where Airflow offers no type Postgres",
+        "with what Airflow's own hook takes for itself",
+    ],
 )
 def test_a_connection_is_opened(
     configured: Callable[[str], None], connect: Callable[..., None], opened: list[Any], fields: Any, url: str
@@ -98,8 +119,32 @@ def test_a_url_of_postgresql_is_opened_by_the_driver_of_the_extra(
             Invalid,
             r"'labelsync_db': host begins or ends",
         ),
+        (
+            {"conn_type": "postgres", "host": "db", "schema": "x", "extra": {"iam": True, "aws_conn_id": "aws"}},
+            Invalid,
+            r"has iam, by which Airflow's own hook logs in with a token.* or take iam out of this one's extra",
+        ),
+        (
+            {"conn_type": "postgres", "host": "db", "schema": "x", "extra": {"sslmode": ["require"]}},
+            Invalid,
+            r"sslmode is no text and no number\. Take sslmode out",
+        ),
+        (
+            {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "schema": "x", "extra": {"ssl_mode": "require"}},
+            Invalid,
+            r'invalid connection option "ssl_mode"\. Take what is no option of libpq out of the extra of connection',
+        ),
     ],
-    ids=["there is none", "of another kind", "without a database", "of a file", "with a line break"],
+    ids=[
+        "there is none",
+        "of another kind",
+        "without a database",
+        "of a file",
+        "with a line break",
+        "with a token",
+        "with an option that is none",
+        "with an option that libpq does not know",
+    ],
 )
 def test_a_connection_that_cannot_be_used_is_named(
     configured: Callable[[str], None], connect: Callable[..., None], fields: Any, error: type[Exception], said: str
@@ -130,7 +175,7 @@ def test_what_a_command_prints_is_taken_without_its_line_break(tmp_path: Path, m
     monkeypatch.delenv("AIRFLOW__LABELSYNC__DATABASE", raising=False)
     command = f"echo sqlite:///{shlex.quote(str(tmp_path))}/labelsync.db"
     monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE_CMD", command)
-    labelsync_database().dispose()
+    labelsync_database().connect().close()  # that makes the file
     assert os.listdir(tmp_path) == ["labelsync.db"]
 
 
@@ -139,7 +184,7 @@ def test_nothing_is_a_file_in_the_home_of_airflow(
 ) -> None:
     monkeypatch.setattr(database_hook, "AIRFLOW_HOME", str(tmp_path))
     configured(" \n")
-    labelsync_database().dispose()
+    labelsync_database().connect().close()  # that makes the file
     assert os.listdir(tmp_path) == ["labelsync.db"]
 
 

@@ -286,7 +286,7 @@ class TestProjects:
         self, http_server, connect_label_studio, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        project = {"id": 1, "title": "Pets", "label_config": "<View/>"}
+        project = {"id": 1, "title": "Pets", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05Z"}
         connect_label_studio(http_server(lambda _: (200, json.dumps(project).encode())))
         assert LabelStudioHook().get_project(1).title == "Pets"
         assert "HTTP" not in caplog.text

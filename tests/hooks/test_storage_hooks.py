@@ -193,6 +193,9 @@ class TestEveryHook:
 
 
 class _Service:
+    writes_all = False
+    deletes_at_once = 1
+
     def __init__(self, bucket: str) -> None:
         self.location = Location(f"x://{bucket}", "")
 

@@ -9,6 +9,7 @@ import pytest
 
 from labelsync_provider.errors import Invalid
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
+from labelsync_provider.hooks.connections import mistakes_named
 from labelsync_provider.hooks.gcs import GCSStorageHook
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
@@ -104,6 +105,14 @@ WRONG = [
         assume_role_with_web_identity_federation="file",
         assume_role_with_web_identity_token_file="/no/token",
     ),
+    s3(r"client_cert='/c\.pem': .*show no certificate of its own.*Take it out", client_cert="/c.pem"),
+    s3(r"cert=\['/c', '/k'\]: .*show no certificate", cert=["/c", "/k"]),
+    s3(r"config_kwargs\.client_cert='/c': .*show no certificate", config_kwargs={"client_cert": "/c"}),
+    s3(r"sts\.config_kwargs\.client_cert='/c': .*", service_config={"sts": {"config_kwargs": {"client_cert": "/c"}}}),
+    gcs("client_cert='/c': .*show no certificate", client_cert="/c"),
+    azure("connection_cert='/c': .*show no certificate", {"connection_cert": "/c"}),
+    azure("client_cert='/c': .*show no certificate", {"client_cert": "/c"}),
+    studio(r"extra=.*its extra knows no client_cert.*Take anything else out", {"client_cert": "/c"}),
     gcs("key_path='/no/file': .*no file that can be read here", key_path="/no/file"),
     gcs("key_path=5: .*no file", key_path=5),
     gcs(r"key_path=\['/x'\]: .*no file", key_path=["/x"]),
@@ -241,6 +250,32 @@ def test_made_up_name_of_a_connection_is_not_told_of_what_cannot_be_reached(
     ok, message = kind(MADE_UP).test_connection(*([uri] if uri else []))
     assert not ok
     assert MADE_UP not in message
+
+
+@pytest.mark.parametrize(
+    ("extra", "shown"),
+    [
+        ({"verify": "true"}, "verify=true"),
+        ({"region_name": "eu-west-1"}, "region_name=eu-west-1"),
+        ({"key_path": "/etc/key.json"}, "key_path=/etc/key.json"),
+        ({"endpoint_url": "http://minio:9000"}, "endpoint_url=http://minio:9000"),
+        ({"aws_secret_access_key": "s3cret"}, "aws_secret_access_key=***"),
+        ({"sas_token": "s3cret"}, "sas_token=***"),
+        ({"keyfile_dict": '{"private_key": "s3cret", "project_id": "mine"}'}, "keyfile_dict=***"),
+        ({"proxy": "http://ann:s3cret@proxy:3128"}, "proxy=***"),
+        ({"config_kwargs": {"region_name": "here", "token": ["s3cret"]}}, "{'region_name': 'here', 'token': ['***']}"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else None,
+)
+def test_what_an_sdk_says_of_a_connection_is_shown_but_for_the_secrets(
+    connect: Callable[..., None], extra: dict[str, Any], shown: str
+) -> None:
+    connect("wrong", conn_type="aws", password="pass-s3cret", extra=extra)
+    name, value = next(iter(extra.items()))
+    with pytest.raises(Invalid) as raised, mistakes_named("wrong"):
+        raise ValueError(f"no use for {name}={value} and pass-s3cret")
+    assert shown in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_right_connections_are_not_refused(connect: Callable[..., None]) -> None:

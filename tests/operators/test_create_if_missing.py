@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,11 +74,13 @@ def test_what_is_no_label_config_says_what_is_one(load) -> None:
         load(create_if_missing="pictures")
 
 
-def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(load, caplog) -> None:
+def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(load, database: Path, caplog) -> None:
+    database.unlink()  # nothing was ever imported
     with caplog.at_level(logging.INFO):
         report = load(dry_run=True)
     assert "Project 'Pets' would be created" in caplog.text
     assert (report["tasks_created"], report["quarantined"], report["created_ids"]) == (2, 1, [])
+    assert not database.exists()
     assert not there("Pets")
 
 

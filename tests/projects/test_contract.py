@@ -593,6 +593,12 @@ class TestChanges:
         assert [state.annotated for state in states if state.id == first] == [True]
         assert {state.id for state in states} <= {first, second}
 
+    def test_of_a_range_of_ids_are_those_above_the_one_up_to_the_other(self, project: Project) -> None:
+        ids = project.import_tasks([annotated(n) for n in range(4)])
+        assert [state.id for state in all_of(project.changes(after=ids[0], last=ids[2]))] == ids[1:3]
+        assert [state.id for state in all_of(project.changes(after=ids[1]))] == ids[2:]
+        assert [state.id for state in all_of(project.changes(last=ids[1]))] == ids[:2]
+
     def test_give_an_annotated_task_another_state_unless_only_a_look_would_tell(
         self, store: Store, project: Project
     ) -> None:
@@ -693,10 +699,42 @@ class TestProgress:
         cancelled = {"result": [], "was_cancelled": True}
         both = task(3, annotations=[{"result": []}, cancelled])
         project.import_tasks([task(1), annotated(2, was_cancelled=True), both])
-        assert project.progress() == Progress(tasks=3, annotated_tasks=2, annotations=3, cancelled_annotations=2)
+        expected = Progress(tasks=3, annotated_tasks=2, annotations=3, cancelled_annotations=2, skipped_tasks=1)
+        assert project.progress() == expected
 
     def test_of_an_empty_project_is_zero(self, project: Project) -> None:
         assert project.progress() == Progress(0, 0, 0)
+
+
+class TestCountTasks:
+    @pytest.fixture
+    def ids(self, create_project: Create, project: Project) -> list[int]:
+        """Tasks with no annotation, with one, with a cancelled one, with one and a cancelled one, with two."""
+        create_project("Cars").import_tasks([annotated()])
+        one, cancelled = {"result": []}, {"result": [], "was_cancelled": True}
+        kinds = ([], [one], [cancelled], [one, cancelled], [one, one])
+        labeled = [task(n, annotations=[dict(given) for given in kind]) for n, kind in enumerate(kinds)]
+        return [task_id for task_id in project.import_tasks(labeled) if isinstance(task_id, int)]
+
+    @pytest.mark.parametrize(
+        ("after", "last", "with_cancelled", "without"),
+        [
+            (None, None, 4, 3),
+            (0, 4, 4, 3),
+            (1, 3, 2, 1),
+            (1, 2, 1, 0),
+            (None, 0, 0, 0),
+            (3, None, 1, 1),
+            (4, None, 0, 0),
+            (3, 1, 0, 0),
+        ],
+    )
+    def test_counts_the_annotated_ones_of_a_range_of_ids(
+        self, project: Project, ids: list[int], after: int | None, last: int | None, with_cancelled: int, without: int
+    ) -> None:
+        above, up_to = 0 if after is None else ids[after], None if last is None else ids[last]
+        assert project.count_tasks(above, up_to, cancelled=True) == with_cancelled
+        assert project.count_tasks(above, up_to, cancelled=False) == without
 
 
 def test_fencing_lets_the_owner_of_the_lease_write(project: Project) -> None:

@@ -24,12 +24,14 @@ from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, Task, TaskUpdate
-from labelsync_provider.sync.annotation_files import annotation_files, key_renderer
+from labelsync_provider.sync.annotation_files import NOTE, Note, annotation_files, key_renderer
 
 pytest_plugins = ["servers.label_studio"]
 
 RESULT = [{"from_name": "choice", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}]
 NOBODY = 10**6
+PETS: Json = {"id": 3, "title": "Pets", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05.678901Z"}
+"""A project, as a server tells it."""
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def update_one(project: LabelStudioProject, task_id: int, update: TaskUpdate) ->
 def project_at(url: str) -> LabelStudioProject:
     """A project of a server that is none, and need not be asked twice."""
     client = Client(url, "legacy-token", retry_seconds=0)
-    return LabelStudioProject(client, {"id": 3, "title": "Pets", "label_config": "<View/>"})
+    return LabelStudioProject(client, PETS)
 
 
 def looked_at(n: int) -> Json:
@@ -235,8 +237,14 @@ class TestImportTasks:
         assert not isinstance(raised.value, RequestFailed)
         assert len(log) == 1
 
-    @pytest.mark.parametrize("kind", ["annotations", "predictions"])
-    @pytest.mark.parametrize("result", [["x"], [None], [{}, 1], "good", {"choices": ["good"]}])
+    @pytest.mark.parametrize(
+        ("kind", "result"),
+        [
+            *[(kind, result) for kind in ("annotations", "predictions") for result in (["x"], [None], [{}, 1])],
+            ("annotations", "good"),
+            ("annotations", {"choices": ["good"]}),
+        ],
+    )
     def test_rejects_a_result_of_anything_but_objects_before_it_is_sent(
         self, label_studio: Server, kind: str, result: object
     ) -> None:
@@ -413,6 +421,29 @@ class TestChanges:
         (after,) = all_of(project.changes(since))
         assert (after.id, after.annotated) == (before[2].id, True)
 
+    @pytest.mark.parametrize("work", ["annotation", "cancelled annotation"])
+    def test_tell_an_annotation_of_which_the_counters_say_nothing(
+        self, client: Client, project: LabelStudioProject, since: datetime, work: str
+    ) -> None:
+        """As after an annotation that the server kept though it answered 500."""
+        free = all_of(project.changes())[2].id
+        begin(client, free, work)
+        none = {"total_annotations": 0, "cancelled_annotations": 0}
+        client.ask("PATCH", f"/api/tasks/{free}/", body={**none, "is_labeled": False})
+        assert [(state.id, state.annotated) for state in all_of(project.changes(since))] == [(free, True)]
+        assert [state.annotated for state in all_of(project.changes())] == [True, True, True]
+        assert [found["id"] for found in all_of(project.annotated_tasks())][2:] == [free]
+
+    def test_tell_of_each_task_once_however_many_annotations_it_has(
+        self, client: Client, project: LabelStudioProject, since: datetime
+    ) -> None:
+        one, two, free = [state.id for state in all_of(project.changes())]
+        annotate(client, two)
+        annotate(client, two, was_cancelled=True)
+        states = all_of(project.changes())
+        assert [(state.id, state.annotated) for state in states] == [(one, True), (two, True), (free, False)]
+        assert all_of(project.changes(since)) == [states[1]]
+
     def test_include_a_task_that_was_imported(self, project: LabelStudioProject, since: datetime) -> None:
         (task_id,) = project.import_tasks([task(4)])
         assert [state.id for state in all_of(project.changes(since))] == [task_id]
@@ -424,7 +455,7 @@ class TestChanges:
 
 
 class TestTargetStorage:
-    """An export is what Label Studio's own target storage writes, but for `created_ago`."""
+    """An export is what Label Studio's own target storage writes, but for `created_ago` and the note."""
 
     @pytest.fixture
     def compare(
@@ -437,12 +468,13 @@ class TestTargetStorage:
             client.post("/api/storages/export/localfiles", {"project": project.id, "path": str(folder), "title": "x"})
             theirs = {f"{path.name}.json": json.loads(path.read_text()) for path in folder.iterdir()}
             assert {bool(written.pop("created_ago")) for written in theirs.values()} == {True}
-            key = key_renderer(None, "annotation")
+            key, note = key_renderer(None, "annotation"), Note(project.uri, project.created_at, "annotation", "x")
             ours = {
                 file.key: json.loads(file.content)
                 for found in all_of(project.annotated_tasks())
-                for file in annotation_files(found, "annotation", key, include_cancelled=True)
+                for file in annotation_files(found, note, key, include_cancelled=True)
             }
+            assert {written.pop(NOTE)["project"] for written in ours.values()} == {project.uri}
             assert ours == theirs
             return [ours[name] for name in sorted(ours, key=lambda name: int(name.removesuffix(".json")))]
 
@@ -1000,7 +1032,7 @@ class TestFindProject:
         def answer(request):
             asked = parse_qs(urlsplit(request.path).query)
             if "page" not in asked:
-                return 200, b'{"id": 7, "title": "Pets", "label_config": "<View/>"}'
+                return 200, json.dumps(PETS | {"id": 7}).encode()
             return 200, json.dumps({"count": 101, "results": pages[int(asked["page"][0]) - 1]}).encode()
 
         assert LabelStudioServer(Client(http_server(answer), "legacy-token")).project("Pets").id == 7
@@ -1025,7 +1057,7 @@ class TestEnterprise:
                 return 200, json.dumps(next(coming)).encode()
 
             client = Client(http_server(answer), "legacy-token", retry_seconds=0)
-            return LabelStudioProject(client, {"id": 3, "title": "Pets", "label_config": "<View/>"}), asked
+            return LabelStudioProject(client, PETS), asked
 
         return enterprise
 
@@ -1049,7 +1081,7 @@ class TestEnterprise:
 def test_a_user_who_may_not_see_other_users_imports_nevertheless(http_server) -> None:
     """Enterprise, guessed: annotators may not list the users. Nobody is taken for unknown then."""
     client = Client(http_server(lambda _: (403, b'{"detail": "You do not have permission"}')), "legacy-token")
-    project = LabelStudioProject(client, {"id": 3, "title": "Pets", "label_config": "<View/>"})
+    project = LabelStudioProject(client, PETS)
     new = annotated(completed_by=7)
     assert project.adapt(new) == 0
     assert new.annotations[0]["completed_by"] == 7

@@ -1,6 +1,7 @@
 """What a client of a Label Studio server sends, how long it waits, what it repeats, and how it explains an answer."""
 
 import asyncio
+import gzip
 import json
 import logging
 import re
@@ -41,6 +42,7 @@ LEGACY = "0123456789abcdef0123456789abcdef01234567"
 WHOAMI = "/api/current-user/whoami"
 REFRESH = "/api/token/refresh/"
 FINE = (200, b"{}")
+THREADS = 8
 
 
 def jwt(kind: str | None = "access", life: float = 300, **claims: Any) -> str:
@@ -249,6 +251,22 @@ class TestAccessToken:
             list(pool.map(lambda _: client.get(WHOAMI), range(40)))
         assert len(server.given) == 1
 
+    @pytest.mark.parametrize("revoked", [False, True], ids=["at first", "once it is refused"])
+    def test_is_renewed_by_one_of_many_threads_that_need_it_at_once(self, http_server, revoked: bool) -> None:
+        together = threading.Barrier(THREADS)
+        server = PersonalTokens(refuses=lambda access: revoked and access == server.given[0])
+
+        def answer(asked: Any) -> tuple[Any, ...]:
+            if asked.path == REFRESH:
+                time.sleep(0.1)  # so that the others come meanwhile
+            elif revoked and asked.headers["Authorization"] == f"Bearer {server.given[0]}":
+                together.wait(10)  # all of them show it before one is refused
+            return server(asked)
+
+        with opened(http_server(answer), PERSONAL) as client, ThreadPoolExecutor(THREADS) as pool:
+            assert list(pool.map(lambda _: client.get(WHOAMI), range(THREADS))) == [{}] * THREADS
+        assert len(server.given) == 1 + revoked
+
 
 class TestUrl:
     @pytest.fixture
@@ -453,6 +471,41 @@ class TestPost:
         assert not isinstance(raised.value, NotSent)
         assert len(requests) == 1
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            (200, b"<html><title>Log in</title></html>"),
+            (201, b"not JSON"),
+            (200, b""),
+            (204, b""),
+            (200, b"[]"),
+            (200, b"{}", {"Content-Encoding": "br"}),
+            (200, b'"' + b"a" * 2000 + b'"'),
+            (400, b"a" * 2000),
+        ],
+        ids=["page", "text", "nothing", "204", "another shape", "another encoding", "too long", "too long a refusal"],
+    )
+    @pytest.mark.parametrize("token", [LEGACY, PERSONAL], ids=["legacy", "personal"])
+    def test_that_is_answered_as_by_no_label_studio_is_not_certain_and_not_repeated(
+        self, http_server, monkeypatch: pytest.MonkeyPatch, token: str, answer: tuple[Any, ...]
+    ) -> None:
+        monkeypatch.setattr("labelsync_provider.projects.label_studio_answers.ANSWER_BYTES", 1000)
+        tokens, asked = PersonalTokens(), Log(answer)
+        url = http_server(lambda one: tokens(one) if one.path == REFRESH else asked(one))
+        with (
+            opened(url, token, retry_seconds=60) as client,
+            pytest.raises(Unavailable, match="It is not certain whether it was done") as raised,
+        ):
+            client.post("/api/projects/", {}, dict[str, Any])
+        assert not isinstance(raised.value, NotSent)
+        assert len(asked) == 1
+
+    def test_whose_token_is_answered_by_a_page_was_not_sent(self, http_server) -> None:
+        log = Log((200, b"<title>Log in</title>"))
+        with opened(http_server(log), PERSONAL) as client, pytest.raises(Unusable, match="page titled 'Log in'"):
+            client.post("/api/projects/", {})
+        assert [asked.path for asked in log] == [REFRESH]
+
     def test_is_repeated_while_the_connection_is_refused_and_gets_there_once(self) -> None:
         got: list[str] = []
 
@@ -556,6 +609,13 @@ class TestAnswer:
     def test_that_is_empty_is_none(self, http_server) -> None:
         with opened(http_server(Log((204, b"")))) as client:
             assert client.ask("DELETE", "/api/tasks/1/") is None
+
+    @pytest.mark.parametrize("length", [0, 5, -9])
+    def test_that_is_packed_and_cut_is_unavailable_before_its_first_byte_too(self, http_server, length: int) -> None:
+        packed = gzip.compress(b"{}" * 100)[: length or None] if length else b""
+        log = Log((200, packed, {"Content-Encoding": "gzip"}))
+        with opened(http_server(log)) as client, pytest.raises(Unavailable, match="the answer breaks off"):
+            client.get("/api/tasks/1/")
 
     def test_of_a_gateway_names_its_title(self, http_server) -> None:
         page = b"<html><head><TITLE>\n 502 Bad Gateway </title></head><body><center>nginx</center></body></html>"

@@ -1,5 +1,6 @@
 """Whatever a server answers, it ends in one of the package's errors, in a bounded time, and tells no token."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -11,7 +12,7 @@ import pytest
 from servers.misbehaving import GOOD, MISBEHAVIOURS, SLOW, TASK, TOKEN, Asked, Server, as_json, good, http, misbehaving
 
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable, Unusable
-from labelsync_provider.projects import label_studio_answers
+from labelsync_provider.projects import label_studio_answers, label_studio_api
 from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
 from labelsync_provider.projects.label_studio_client import Client, Refused
 from labelsync_provider.projects.label_studio_storages import (
@@ -47,6 +48,7 @@ DOINGS: dict[str, Doing] = {
     "changes": lambda _, project: ids(project.changes()),
     "annotated tasks": lambda _, project: ids(project.annotated_tasks([1])),
     "progress": lambda _, project: project.progress(),
+    "counts": lambda _, project: project.count_tasks(0, 9, cancelled=True),
     "labeling": lambda _, project: (project.labeling(), project.labeling()),
     "updates": lambda _, project: list(
         project.update_tasks(
@@ -134,6 +136,22 @@ def test_ends_in_time(server: Server, client: Client, name: str) -> None:
     server.answer = good
     assert slow.version() == "1.23.2", "it goes on"
     slow.close()
+
+
+@pytest.mark.parametrize("name", ["import", "updates", "deletions", "new storage at another place", "sync"])
+def test_change_that_is_answered_by_a_page_is_asked_for_once_and_is_not_certain(
+    server: Server, client: Client, name: str
+) -> None:
+    """A proxy may have lost the answer of a Label Studio that has done it."""
+    project = opened(client)
+    other = LabelStudioStorage("s3", {"bucket": "other", "prefix": ""})
+    doings = DOINGS | {"new storage at another place": lambda client, _: put_storage(client, 1, "import", other)}
+    server.answer = lambda asked: MISBEHAVIOURS["page"](asked) if asked.method == "POST" else good(asked)
+    failed = failures(client, project, {name: doings[name]})
+    if name != "sync":  # it is looked how it goes on
+        assert type(failed[name]) is Unavailable
+        assert "a page titled 'Log in', and not Label Studio's" in str(failed[name])
+    assert [asked.method for asked in server.asked].count("POST") == 1
 
 
 def test_token_goes_to_no_other_host(server: Server, client: Client) -> None:
@@ -305,6 +323,91 @@ def test_page_with_too_many_bytes_is_asked_for_in_smaller_ones(server: Server, c
     )
     with pytest.raises(TooLarge, match=r"more than 1,048,576 bytes"):
         ids(project.tasks_after(0))
+
+
+LATE: dict[str, Callable[[Asked], Any]] = {
+    "no answer": SLOW["silence"],
+    "answer by the byte": SLOW["body by the byte"],
+    "time-out of a proxy": lambda _: http(b"", "504 Gateway Time-out"),
+}
+PAGED: dict[str, tuple[Doing, list[int]]] = {
+    "by id": (lambda _, project: ids(project.tasks_after(0)), [8, 4, 2, 2, 2, 2, 2, 2]),
+    "by ids": (lambda _, project: sorted(project.look(dict.fromkeys(range(1, 12), URIS[1]))), [8, 4, 2, 2, 2, 2, 2, 1]),
+}
+"""By name, how eleven tasks are asked for, and in pages of which sizes if those above two come too late."""
+
+
+@pytest.fixture
+def hasty(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client that asks for eight tasks at a time, and waits for them a moment only."""
+    for name in ("PAGE", "IDS_IN_A_URL"):
+        monkeypatch.setattr(label_studio_api, name, 8)
+    server.asked = []
+    hasty = Client(server.url, TOKEN, read_seconds=SECONDS, connect_seconds=SECONDS, transfer_seconds=SECONDS)
+    yield hasty
+    hasty.close()
+
+
+def size(asked: Asked) -> int:
+    """Return how many tasks are asked for."""
+    return int(parse_qs(urlsplit(asked.path).query)["page_size"][0])
+
+
+def page_asked_for(asked: Asked) -> bytes:
+    """Answer with those that are asked for of eleven tasks."""
+    query = json.loads(parse_qs(urlsplit(asked.path).query)["query"][0])
+    wanted = query["selectedItems"]["included"] if "selectedItems" in query else range(above(asked) + 1, 12)
+    return page(*wanted[: size(asked)])
+
+
+@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize("paged", PAGED)
+def test_page_that_comes_too_late_is_asked_for_in_smaller_ones_at_once(
+    server: Server, hasty: Client, paged: str, name: str
+) -> None:
+    project, (do, sizes) = LabelStudioProject(hasty, dict(GOOD["/api/projects/1/"])), PAGED[paged]
+    server.answer = lambda asked: LATE[name](asked) if size(asked) > 2 else page_asked_for(asked)
+    assert do(hasty, project) == list(range(1, 12))
+    assert [size(asked) for asked in server.asked] == sizes
+
+
+def test_page_of_one_task_that_comes_too_late_is_asked_for_again(server: Server, hasty: Client) -> None:
+    project, late = LabelStudioProject(hasty, dict(GOOD["/api/projects/1/"])), iter(LATE.values())
+    server.answer = lambda asked: one(asked) if (one := next(late, None)) else page_asked_for(asked)
+    assert project.look(URIS).keys() == URIS.keys()
+    assert [size(asked) for asked in server.asked] == [1] * (1 + len(LATE))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "another"),
+    [
+        ("", "5", True),
+        ("5", "5,9", True),
+        ("5", "9", True),
+        ("5,9", "9,5", False),
+        ("5,9", "5, 9", False),
+        ("15," * 166 + "15", "16," * 166 + "16", False),  # cut: which ones are told is chance
+    ],
+)
+def test_state_of_a_task_is_another_one_if_its_annotations_are(
+    server: Server, client: Client, before: str, after: str, another: bool
+) -> None:
+    project, states = opened(client), []
+    for told in (before, after):
+        server.answer = lambda _, told=told: as_json({"total": 1, "tasks": [TASK | {"annotations_ids": told}]})
+        ((state,),) = project.changes()
+        states.append(state)
+    assert (states[0] != states[1]) == another
+
+
+@pytest.mark.parametrize(("told", "count", "annotated"), [("5", 0, True), ("", 1, True), ("", 0, False)])
+def test_task_is_not_annotated_only_if_neither_ids_nor_counters_tell_of_an_annotation(
+    server: Server, client: Client, told: str, count: int, annotated: bool
+) -> None:
+    project, counters = opened(client), {"total_annotations": 0, "cancelled_annotations": count}
+    server.answer = lambda _: as_json({"total": 1, "tasks": [TASK | counters | {"annotations_ids": told}]})
+    ((state,),) = project.changes()
+    assert state.annotated == annotated
 
 
 def test_secret_that_was_handed_over_is_not_told_when_the_server_repeats_it(server: Server, client: Client) -> None:

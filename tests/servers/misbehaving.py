@@ -39,6 +39,7 @@ PROJECT = {
     "id": 1,
     "title": "Pets",
     "label_config": "<View/>",
+    "created_at": WHEN,
     "task_number": 1,
     "finished_task_number": 1,
     "total_annotations_number": 1,

@@ -644,14 +644,14 @@ class TestRead:
         with pytest.raises(TooLarge, match="a: more than 4 bytes"):
             storage.read(key, most=4)
 
-    def test_of_the_version_that_was_listed_is_read_once(
-        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_written_and_read_once(self, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+        if hasattr(storage, "_service"):
+            # By these, what does not tell that it was written is written again, and what comes with another version
+            # than that which was listed is read again.
+            for name in ("read", "write"):
+                monkeypatch.setattr(storage._service, name, None)
         storage.write(storage.location.prefix + "a", b"1")
         (info,) = listed(storage)
-        if hasattr(storage, "_service"):
-            # By this, what comes with another version is read again.
-            monkeypatch.setattr(storage._service, "read", None)
         assert storage.read(info.key, version=info.version) == b"1"
 
     def test_of_a_missing_key_is_not_found(self, storage: Storage) -> None:
@@ -669,6 +669,30 @@ class TestRead:
     def test_of_a_key_that_leads_out_is_invalid(self, storage: Storage, key: str) -> None:
         with pytest.raises(Invalid):
             storage.read(key)
+
+
+class TestReadStart:
+    def test_returns_the_first_bytes(self, storage: Storage) -> None:
+        key, content = storage.location.prefix + "a", bytes(range(256)) * 1000
+        storage.write(key, content)
+        assert storage.read_start(key, 1000) == content[:1000]
+
+    def test_returns_all_of_an_object_that_has_no_more(self, storage: Storage) -> None:
+        key = storage.location.prefix + "a"
+        storage.write(key, b"123")
+        assert storage.read_start(key, 1000) == b"123"
+
+
+class TestHas:
+    def test_tells_whether_an_object_stands_at_a_path_of_the_container(self, container: Container) -> None:
+        inside, beside = container("in/"), container("beside/")
+        for storage in (inside, beside):
+            storage.write(storage.location.prefix + "a", b"1")
+        for storage in (inside, beside):
+            there = storage.location.path(storage.location.prefix + "a")
+            assert [inside.has(there), beside.has(there)] == [True, True]
+            assert not inside.has(there + "-missing")
+            assert not inside.has(there + "/below")
 
 
 class TestWrite:

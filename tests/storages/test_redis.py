@@ -1,6 +1,7 @@
 """What only Redis has: types, patterns, scans that repeat keys, values that expire, users who may do some things."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -317,8 +318,11 @@ class TestCost:
     ) -> None:
         monkeypatch.setattr(redis_values, "LARGEST_HASH", 1000)
         server.client(1).hset("large", "text", "x" * 1001)
-        assert keys(storage) == ["large"]
-        with pytest.raises(Invalid, match="large: "):
+        (info,) = listed(storage)
+        assert re.match(
+            r"it is too large, 1,\d{3} bytes in the server, and a hash may have 1,000\. Split it", info.problem or ""
+        )
+        with pytest.raises(Invalid, match=r"large: it is too large"):
             storage.read("large")
 
     def test_values_that_grow_while_a_listing_reads_them_are_not_read_with_others(
@@ -413,6 +417,42 @@ class TestPermission:
         with pytest.raises(Denied, match="The user of connection 'redis_default' has no permission for it"):
             attempt(user(rules))
         assert server.client(1).get("a") == b"1"
+
+    def test_to_ask_for_memory_that_is_missing_has_the_fields_of_a_hash_counted_before_it_is_read(
+        self, server: RedisServer, user: Callable[[str], RedisStorage], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_values, "LARGEST_HASH", 100_000)
+        monkeypatch.setattr(redis_values, "MOST_FIELDS", 2000)
+        client = server.client(1)
+        client.hset("a small one", mapping={f"{n:04}": "x" * 45 for n in range(2000)})
+        client.hset("b large field", "text", "x" * 100_000)
+        client.hset("c many fields", mapping={f"{n:04}": "x" * 47 for n in range(2000)})
+        client.hset("d too many", mapping={f"{n}": "" for n in range(2001)})
+        storage = user(f"{ALL} -memory|usage")
+        before = server.client().info("stats")["total_net_output_bytes"]
+        found = listed(storage)
+        assert [(info.key[0], (info.problem or "")[:15]) for info in found] == [
+            ("a", ""),
+            ("b", "it is too large"),
+            ("c", "it is too large"),
+            ("d", "it is too large"),
+        ]
+        told = server.client().info("stats")["total_net_output_bytes"] - before
+        assert told < 300_000, "the hash that may be read, the names of the others, and their lengths"
+        assert len(json.loads(storage.read("a small one"))["data"]) == 2000
+
+    @pytest.mark.parametrize("denied", ["hlen", "hkeys", "hstrlen"])
+    def test_to_ask_how_large_a_hash_is_that_is_missing_is_named_and_stops_no_other(
+        self, server: RedisServer, user: Callable[[str], RedisStorage], denied: str
+    ) -> None:
+        server.client(1).hset("a", "text", "1")
+        server.client(1).set("b", "1")
+        storage = user(f"{ALL} -memory|usage -{denied}")
+        first, second = listed(storage)
+        assert "Allow MEMORY USAGE, or HLEN, HKEYS and HSTRLEN" in (first.problem or "")
+        assert (second.key, second.problem) == ("b", None)
+        with pytest.raises(Invalid, match="a: the user of the connection may not ask how large"):
+            storage.read("a")
 
     def test_to_read_is_enough_to_list_and_read(self, server: RedisServer, user: Callable[[str], RedisStorage]) -> None:
         server.client(1).set("a", "1")

@@ -8,6 +8,8 @@ from labelsync_provider.uris import printable
 
 NAMED = 20
 """Names that are told; in a file, there may be any number."""
+COUNTED = 10_000
+"""Other names that are counted, and then no more: each is remembered, by its hash."""
 
 
 @dataclass
@@ -22,7 +24,7 @@ class IgnoredKeys:
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
-        self._others = 0
+        self._others = set[int]()
 
     def note(self, key: str, row: Row) -> int:
         """Note the ignored keys of a row of an object; return how many there are."""
@@ -31,8 +33,8 @@ class IgnoredKeys:
                 seen.rows += 1
             elif len(self._keys) < NAMED:
                 self._keys[name] = _Key(1, f"{printable(key)}, row {row.position}")
-            else:
-                self._others += 1
+            elif len(self._others) <= COUNTED:
+                self._others.add(hash(name))
         return len(row.ignored)
 
     def log(self, log: logging.Logger) -> None:
@@ -41,7 +43,8 @@ class IgnoredKeys:
             return
         told = [f"{name!r:.80} ({key.rows:,}, such as {key.first})" for name, key in self._keys.items()]
         if self._others:
-            told.append(f"{self._others:,} under other names")
+            most = f"more than {COUNTED:,}" if len(self._others) > COUNTED else f"{len(self._others):,}"
+            told.append(f"{most} other names")
         log.warning(
             "What stands beside `data` under these keys was left out: %s. A task has `data`, `meta`, `annotations`, "
             "`predictions` and `allow_skip`. Rename what is one of them; put what is to be kept into `data` or `meta`.",
