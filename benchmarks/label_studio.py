@@ -29,7 +29,7 @@ from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations, import_storage
-from labelsync_provider.sync.exporter import OVERLAP
+from labelsync_provider.sync.exporting.changes import OVERLAP
 
 OBJECTS = 10_000
 ANNOTATIONS = 5_000

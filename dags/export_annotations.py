@@ -19,6 +19,8 @@ FIELDS = [
     "layout",
     "key_template",
     "can_delete_objects",
+    "full",
+    "wait_for_lease",
     "target_conn_id",
     "label_studio_conn_id",
 ]

@@ -32,7 +32,8 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "target": Parameter(
         title="Target",
-        meaning=f"Where the annotations go: {WHERE} It may hold nothing but this export. "
+        meaning=f"Where the annotations go: {WHERE} It may hold nothing but this export, and "
+        "lie in the target of no other of the project. "
         "`/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects such as "
         "`labels/7.json`; in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`, "
         "`redis://1/labels` `labels7.json`.",
@@ -198,8 +199,9 @@ PARAMETERS: dict[str, Parameter] = {
         schema={"minimum": 0},
     ),
     "wait_for_lease": Parameter(
-        title="Wait for another import",
-        meaning="How long to wait while another import into the project runs, in seconds.",
+        title="Wait for another run",
+        meaning="How long to wait while another import into the project, or another export to the target, runs, in "
+        "seconds.",
         kind="number",
         default=3600,
         section=LIMITS,
@@ -246,10 +248,20 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "can_delete_objects": Parameter(
         title="Delete files whose annotation is gone",
-        meaning="Delete objects from the target whose annotation is gone. Off, they are only reported.",
+        meaning="Delete objects from the target whose annotation is gone, and all that was exported there with another "
+        "layout or other names. Off, the former are only reported, and the latter stops the run.",
         kind="boolean",
         default=False,
         term="Can delete objects from storage",
+        section=EXPORT,
+    ),
+    "full": Parameter(
+        title="Read all tasks",
+        meaning="Read all tasks, and write what is not as it is in the target. Otherwise only those are read that have "
+        "changed, and all of them once a day: Label Studio tells no change where data, predictions or the names of "
+        "people are changed in bulk.",
+        kind="boolean",
+        default=False,
         section=EXPORT,
     ),
     # Waiting.

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table, updat
 from sqlalchemy.exc import DBAPIError
 
 from labelsync_provider import __version__
-from labelsync_provider.database.engines import without_secrets, writing
+from labelsync_provider.database.engines import is_absent, shown_url, writing
 from labelsync_provider.errors import SchemaOutdated, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The last of the revisions. It stands here so that a run that has nothing to upgrade need not import Alembic."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 LEASE_WAIT_SECONDS = 3600.0
@@ -77,6 +77,8 @@ def check_schema(engine: Engine) -> bool:
     """
     if engine in _CURRENT:
         return True
+    if is_absent(engine):
+        return False
     with engine.connect() as connection:
         found = _revision(connection)
     if found is None:
@@ -199,4 +201,4 @@ def _config() -> "Config":
 
 
 def _database(engine: Engine) -> str:
-    return f"[labelsync] database {without_secrets(engine.url)}"
+    return f"[labelsync] database {shown_url(engine.url)}"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from labelsync_provider import __version__
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.protocol import Project
+    from labelsync_provider.projects.protocol import Annotated, Project
     from labelsync_provider.storages.protocol import Storage
     from labelsync_provider.sync.report import ExportReport, ImportReport
 
@@ -44,7 +44,7 @@ class Run:
     hook: Any
     """Of the storage."""
     storage: "Storage"
-    project: "Project"
+    project: "Project | Annotated"
     label_studio_conn_id: str
     dry_run: bool
 

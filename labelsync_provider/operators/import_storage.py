@@ -94,7 +94,8 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param batch_size: How many are written, and entered in the ledger, at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
     :param max_workers: Threads that read or write.
-    :param wait_for_lease: How long to wait while another import into the project runs, in seconds.
+    :param wait_for_lease: How long to wait while another import into the project, or another export to the target,
+        runs, in seconds.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and an import has nothing to report as
         changed, missing or newly in quarantine either, the task is marked as skipped, and what comes after it is
         skipped too. Its report is pushed all the same.

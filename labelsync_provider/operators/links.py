@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-    from labelsync_provider.projects.protocol import Project
+    from labelsync_provider.projects.protocol import Annotated, Project
 
 
 class _Link(BaseOperatorLink):
@@ -43,7 +43,7 @@ class StorageSettingsLink(_Link):
     name = "Storage settings"
 
 
-def links_to(project: "Project", task_ids: Sequence[int] = ()) -> dict[str, str]:
+def links_to(project: "Project | Annotated", task_ids: Sequence[int] = ()) -> dict[str, str]:
     """Return the URL of each link.
 
     :param task_ids: the lowest and the highest id of tasks to be shown apart, if there are any.

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labelsync_provider.sync.export_options import ExportOptions
-    from labelsync_provider.sync.exporter import export_annotations
+    from labelsync_provider.sync.exporting.options import ExportOptions
+    from labelsync_provider.sync.exporting.run import export_annotations
     from labelsync_provider.sync.importing.options import ImportOptions
     from labelsync_provider.sync.importing.run import import_storage
     from labelsync_provider.sync.ledger.lease import Owner
@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ExportOptions": "export_options",
+    "ExportOptions": "exporting.options",
     "ExportReport": "report",
     "ImportOptions": "importing.options",
     "ImportReport": "report",
     "Owner": "ledger.lease",
     "Runtime": "runtime",
-    "export_annotations": "exporter",
+    "export_annotations": "exporting.run",
     "import_storage": "importing.run",
 }
 

@@ -1,13 +1,14 @@
 """Annotation files: what an export writes for an annotation, or for a task.
 
 The fields are those that Label Studio's own target storages write (guide "Sync data from external
-storage", Set up target storage), less `created_ago`, which would change with every look. Bytes depend on
-nothing but the annotation and its task.
+storage", Set up target storage), less `created_ago`, which would change with every look. Before them stands a note, by
+which an export recognises what it has written. Bytes depend on nothing but the annotation, its task and this note.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from json import JSONDecoder
 from string import Formatter
 from typing import Literal
 
@@ -24,6 +25,11 @@ KEY_FIELDS: dict[Layout, set[str]] = {
     "annotation": {"annotation_id", "task_id", "project_id"},
     "task": {"task_id", "project_id"},
 }
+
+NOTE = "labelsync"
+"""The key of the note, which is the first of a file."""
+LONGEST_NOTE = 16 * 1024
+"""In bytes; a title or a key template has no such length."""
 
 NOT_IN_ANNOTATION_LAYOUT = frozenset({"unique_id", "prediction", "result_count"})
 """Label Studio leaves these out there, though its exports have them."""
@@ -52,6 +58,21 @@ NESTED_TASK_FIELDS = [
 ]
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Which export wrote a file."""
+
+    project: str
+    """The project's `uri`."""
+    project_created_at: str
+    """Another project of this uri, on a server that was set up anew, was created at another time."""
+    layout: Layout
+    key_template: str
+
+    def is_of_project(self, other: "Note") -> bool:
+        """Tell whether two exports are of one project."""
+        return (self.project, self.project_created_at) == (other.project, other.project_created_at)
+
+
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
     """One object to be exported."""
@@ -63,12 +84,17 @@ class AnnotationFile:
     """How many of them it holds."""
 
 
+def key_template_of(template: str | None, layout: Layout) -> str:
+    """Return the key template of an export: the layout's own, if none was given."""
+    return KEY_TEMPLATES[layout] if template is None else template
+
+
 def key_renderer(template: str | None, layout: Layout) -> KeyRenderer:
     """Return the function that makes keys, of `annotation_id` (layout "annotation"), `task_id`, `project_id`.
 
     :raises Invalid: the template has other fields, leads out of the target, or gives two objects one key.
     """
-    template = KEY_TEMPLATES[layout] if template is None else template
+    template = key_template_of(template, layout)
     remedy = f"Use {', '.join('{' + name + '}' for name in sorted(KEY_FIELDS[layout]))} and text around them."
     try:
         parsed = list(Formatter().parse(template))
@@ -91,22 +117,25 @@ def key_renderer(template: str | None, layout: Layout) -> KeyRenderer:
     return template.format
 
 
-def annotation_files(
-    task: Json, layout: Layout, key: KeyRenderer, *, include_cancelled: bool
-) -> Iterator[AnnotationFile]:
+def annotation_files(task: Json, note: Note, key: KeyRenderer, *, include_cancelled: bool) -> Iterator[AnnotationFile]:
     """Yield the objects to be exported of a task in Label Studio's JSON export format."""
     annotations = [item for item in task["annotations"] if include_cancelled or not item["was_cancelled"]]
     ids = {"task_id": task["id"], "project_id": task["project"]}
-    if layout == "task" and annotations:
-        content = _encode({**task, "annotations": annotations})
+    if note.layout == "task" and annotations:
+        content = _encode(note, {**task, "annotations": annotations})
         yield AnnotationFile(key(**ids), content, task["id"], len(annotations))
-    elif layout == "annotation":
+    elif note.layout == "annotation":
         nested = {name: task.get(name) for name in NESTED_TASK_FIELDS}
         for annotation in annotations:
             fields = {name: value for name, value in annotation.items() if name not in NOT_IN_ANNOTATION_LAYOUT}
             fields.setdefault("created_username", _username(annotation))
-            content = _encode({**fields, "task": nested})
+            content = _encode(note, {**fields, "task": nested})
             yield AnnotationFile(key(annotation_id=annotation["id"], **ids), content, task["id"], 1)
+
+
+# --- recognise ---
+
+NOT_OURS = "it is no file of this exporter"
 
 
 class _Task(msgspec.Struct):
@@ -114,51 +143,75 @@ class _Task(msgspec.Struct):
 
 
 class _File(msgspec.Struct):
-    """What tells an export's own file, of an annotation or of a task."""
+    """What tells what a file holds, of an annotation or of a task."""
 
+    labelsync: Note
     id: int
     project: int
-    created_at: str
     task: _Task | None = None
+    annotations: list[msgspec.Raw] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """What an object in a target says that it carries."""
+class Written:
+    """What a file of this exporter is."""
 
+    note: Note
     task: int
-    annotation: int | None
-    """None: the whole task."""
-    created_at: str
+    annotations: int
 
 
-def carried(content: bytes, project: int) -> Carried:
-    """Return what a file of an export of this project carries.
+def check_note(start: bytes, this: Note) -> None:
+    """Make sure, by how an object begins, that it may be a file of an export of a project.
+
+    :param start: at least its first `LONGEST_NOTE` bytes.
+    :raises Invalid: it is none.
+    """
+    before = f'{{"{NOTE}":'.encode()
+    if not start.startswith(before):
+        raise Invalid(NOT_OURS)
+    try:
+        said, _ = JSONDecoder().raw_decode(start[len(before) : LONGEST_NOTE].decode("utf-8", "ignore"))
+        note = msgspec.convert(said, Note)
+    except (ValueError, msgspec.ValidationError, RecursionError):
+        raise Invalid(NOT_OURS) from None
+    _check_project(note, this)
+
+
+def recognised(key: str, content: bytes, this: Note) -> Written:
+    """Return what a file is of which an export of this project wrote, under this very key, the like.
 
     :raises Invalid: it is no such file.
     """
     try:
         # Nothing else is made of it: whatever stands in a target, it takes no more memory than its bytes.
         file = msgspec.json.decode(content, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid("it is no file of this exporter") from error
-    if file.project != project:
-        raise Invalid(f"it belongs to project {file.project}")
-    task, annotation = (file.task.id, file.id) if file.task else (file.id, None)
-    if not 0 < task < 2**63:
-        raise Invalid("it is no file of this exporter")
-    return Carried(task, annotation, file.created_at)
+        render = key_renderer(file.labelsync.key_template, file.labelsync.layout)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Invalid):
+        raise Invalid(NOT_OURS) from None
+    _check_project(file.labelsync, this)
+    ids = {"task_id": file.id, "project_id": file.project}
+    if file.labelsync.layout == "annotation":
+        if file.task is None:
+            raise Invalid(NOT_OURS)
+        ids = {"annotation_id": file.id, "task_id": file.task.id, "project_id": file.project}
+    if not all(0 < number < 2**63 for number in ids.values()):
+        raise Invalid(NOT_OURS)
+    if render(**ids) != key:
+        raise Invalid(f"it is a copy of {render(**ids)}")
+    return Written(file.labelsync, ids["task_id"], len(file.annotations) if file.labelsync.layout == "task" else 1)
 
 
-def carries(task: Json, what: Carried) -> bool:
-    """Tell whether a task of the project, or the annotation of it, is the very one that was exported."""
-    if what.annotation is None:
-        return bool(task["created_at"] == what.created_at)
-    return any((item["id"], item["created_at"]) == (what.annotation, what.created_at) for item in task["annotations"])
+def _check_project(note: Note, this: Note) -> None:
+    if note.project != this.project:
+        raise Invalid(f"it belongs to {note.project}")
+    if not note.is_of_project(this):
+        raise Invalid(f"it belongs to another project of this address, created at {note.project_created_at}")
 
 
-def _encode(value: Json) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
+def _encode(note: Note, value: Json) -> bytes:
+    # The note comes first, so that the start of an object tells whose it is.
+    return b'{"%s":%s,%s' % (NOTE.encode(), msgspec.json.encode(note), msgspec.json.encode(value, order="sorted")[1:])
 
 
 def _username(annotation: Json) -> str:

@@ -127,6 +127,12 @@ class ExportReport:
     """Whether nothing was written, and the report is of what would happen."""
     annotations: int = 0
     """Annotations in the project that the export covers."""
+    annotations_told: int = 0
+    """How many the project counts; another number than those that are there only if its counts are wrong."""
+    annotated_tasks: int = 0
+    """Tasks that have one of these."""
+    tasks: int = 0
+    """Tasks in the project."""
     written: int = 0
     """Objects written, and confirmed by the target."""
     unchanged: int = 0

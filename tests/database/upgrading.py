@@ -6,6 +6,7 @@ Run as a script, since only a process without threads may fork:
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -40,7 +41,9 @@ def described(engine: Engine) -> list[list[Any]]:
     """Return all that the database itself knows of our tables."""
     queries = [SQLITE] if engine.dialect.name == "sqlite" else POSTGRESQL
     with engine.connect() as connection:
-        return [list(row) for query in queries for row in connection.execute(text(query))]
+        rows = [list(row) for query in queries for row in connection.execute(text(query))]
+    # SQLite keeps the text of a statement, with the line breaks of whoever wrote it.
+    return [[re.sub(r"\s+", " ", value) if isinstance(value, str) else value for value in row] for row in rows]
 
 
 def _in_child(work: Callable[[], int]) -> int:

@@ -66,9 +66,11 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "key_template": None,
         "include_cancelled": True,
         "can_delete_objects": False,
+        "full": False,
         "dry_run": False,
         "batch_size": 1000,
         "max_workers": 32,
+        "wait_for_lease": 3600,
         "skip_when_unchanged": False,
     },
     CreateProjectOperator: {

@@ -39,7 +39,7 @@ OPTIONS = ExportOptions(batch_size=3, max_workers=1, can_delete_objects=True, le
 # written, in two batches, and one is to be deleted.
 POINTS: dict[str, Instant] = {
     "the lease is taken": After("Lease.__enter__"),
-    "the ledger knows the target": After("Ledger.enter_storage"),
+    "the ledger knows the target": After("Ledger.enter_target"),
     "the first page of the target is listed": Before("Storage.list"),
     "the target is looked at": After("Storage.list"),
     "the annotations are read": Before("Project.annotated_tasks"),

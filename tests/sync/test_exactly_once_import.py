@@ -68,7 +68,7 @@ POINTS: dict[str, Instant] = {
     "the first page is listed": Before("Storage.list"),
     "an object is about to be read": Before("Storage.read", 2),
     "an object is read": After("Storage.read", 2),
-    "the ledger knows the source": After("Ledger.enter_storage"),
+    "the ledger knows the source": After("Ledger.enter_source"),
     "the first batch is about to be announced": Before("Ledger.enter", 1),
     "the first batch is announced and not committed": After("ledger.enter_changes", 1),
     "the first batch is announced and not sent": After("Ledger.enter", 1),

@@ -9,7 +9,7 @@ import pytest
 
 from labelsync_provider import sync
 from labelsync_provider.errors import Invalid
-from labelsync_provider.sync.export_options import ExportOptions
+from labelsync_provider.sync.exporting.options import ExportOptions
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.options import make_options
 

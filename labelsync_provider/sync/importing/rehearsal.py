@@ -1,19 +1,15 @@
 """Rehearsal: a project to which a dry run does nothing, and which tells what would have become of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import count
 from typing import Literal
 
 from labelsync_provider.projects.protocol import (
-    Json,
-    Progress,
     Project,
     Rejected,
     StoredTask,
     Task,
     TaskLook,
-    TaskState,
     TaskUpdate,
 )
 
@@ -85,18 +81,6 @@ class Rehearsal:
         kept = {task for task, look in looks.items() if look.worked_on and not (untouched and look.as_imported)}
         self._deleted |= uris.keys() - kept
         return set(uris) - kept
-
-    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
-        """Yield the state of the tasks."""
-        return self._project.changes(since)
-
-    def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
-        """Yield the tasks that have an annotation."""
-        return self._project.annotated_tasks(task_ids)
-
-    def progress(self) -> Progress:
-        """Return the counts of tasks and annotations."""
-        return self._project.progress()
 
 
 def _outcome(update: TaskUpdate, look: TaskLook | None) -> Literal["updated", "in_part", "worked_on", "gone"]:

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 
 from labelsync_provider.projects.protocol import TaskUpdate
+from labelsync_provider.storages.location import Location
 
 # Plain strings: SQLite takes thrice as long over a member of an enum.
 OPEN: Final = "open"
@@ -144,6 +145,15 @@ class Changes:
 # --- export ---
 
 
+class ExportTarget(NamedTuple):
+    """Where, and how, a project was exported. What stands there belongs to this export."""
+
+    location: Location
+    layout: str | None
+    key_template: str | None
+    """Both None if a version of this package wrote it that did not note them."""
+
+
 class KnownExport(Struct, frozen=True, array_like=True, gc=False):
     """An object that was written to a target, or was about to be."""
 
@@ -156,10 +166,21 @@ class KnownExport(Struct, frozen=True, array_like=True, gc=False):
     """The digest of what was about to be written, until it is known to be."""
     state: str = ""
     """The state of the task when it was read last; empty if it is to be read again."""
+    annotations: int = 1
+    """How many of them it holds."""
 
 
 GONE = "gone"
-"""The state of an object whose annotation is there no longer."""
+"""The state of an object whose annotation is there no longer: it is announced to be deleted, where that is allowed."""
+
+
+class ExportCounts(NamedTuple):
+    """What was exported to a target, but for objects whose annotation is gone."""
+
+    objects: int
+    """Of these, those that are written and not about to be again."""
+    annotations: int
+    tasks: int
 
 
 class Watermark(NamedTuple):
@@ -174,4 +195,8 @@ class Watermark(NamedTuple):
     read: float
     """When the changes were read last."""
     read_whole: float
-    """When the whole project was."""
+    """When all tasks were read in full last."""
+    tasks_off: int = 0
+    """How many annotated tasks more the project counts than a look at all of them has found."""
+    annotations_off: int = 0
+    """The same of annotations."""

@@ -61,14 +61,14 @@ class Scope:
             found = connection.execute(used).all()
         return [Location(self.location.container, endpoint, root=start) for endpoint, start in found]
 
-    def enter_storage(self, role: str) -> None:
-        """Note that this location is a source or a target of the project; what had its name has moved here."""
-        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == role)
-        moved = [used.start for used in self.storages(role) if used.is_elsewhere(self.location)]
+    def enter_source(self) -> None:
+        """Note that this location is a source of the project; what had its name has moved here."""
+        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == "source")
+        moved = [used.start for used in self.storages("source") if used.is_elsewhere(self.location)]
         start, endpoint = self.location.start, self.location.endpoint
         with self._write() as connection:
             connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, start])))
-            connection.execute(insert(STORAGE).values(scope=self._scope, role=role, start=start, endpoint=endpoint))
+            connection.execute(insert(STORAGE).values(scope=self._scope, role="source", start=start, endpoint=endpoint))
 
     def take_over(self, engine: Engine, tables: Sequence[Table]) -> None:
         """Enter what another database knows of the same project and container.

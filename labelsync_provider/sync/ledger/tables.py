@@ -22,6 +22,9 @@ STORAGE = Table(
     Column("role", Text, primary_key=True),
     Column("start", PATH, primary_key=True),
     Column("endpoint", Text, nullable=False),
+    # Of a target: how its objects were made.
+    Column("layout", Text),
+    Column("key_template", Text),
 )
 LEASE = Table(
     "labelsync_lease",
@@ -111,6 +114,7 @@ EXPORT = Table(
     Column("task", BigInteger, nullable=False),
     Column("intended", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("annotations", Integer, nullable=False, server_default="1"),
     Index("labelsync_export_of_task", "scope", "task"),
     sqlite_with_rowid=False,
 )
@@ -124,4 +128,6 @@ WATERMARK = Table(
     Column("first_seen", Float, nullable=False),
     Column("read", Float, nullable=False),
     Column("read_whole", Float, nullable=False),
+    Column("tasks_off", BigInteger, nullable=False, server_default="0"),
+    Column("annotations_off", BigInteger, nullable=False, server_default="0"),
 )

@@ -1,7 +1,7 @@
 """How to export."""
 
 from labelsync_provider.sync.annotation_files import Layout
-from labelsync_provider.sync.options import AtLeastOne, Options, SecondsAboveZero
+from labelsync_provider.sync.options import AtLeastOne, Options, Seconds, SecondsAboveZero
 
 
 class ExportOptions(Options, frozen=True, kw_only=True):
@@ -11,9 +11,12 @@ class ExportOptions(Options, frozen=True, kw_only=True):
     key_template: str | None = None
     include_cancelled: bool = True
     can_delete_objects: bool = False
+    full: bool = False
     dry_run: bool = False
     batch_size: AtLeastOne = 1000
     """In objects."""
     max_workers: AtLeastOne = 32
+    wait_for_lease: Seconds = 3600
+    """How long a run waits for another export to the same target, in seconds."""
     lease_seconds: SecondsAboveZero = 60.0
     """How long the lease outlives a run that was killed, in seconds."""

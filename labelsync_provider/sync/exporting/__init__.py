@@ -1,0 +1,1 @@
+"""Exporting: look at the target -> tasks changed since -> render -> plan -> write -> account, a file each."""

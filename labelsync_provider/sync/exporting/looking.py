@@ -1,0 +1,150 @@
+"""Looking at tasks, of which some have changed: each that may have is read, rendered, compared and written."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from labelsync_provider.database import chunks
+from labelsync_provider.prefetch import prefetched
+from labelsync_provider.projects.protocol import Json, TaskState
+from labelsync_provider.sync.annotation_files import annotation_files
+from labelsync_provider.sync.exporting.planning import RenderedFile, planned, tasks_to_read
+from labelsync_provider.sync.exporting.state import ExportRun
+from labelsync_provider.sync.exporting.target_check import digest_of
+from labelsync_provider.sync.exporting.writing import Writer
+from labelsync_provider.sync.ledger.records import GONE, KnownExport
+from labelsync_provider.sync.progress import Progress
+
+log = logging.getLogger(__name__)
+
+LISTED = 1000
+"""Tasks of a range that are listed rather than counted: a page of them is one request."""
+READ_AGAIN = "read again"
+"""The state of a task that is read without having asked for it."""
+
+
+class Looks:
+    """Looks at tasks of the project, and brings the target in step with what is seen."""
+
+    def __init__(self, run: ExportRun) -> None:
+        self._run, self._writer = run, Writer(run)
+        self._progress = Progress(log, run.runtime.monotonic)
+        self._in_step = 0
+
+    def at_all(self, objects: int, *, by_stamp: bool) -> None:
+        """Look at all tasks.
+
+        :param objects: how many there should be then, as far as that is known.
+        :param by_stamp: read only those whose stamp has changed.
+        """
+        self._in_step = 0
+        self._at(self._run.project.changes(), 0, None, by_stamp=by_stamp, objects=objects)
+
+    def at_changes(self, since: datetime) -> None:
+        """Look at the tasks that may have changed since an instant, by the project's clock."""
+        for states in self._run.project.changes(since):
+            self._at_states(states, self._of_tasks([state.id for state in states]), by_stamp=True)
+
+    def again(self, task_ids: Iterable[int]) -> None:
+        """Read some tasks, whatever has become of them."""
+        for some in chunks(sorted(task_ids), LISTED):
+            states = [TaskState(task, True, READ_AGAIN) for task in some]
+            self._at_states(states, self._of_tasks(some), by_stamp=False)
+
+    def where_counts_differ(self, requests: int) -> None:
+        """Look at the tasks of those ranges of ids in which project and ledger count different numbers of them.
+
+        Ranges are halved until few tasks are in one.
+
+        :param requests: after so many counts, a look at all tasks is cheaper; then the rest is left alone.
+        """
+        run = self._run
+        ranges: list[tuple[int, int | None]] = [(0, None)]
+        while ranges:
+            after, last = ranges.pop()
+            ours = run.ledger.count_tasks(after, last)
+            if ours > LISTED and requests <= 0:
+                return
+            requests -= 1
+            told = run.project.count_tasks(after, last, cancelled=run.options.include_cancelled)
+            if told == ours:
+                continue
+            middle = run.ledger.nth_task(after, ours // 2 - 1) if max(ours, told) > LISTED and ours > 1 else None
+            if middle is None or middle == last:
+                self._at(run.project.changes(after=after, last=last), after, last, by_stamp=True)
+            else:
+                ranges += [(middle, last), (after, middle)]
+
+    def _at(
+        self,
+        pages: Iterator[list[TaskState]],
+        after: int,
+        last: int | None,
+        *,
+        by_stamp: bool,
+        objects: int | None = None,
+    ) -> None:
+        """Look at all tasks above an id and up to another; what is known of others there is gone."""
+        for states in pages:
+            known = self._run.ledger.exports_of_tasks(after, states[-1].id)
+            self._at_states(states, known, by_stamp=by_stamp, objects=objects)
+            after = states[-1].id
+        for page in self._run.ledger.exports_of_tasks(after, last):
+            self._mark_gone(page)
+
+    def _at_states(
+        self,
+        states: Sequence[TaskState],
+        pages: Iterable[Sequence[KnownExport]],
+        *,
+        by_stamp: bool,
+        objects: int | None = None,
+    ) -> None:
+        run, known = self._run, dict[int, list[KnownExport]]()
+        for page in pages:
+            for export in page:
+                known.setdefault(export.task, []).append(export)
+        seen = {state.id for state in states}
+        deleted = [export for task, exports in known.items() if task not in seen for export in exports]
+        run.see(state.updated_at for state in states)
+        wanted = tasks_to_read(states, known, run.settings, by_stamp=by_stamp)
+        self._in_step += wanted.in_step
+        exported: set[str] = set()
+        for tasks in self._read(list(wanted.stamps)):
+            files = [file for task in tasks for file in self._rendered(task, wanted.stamps[task["id"]])]
+            exported.update(file.path for file in files)
+            for some in chunks(files, run.options.batch_size):
+                self._writer.carry_out(planned(some, wanted.in_doubt))
+                self._in_step += len(some)
+                self._tell(objects)
+        self._mark_gone([known for path, known in wanted.in_doubt.items() if path not in exported] + deleted)
+
+    def _of_tasks(self, task_ids: Sequence[int]) -> Iterator[list[KnownExport]]:
+        return self._run.ledger.exports_of(task_ids)
+
+    def _read(self, task_ids: Sequence[int]) -> Iterator[list[Json]]:
+        if not task_ids:
+            return iter(())
+        pages = self._run.project.annotated_tasks(task_ids)
+        return prefetched(pages, self._run.runtime.stop) if self._run.project.remote else pages
+
+    def _rendered(self, task: Json, stamp: str) -> Iterator[RenderedFile]:
+        run = self._run
+        for file in annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled):
+            yield RenderedFile(file, run.path(file), digest_of(file.content), stamp)
+
+    def _mark_gone(self, exports: Sequence[KnownExport]) -> None:
+        """Enter that the annotations of objects are there no longer."""
+        ledger = self._run.ledger
+        ledger.mark_gone([known.path for known in exports if known.version and known.state != GONE])
+        ledger.enter_exports([], [known.path for known in exports if not known.version])
+
+    def _tell(self, objects: int | None) -> None:
+        """Say how far the run is, if it is time to."""
+        if not self._progress.is_due():
+            return
+        written = f"{self._run.report.written:,} {'would be ' if self._run.options.dry_run else ''}written"
+        if objects is None:
+            self._progress.say(self._in_step, "objects compared", beside=written)
+        else:
+            self._progress.say(self._in_step, "objects in step", objects, written)

@@ -1,0 +1,62 @@
+"""What the steps of one export share."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+
+from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.storages.protocol import Target
+from labelsync_provider.sync.annotation_files import AnnotationFile, KeyRenderer, Note
+from labelsync_provider.sync.exporting.options import ExportOptions
+from labelsync_provider.sync.ledger.exports import ExportLedger
+from labelsync_provider.sync.report import ExportReport
+from labelsync_provider.sync.runtime import Runtime
+
+
+@dataclass
+class ExportRun:
+    """One export, from beginning to end."""
+
+    project: Annotated
+    target: Target
+    ledger: ExportLedger
+    options: ExportOptions
+    note: Note
+    render_key: KeyRenderer
+    confirm: Callable[[], None]
+    """Makes sure that the lease is still this run's."""
+    runtime: Runtime
+    pool: Executor
+    """Reads from the target, and writes to it."""
+    report: ExportReport
+    newest: datetime | None = None
+    """The latest change of a task that was seen, by the project's clock."""
+
+    @property
+    def settings(self) -> str:
+        """What decides which objects a task makes."""
+        return repr((self.note.layout, self.note.key_template, self.options.include_cancelled))
+
+    def key(self, **ids: int) -> str:
+        """Return the key of an object."""
+        return self.target.location.prefix + self.render_key(**ids)
+
+    def path(self, file: AnnotationFile) -> str:
+        """Return the path of a file in the target."""
+        return self.target.location.path(file.key)
+
+    def see(self, changes: Iterable[datetime | None]) -> None:
+        """Note when tasks were changed."""
+        self.newest = max(filter(None, (self.newest, *changes)), default=None)
+
+    def account(self, annotations_told: int, tasks: int) -> None:
+        """Count what is in step.
+
+        :param annotations_told: how many annotations the export covers, by the project's counts.
+        :param tasks: all that the project has.
+        """
+        report, counts = self.report, self.ledger.counts()
+        report.tasks, report.annotated_tasks = tasks, counts.tasks
+        report.annotations, report.annotations_told = counts.annotations, annotations_told
+        report.unchanged = counts.objects - report.written

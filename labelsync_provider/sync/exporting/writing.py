@@ -1,0 +1,128 @@
+"""Writing to the target, and deleting from it: announced in the ledger before, entered after."""
+
+import logging
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from labelsync_provider.errors import (
+    AlreadyThere,
+    Denied,
+    EmptyListing,
+    Invalid,
+    NotFound,
+    Unavailable,
+    UploadsFailed,
+)
+from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
+from labelsync_provider.sync.exporting.state import ExportRun
+from labelsync_provider.sync.ledger.records import KnownExport
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
+
+log = logging.getLogger(__name__)
+
+HOPELESS = 20
+"""If of so many objects none can be written, no other will be. A few bad ones do not keep the others out."""
+OUTAGE_SECONDS = 1.0
+"""An upload that failed sooner was refused, not tried again."""
+
+
+class Writer:
+    """Carries out plans, until nothing can be written any more."""
+
+    def __init__(self, run: ExportRun) -> None:
+        self._run = run
+        self._last_written = 0.0
+        self._outage = False
+
+    def carry_out(self, plan: Plan) -> None:
+        """Write what is to be written; what cannot be is counted by name.
+
+        :raises UploadsFailed: nothing of much could be written.
+        """
+        ledger, report = self._run.ledger, self._run.report
+        if plan.restamp:
+            ledger.enter_exports(plan.restamp)
+        if not plan.write:
+            return
+        # Announced first: what a killed run has written is known to be the exporter's, whatever becomes of the
+        # annotation meanwhile.
+        ledger.enter_exports([_announced(rendered, known) for rendered, known in plan.write])
+        # What the ledger does not know to stand there is created, not overwritten: somebody else may have come since.
+        answers = [
+            self._run.pool.submit(self._write, rendered, create=not (known and known.version))
+            for rendered, known in plan.write
+        ]
+        written = []
+        for (rendered, _), answer in zip(plan.write, answers, strict=True):
+            outcome = self._run.runtime.stop.result(answer)
+            if isinstance(outcome, Failure):
+                report.failed_as(outcome)
+                if report.failed <= FAILURES_SHOWN:
+                    log.warning("Not written: %s", outcome)
+            else:
+                report.written += 1
+                report.bytes_written += len(rendered.file.content)
+                written.append(_entered(rendered, outcome))
+        ledger.enter_exports(written)
+        if self._outage or (not written and len(plan.write) >= HOPELESS):
+            raise UploadsFailed(
+                f"{len(written) or 'None'} of {len(plan.write):,} objects could be written to {self._run.target.uri}; "
+                f"{report.written - len(written):,} were before. {'; '.join(map(str, report.failures[:3]))}. "
+                f"Report: {report}"
+            )
+
+    def _write(self, rendered: RenderedFile, *, create: bool) -> str | Failure:
+        """Return the version of the object, or why it was not written."""
+        key, monotonic = rendered.file.key, self._run.runtime.monotonic
+        if self._outage:
+            return Failure(key, None, "not tried: nothing could be written any more")
+        began = monotonic()
+        try:
+            version = self._run.target.write(key, rendered.file.content, create=create)
+        except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
+            if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < monotonic():
+                # It was tried again and again; if nothing else got through meanwhile, no other will be.
+                self._outage |= self._last_written < began
+            return Failure(key, None, str(error))
+        self._last_written = monotonic()
+        return version
+
+
+def _announced(rendered: RenderedFile, known: KnownExport | None) -> KnownExport:
+    there = known or KnownExport(rendered.path, "", "", rendered.file.task)
+    return replace(there, intended=rendered.digest, state="", task=rendered.file.task)
+
+
+def _entered(rendered: RenderedFile, version: str) -> KnownExport:
+    file = rendered.file
+    return KnownExport(
+        rendered.path, version, rendered.digest, file.task, state=rendered.stamp, annotations=file.annotations
+    )
+
+
+def delete_gone(run: ExportRun, annotations: int) -> None:
+    """Report objects whose annotation is gone, which the ledger announces; delete them if allowed.
+
+    :param annotations: how many the project has.
+    :raises EmptyListing: it has none, and the target would be emptied.
+    """
+    report = run.report
+    for gone in run.ledger.exports_gone():
+        report.gone += len(gone)
+        # After a failed upload nothing is deleted: what is to be replaced would be gone first.
+        if not run.options.can_delete_objects or report.failed:
+            continue
+        if not annotations:
+            raise EmptyListing(
+                f"Project {run.project.title!r} has no annotation, though {run.target.uri} holds exported ones, such "
+                f"as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target."
+            )
+        _delete(run, gone)
+
+
+def _delete(run: ExportRun, gone: Sequence[KnownExport]) -> None:
+    run.confirm()
+    run.target.delete([run.target.location.key(known.path) for known in gone])
+    run.ledger.enter_exports([], [known.path for known in gone])
+    run.report.deleted += len(gone)
