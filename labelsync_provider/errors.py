@@ -92,7 +92,7 @@ class Stopped(LabelsyncError):
 
 
 class EmptyListing(LabelsyncError):
-    """Nothing is listed where the ledger knows objects: an unmounted disk looks like this."""
+    """Nothing, or nothing but markers, is listed where the ledger knows objects: an unmounted disk looks like this."""
 
     retry_may_help = True
 

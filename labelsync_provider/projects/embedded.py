@@ -42,8 +42,9 @@ from labelsync_provider.projects.embedded_rows import (
     label_row,
     prediction_content,
 )
-from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
+from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
 from labelsync_provider.projects.naming import is_id
+from labelsync_provider.projects.predictions import labels_problem, write_out_predictions
 from labelsync_provider.projects.protocol import (
     Json,
     Labeling,
@@ -130,6 +131,7 @@ PREDICTION = Table(
     Column("other", JSON, nullable=False),
 )
 # What every batch does, built once.
+LAST = select(COUNTER.c.last).where(COUNTER.c.name == bindparam("table"))
 TAKEN = (
     update(COUNTER)
     .where(COUNTER.c.name == bindparam("table"))
@@ -247,11 +249,17 @@ class EmbeddedProject:
         self.title: str = row["title"]
         self.label_config: str = row["label_config"]
         self.uri = f"embedded://projects/{self.id}"
+        self.created_at: str = row["created_at"]
 
     @cached_property
     def data_keys(self) -> dict[str, DataKey]:
         """See `Project.data_keys`."""
         return data_keys(self.label_config)
+
+    @cached_property
+    def controls(self) -> list[Control]:
+        """The control tags of the label config."""
+        return controls(self.label_config)
 
     def fence(self, token: int, confirm: Callable[[], None]) -> None:
         """Write with this fencing number from now on; see `Project.fence`.
@@ -263,33 +271,37 @@ class EmbeddedProject:
             self._confirm(connection)
 
     def check(self, task: Task) -> str | None:
-        """Return why the project would reject a task: its data is not what the label config shows."""
-        return data_problem(self.data_keys, task.data, self.title)
+        """Return why the project would reject a task: it has not what the label config shows, or takes as a label."""
+        problem = data_problem(self.data_keys, task.data, self.title)
+        return problem or labels_problem(self.controls, task, self.title)
 
     def adapt(self, task: Task) -> int:
-        """Return 0: anybody may have made an annotation."""
+        """Write out the predictions; return 0: anybody may have made an annotation."""
+        write_out_predictions(self.controls, task)
         return 0
 
     def last_task_id(self) -> int:
         """Return the id given out last, in whatever project."""
         with self._engine.connect() as connection:
-            return connection.scalar(select(COUNTER.c.last).where(COUNTER.c.name == TASK.name)) or 0
+            return connection.scalar(LAST, {"table": TASK.name}) or 0
 
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Add tasks in one transaction; see `Project.import_tasks`."""
-        reasons = [self.check(task) for task in tasks]
+        keys, title = self.data_keys, self.title
+        reasons = [data_problem(keys, task.data, title) for task in tasks]
         accepted = [task for task, reason in zip(tasks, reasons, strict=True) if not reason]
         with writing(self._engine) as connection:
             inner = self._confirm(connection, new_tasks=len(accepted))
             first = _allocate(connection, TASK, len(accepted))
             now = _now()
-            rows = [
+            rows = (
                 (first + n, self.id, inner + n, encoded(task.data), encoded(task.meta), task.allow_skip, now, now)
                 for n, task in enumerate(accepted)
-            ]
+            )
             insert_rows(connection, TASK, rows)
+            labeled = [(n, task) for n, task in enumerate(accepted) if task.annotations or task.predictions]
             for table, labels in ((ANNOTATION, "annotations"), (PREDICTION, "predictions")):
-                given = [(first + n, label) for n, task in enumerate(accepted) for label in getattr(task, labels)]
+                given = [(first + n, label) for n, task in labeled for label in getattr(task, labels)]
                 _add_labels(connection, table, given, now)
         ids = iter(range(first, first + len(accepted)))
         return [Rejected(reason) if reason else next(ids) for reason in reasons]
@@ -372,9 +384,12 @@ class EmbeddedProject:
                 left.update(there.keys() - set(free))
         return set(uris) - left
 
-    def changes(self, since: datetime | None = None) -> Iterator[list[TaskState]]:
-        """Yield all tasks: whoever changes a table by SQL leaves no trace of when; see `Project.changes`."""
-        for page in self._by_id(select(TASK.c.id, ANNOTATED.label("annotated")).where(TASK.c.project == self.id)):
+    def changes(
+        self, since: datetime | None = None, *, after: int = 0, last: int | None = None
+    ) -> Iterator[list[TaskState]]:
+        """Yield all tasks: whoever changes a table by SQL leaves no trace of when; see `Annotated.changes`."""
+        tasks = select(TASK.c.id, ANNOTATED.label("annotated")).where(TASK.c.project == self.id)
+        for page in self._by_id(tasks if last is None else tasks.where(TASK.c.id <= last), after):
             yield [TaskState(row["id"], bool(row["annotated"])) for row in page]
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
@@ -395,6 +410,7 @@ class EmbeddedProject:
         annotations = (
             select(
                 func.count(func.distinct(ANNOTATION.c.task)),
+                func.count(func.distinct(ANNOTATION.c.task)).filter(~ANNOTATION.c.was_cancelled),
                 func.count(),
                 func.count().filter(ANNOTATION.c.was_cancelled),
             )
@@ -403,8 +419,15 @@ class EmbeddedProject:
         )
         with self._engine.connect() as connection:
             tasks = connection.scalar(select(func.count()).where(TASK.c.project == self.id))
-            annotated, count, cancelled = connection.execute(annotations).one()
-        return Progress(tasks or 0, annotated, count, cancelled)
+            annotated, done, count, cancelled = connection.execute(annotations).one()
+        return Progress(tasks or 0, annotated, count, cancelled, annotated - done)
+
+    def count_tasks(self, after: int, last: int | None, *, cancelled: bool) -> int:
+        """Return how many tasks have an annotation; see `Annotated.count_tasks`."""
+        having = ANNOTATED if cancelled else DONE
+        tasks = select(func.count()).where(TASK.c.project == self.id, TASK.c.id > after, having)
+        with self._engine.connect() as connection:
+            return connection.scalar(tasks if last is None else tasks.where(TASK.c.id <= last)) or 0
 
     def labeling(self) -> Labeling:
         """Return how far annotators are; see `Watchable.labeling`."""

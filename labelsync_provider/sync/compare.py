@@ -53,11 +53,11 @@ def compare(
         to the end of the storage), in pages of bounded length and in order.
     :param known_at: given paths, yields what is known of them.
     """
-    seen = ""
+    seen, root = "", location.root
     late: set[str] = set()
     unseen: Spool[K] | None = None
     for page in listing:
-        listed = {location.root + info.key: info for info in page}
+        listed = {root + info.key: info for info in page}
         listed.pop(seen, None)  # the first of a page once more: the last of the page before
         if late:
             listed = {path: info for path, info in listed.items() if path not in late}

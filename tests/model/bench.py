@@ -74,6 +74,19 @@ class InPlace(Executor):
         return future
 
 
+def let_commits_fail(engine: Engine, processes: Sequence[Process]) -> None:
+    """Have the commits of the last of some processes, the one at work, fail as it is due."""
+    commit = engine.dialect.do_commit
+
+    def do_commit(connection: Any) -> None:
+        if processes:
+            processes[-1].commit(lambda: commit(connection))
+        else:
+            commit(connection)
+
+    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+
+
 class Sight:
     """What a run with some options sees of the source."""
 
@@ -87,12 +100,15 @@ class Sight:
         self.matches = re.compile(options.get("regex_filter") or "").match
         self.listed = [info for page in self.storage.list() for info in page]
         self.objects: list[Object] = []
+        contents = {info.key: bench.source.objects[self._path(info.key)] for info in self.listed}
+        self.is_empty = all(is_marker(key, content) for key, content in contents.items() if not self.matches(key))
+        """Whether nothing is there, markers aside. What is looked at, and was imported, is no marker."""
         self.odd = False
         """Whether there is a row that the server does not take, or fails over: the forecast knows nothing of these."""
         for info in self.listed:
             if self.matches(info.key):
                 path, uri = self.storage.location.path(info.key), self.storage.object_uri(info.key)
-                content = bench.source.objects[path.removeprefix("in/")]
+                content = contents[info.key]
                 if is_marker(info.key, content) and not self._has_rows(bench, path, uri, options):
                     continue
                 # What was imported, and is empty now, is bad: its tasks stay.
@@ -102,7 +118,11 @@ class Sight:
                 takes = self.takes if bench.strict else lambda _: True
                 rows = rows and [row if row and (row in known or takes(row)) else BAD for row in rows]
                 self.objects.append(Object(path, uri, rows))
+                self.is_empty = False
                 self.odd |= bench.world.odd_rows and any(row and row.data in ODD for row in rows or ())
+
+    def _path(self, key: str) -> str:
+        return self.storage.location.path(key).removeprefix("in/")
 
     def _has_rows(self, bench: "Bench", path: str, uri: str, options: Options) -> bool:
         """Tell whether the ledger has rows of an object, once those of deleted tasks are forgotten, if they are."""
@@ -153,18 +173,7 @@ class Bench:
         self._processes: list[Process] = []
         """Of the runs under way; the last is the one at work, those before are paused."""
         self._digests: dict[str, str] = {}
-        self._let_commits_fail()
-
-    def _let_commits_fail(self) -> None:
-        commit = self.engine.dialect.do_commit
-
-        def do_commit(connection: Any) -> None:
-            if self._processes:
-                self._processes[-1].commit(lambda: commit(connection))
-            else:
-                commit(connection)
-
-        self.engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+        let_commits_fail(engine, self._processes)
 
     # --- runs ---
 
@@ -323,7 +332,7 @@ class Bench:
         self, error: BaseException, sight: Sight, forecast: Forecast | None, options: Options, process: Process
     ) -> None:
         if isinstance(error, EmptyListing):
-            assert not sight.listed
+            assert sight.is_empty
             assert not forecast or forecast.counts["missing"]
         elif isinstance(error, TooManyMissing):
             assert options.get("on_missing") == "delete"
@@ -338,6 +347,7 @@ class Bench:
     def _check_forecast(
         self, forecast: Forecast, report: ImportReport, sight: Sight, before: dict[int, Stored]
     ) -> None:
+        assert not (sight.is_empty and forecast.counts["missing"]), "all that was known is gone, and the run is green"
         known = any(k.task for (as_blob, _), some in self.known.items() if as_blob == sight.as_blob for k in some)
         assert known or not _nothing_comes_in(forecast, sight), "all of a first run is in quarantine, and it is green"
         counts = {name: getattr(report, name) for name in forecast.counts}

@@ -1,4 +1,4 @@
-"""The sources of the model: a bucket in memory whose version is the content, and files whose version is the mtime."""
+"""The storages of the model: a bucket in memory whose version is the content, and files whose version is the mtime."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,8 @@ from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
-from labelsync_provider.errors import Invalid, NotFound
+from labelsync_provider.errors import AlreadyThere, Invalid, NotFound
+from labelsync_provider.retry import Requests
 from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.location import Location
@@ -47,7 +48,7 @@ class BucketStorage:
     holds_files = True
 
     def __init__(self, objects: dict[str, bytes], prefix: str) -> None:
-        self._objects = objects
+        self._objects, self.requests = objects, Requests()
         self.uri = f"mem://bucket/{prefix}"
         self.location = Location("mem://bucket", "memory", "", prefix)
 
@@ -73,11 +74,23 @@ class BucketStorage:
             raise too_large(key, most)
         return self._objects[key]
 
+    def read_start(self, key: str, size: int) -> bytes:
+        return self.read(key)[:size]
+
+    def has(self, path: str) -> bool:
+        return path in self._objects
+
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
-        raise NotImplementedError("nothing is exported to it")
+        self.requests.begin("write")
+        if create and self._objects.get(key, content) != content:
+            raise AlreadyThere(f"{key}: another object is there")
+        self._objects[key] = content
+        return _version(content)
 
     def delete(self, keys: Sequence[str]) -> None:
-        raise NotImplementedError("nothing is exported to it")
+        self.requests.begin("delete")
+        for key in keys:
+            self._objects.pop(key, None)
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         raise Invalid("there are no signed URLs of what is in memory")
@@ -111,7 +124,9 @@ class Directory:
         self.objects[to] = self.objects.pop(key)
 
     def open(self, prefix: str = "") -> LocalFiles:
-        return LocalFiles((self._root / "in" / prefix).as_uri(), str(self._root))
+        directory = self._root / "in" / prefix
+        directory.mkdir(parents=True, exist_ok=True)
+        return LocalFiles(directory.as_uri(), str(self._root))
 
     def _path(self, key: str) -> Path:
         return self._root / "in" / key

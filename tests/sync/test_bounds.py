@@ -13,7 +13,8 @@ from sqlalchemy import Engine, select
 from labelsync_provider.formats import task_files
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync import ImportOptions, import_storage
-from labelsync_provider.sync.importing import bad_rows, planning
+from labelsync_provider.sync.importing import bad_rows, ignored, planning
+from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.tables import QUARANTINE
 
 
@@ -91,6 +92,19 @@ def test_known_file_with_more_rows_than_are_matched_keeps_its_tasks(
     assert some(run()) == {"unchanged": 1, "new": 2, "tasks_created": 2}
 
 
+def test_file_that_had_more_rows_than_are_matched_keeps_its_tasks(
+    run: Importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.put("good.json", texts("1", "2", "3", "4"))
+    run()
+    monkeypatch.setattr(planning, "MATCHED_ROWS", 3)
+    monkeypatch.setattr(ImportLedger, "rows_of", None)  # nor are they looked at
+    run.put("good.json", texts("1", "2"))
+    report = run(on_missing="delete", max_delete=10)
+    assert (report.missing, report.quarantined, len(run.tasks())) == (0, 1, 4)
+    assert report.quarantine[0].reason.startswith("too many rows: in a file that was imported before")
+
+
 class LyingBucket(Bucket):
     """A bucket whose listing says that everything is small."""
 
@@ -156,11 +170,21 @@ class TestIgnoredKeys:
         assert "'drafts' (2, such as rows.json, row 0), 'prediction' (2, such as rows.json, row 0)." in said
         assert some(run()) == {"unchanged": 3}
 
-    def test_have_a_bound(self, run: Importing, caplog: pytest.LogCaptureFixture) -> None:
-        run.put("rows.json", {"data": {"text": "2"}, **{f"key {n:03}": 1 for n in range(100)}})
-        assert run().ignored_keys == 100
+    @pytest.mark.parametrize(("counted", "others"), [(80, "80 other names"), (79, "more than 79 other names")])
+    def test_have_a_bound(
+        self,
+        run: Importing,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        counted: int,
+        others: str,
+    ) -> None:
+        monkeypatch.setattr(ignored, "COUNTED", counted)
+        row = {f"key {n:03}": 1 for n in range(100)}
+        run.put("rows.json", [{"data": {"text": text}, **row} for text in "23"])
+        assert run().ignored_keys == 200
         (said,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
-        assert "'key 019' (1, such as rows.json, row 0), 80 under other names." in said
+        assert f"'key 019' (2, such as rows.json, row 0), {others}." in said
 
 
 def test_undefined_is_the_first_data_key_and_counts_as_there(run: Importing) -> None:

@@ -10,6 +10,7 @@ from model.fake_project import Process
 from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine
 
+from labelsync_provider.errors import EmptyListing
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.new_objects import count_new_objects
 
@@ -62,6 +63,24 @@ class TestMarkers:
         run(**options)
         run.put("late.json", texts("2"))
         assert run(**options).tasks_created == 1
+
+    def test_alone_are_an_empty_listing(self, run: Importing, options: dict[str, Any]) -> None:
+        run(**options)
+        run.source.delete("good.json")
+        for key in ("a/", "_SUCCESS", "empty.json"):
+            run.put(key, b"")
+        for regex_filter in (None, r".*json"):
+            with pytest.raises(EmptyListing, match=r"lists nothing but 3 empty objects, or markers, but 1 tasks of"):
+                run(**options, regex_filter=regex_filter, on_missing="delete", max_delete=10)
+        assert len(run.tasks()) == 1
+
+    def test_beside_what_the_filter_leaves_out_are_none(self, run: Importing, options: dict[str, Any]) -> None:
+        run(**options)
+        run.source.delete("good.json")
+        for key, content in (("_SUCCESS", b""), ("notes.txt", b"written by somebody")):
+            run.put(key, content)
+        report = run(**options, regex_filter=r".*json", on_missing="delete", max_delete=10)
+        assert (report.listed, report.matched, report.missing, report.tasks_deleted) == (2, 0, 1, 1)
 
     def test_alone_are_said_to_be_nothing(self, run: Importing, options: dict[str, Any], caplog: Any) -> None:
         run.source.delete("good.json")

@@ -87,6 +87,7 @@ class Applier:
             for row in plan.changed_rows:
                 self._changes.change(row)
             self._changes.objects[obj.path] = obj.opened()
+            self._enter_if_many()
 
     def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
         if isinstance(step, Quarantine):
@@ -111,17 +112,16 @@ class Applier:
         obj.read_to_end = True
         if not obj.on_the_way:
             self._close(obj)
-        changes = self._changes
-        if len(changes.objects) + len(changes.changed) + len(changes.quarantine) >= ENTRIES_AT_ONCE:
-            self._enter()
+            self._enter_if_many()
 
     def _close(self, obj: SourceObject) -> None:
         """Enter an object: all that is to become of its rows is known."""
         self._changes.objects[obj.path] = obj.closed(self._run.judged_by)
         if obj.known:
             self._changes.cleared.append(obj.path)
-        self._changes.quarantine.extend(obj.bad.told() if obj.bad else ())
-        self._run.aside.objects += bool(obj.bad)
+        if obj.bad:
+            self._changes.quarantine.extend(obj.bad.told())
+            self._run.aside.objects += 1
 
     def _close_or_keep_open(self, obj: SourceObject) -> None:
         """Enter an object of which something has been done: the next run looks at it, if this one does not end."""
@@ -163,11 +163,9 @@ class Applier:
         outcomes = outcomes_of(self._run, sent)
         self._after_task = self._run.project.last_task_id()
         (self._doubts if sent.doubted else self._closes).append(sent.number)
-        report, created = self._run.report, []
         for create, outcome in zip(sent.batch, outcomes, strict=True):
-            if isinstance(outcome, int):
-                created.append(outcome)
             self._account_creation(create, outcome)
+        report, created = self._run.report, [outcome for outcome in outcomes if isinstance(outcome, int)]
         report.tasks_created += len(created)
         if created:
             ids = [*report.created_ids, *created]
@@ -264,6 +262,11 @@ class Applier:
             obj.complete = obj.complete and now.digest == update.digest
         self._close_or_keep_open(obj)
 
+    def _enter_if_many(self) -> None:
+        changes = self._changes
+        if len(changes.objects) + len(changes.changed) + len(changes.quarantine) >= ENTRIES_AT_ONCE:
+            self._enter()
+
     def _enter(self, announces: JournalEntry | None = None) -> int:
         """Enter what has been found out since the last time, and announce what is to be requested next."""
         changes, self._changes = self._changes, Changes()
@@ -279,7 +282,7 @@ class Applier:
     def _enter_source(self) -> None:
         """Remember the source, which something comes from: one that brings nothing may be mistyped."""
         if not self._source_entered:
-            self._run.ledger.enter_storage("source")
+            self._run.ledger.enter_source()
             self._source_entered = True
 
 

@@ -8,6 +8,7 @@ from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOve
 from labelsync_provider.formats.rows import UNDEFINED
 from labelsync_provider.projects.label_config import DataKey, keys_of_lists
 from labelsync_provider.projects.protocol import Project, Task
+from labelsync_provider.storages.protocol import MadeByWrites
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
@@ -130,16 +131,21 @@ def _refuse_elsewhere(run: ImportRun) -> None:
 def judge_listing(run: ImportRun, passed: Filter) -> None:
     """Say what a listing means that shows nothing.
 
-    :raises EmptyListing: the ledger knows objects: an unmounted disk looks like this.
+    :raises EmptyListing: the ledger knows objects, and none is there, or nothing but markers: an unmounted disk looks
+        like this, and so does a folder whose files are gone.
+    :raises NotFound: the source is not there at all.
     :raises Denied: none of the objects may be read.
     """
     report, source = run.report, run.source.uri
-    if not report.listed and report.missing:
+    if report.missing and not (report.matched or run.others_listed):
+        but_markers = f" but {report.listed:,} empty objects, or markers" if report.listed else ""
         raise EmptyListing(
-            f"source={source!r} lists nothing, but {report.missing:,} tasks of {run.project.title!r} came from "
-            "there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or "
+            f"source={source!r} lists nothing{but_markers}, but {report.missing:,} tasks of {run.project.title!r} came "
+            "from there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or "
             "leave this source out."
         )
+    if not report.listed and isinstance(run.source, MadeByWrites):
+        run.source.check_exists()
     if not report.listed:
         log.warning("source=%r lists no object.%s", source, if_wildcard(source))
     elif not report.matched and report.markers:

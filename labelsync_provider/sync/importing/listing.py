@@ -93,6 +93,9 @@ def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Itera
         objects = passes(page)
         run.report.listed += len(page)
         run.report.matched += len(objects)
+        if len(objects) < len(page) and not run.others_listed:
+            others = [info for info in page if not passes.passes(info.key)]
+            run.others_listed = not all(is_marker(info, of_files=run.source.holds_files) for info in others)
         yield objects
 
 
@@ -133,8 +136,9 @@ def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:
 
 def _known_rows(run: ImportRun, paths: Sequence[str]) -> dict[str, KnownRows]:
     known: dict[str, KnownRows] = {}
-    for some in in_groups(run.ledger.count_rows(paths)):
-        known |= dict.fromkeys(some, KnownRows(run.ledger, some))
+    counts = run.ledger.count_rows(paths)
+    for some in in_groups(counts):
+        known |= dict.fromkeys(some, KnownRows(run.ledger, {path: counts[path].all for path in some}))
     return known
 
 

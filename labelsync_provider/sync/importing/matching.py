@@ -19,13 +19,16 @@ With a `row_key`, it comes first: a known row that has a key is matched with a g
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from math import inf
+
+from msgspec import Struct
 
 from labelsync_provider.formats.digests import data_part
 from labelsync_provider.sync.ledger.records import KnownRow
 
 
-class ReadRow(NamedTuple):
+class ReadRow(Struct, frozen=True, gc=False):
     """A row as it stands in an object now."""
 
     position: int
@@ -51,7 +54,10 @@ def match(known: Iterable[KnownRow], rows: Sequence[ReadRow], *, by_key: bool = 
     :param rows: all rows that it has now, by position.
     :param by_key: whether the rows have keys (option `row_key`).
     """
-    by_place = sorted(known, key=lambda row: (row.position is None, row.position or 0, row.task or 0, row.number))
+    # Of a million rows, the keys of one sort by all of these would take more memory than the rows.
+    by_place = sorted(known, key=lambda row: row.number)
+    by_place.sort(key=lambda row: row.task or 0)
+    by_place.sort(key=lambda row: inf if row.position is None else row.position)
     found: dict[int, KnownRow] = {}
     left = {row.number: row for row in by_place}
 
@@ -93,13 +99,13 @@ def _match_equal(
         there = standing.get(row.position)
         if row.position not in found and there is not None and _equal(row, there, part):
             pair(row.position, there)
-    queues: dict[str, deque[KnownRow]] = defaultdict(deque)
-    for known in candidates:
+    waiting: dict[str, list[KnownRow]] = defaultdict(list)
+    for known in reversed(candidates):  # so that the first is the last of its list
         if known.number in left and known.digest is not None:
-            queues[part(known.digest)].append(known)
+            waiting[part(known.digest)].append(known)
     for row in rows:
-        if row.position not in found and (queue := queues.get(part(row.digest or ""))):
-            pair(row.position, queue.popleft())
+        if row.position not in found and (equal := waiting.get(part(row.digest or ""))):
+            pair(row.position, equal.pop())
 
 
 def _equal(row: ReadRow, known: KnownRow, part: Callable[[str], str]) -> bool:
@@ -123,16 +129,16 @@ def _match_runs(
     for known in standing:
         if known.number in left:
             run.append(known)
-        else:
-            between[before, known.number] = run
-            before, run = known.number, []
+            continue
+        if run:
+            between[before, known.number], run = run, []
+        before = known.number
     between[before, None] = run
 
     before = None
     unmatched: list[ReadRow] = []
-    matched = {row.position: found.get(row.position) for row in rows}
-    for row in [*rows, None]:
-        there = matched[row.position] if row else None
+    for row in chain(rows, [None]):
+        there = found.get(row.position) if row else None
         if row and not there:
             unmatched.append(row)
             continue

@@ -56,7 +56,8 @@ def import_storage(
     :param runtime: clocks, sleep and threads, if not the machine's own; and what ends the run.
     :raises Invalid: `data_key` is needed and not given, or does not suffice for the label config; or the source
         cannot be told from another one; or what is in it was imported by the other value of `use_blob_urls`.
-    :raises EmptyListing: the source lists nothing where the ledger knows objects.
+    :raises EmptyListing: the source lists nothing, or nothing but markers, where the ledger knows objects.
+    :raises NotFound: the source is a directory that is not there.
     :raises StoragesOverlap: the project's annotations are exported to where the source is.
     :raises TooManyMissing: more tasks would be deleted than allowed; none was.
     :raises TooManyQuarantined: with the good objects imported.

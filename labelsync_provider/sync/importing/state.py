@@ -60,6 +60,8 @@ class ImportRun:
     denied: Denied | None = None
     """The first refusal to let an object be read."""
     some_read: bool = False
+    others_listed: bool = False
+    """Whether the source lists an object that `regex_filter` leaves out, and that is no marker."""
     overwritten: dict[tuple[str, int], str | None] = field(default_factory=dict)
     """By path and number of a row, the digest of what its task had before a late request overwrote it."""
 
@@ -105,14 +107,18 @@ class ImportRun:
 class KnownRows:
     """The rows that the ledger has of some objects, asked for together when the first one is needed."""
 
-    def __init__(self, ledger: ImportLedger, paths: list[str]) -> None:
-        self._ledger, self._paths = ledger, paths
+    def __init__(self, ledger: ImportLedger, counts: dict[str, int]) -> None:
+        self._ledger, self._counts = ledger, counts
         self._rows: dict[str, list[KnownRow]] | None = None
+
+    def count(self, path: str) -> int:
+        """Return how many rows one of the objects has."""
+        return self._counts[path]
 
     def take(self, path: str) -> list[KnownRow]:
         """Return the rows of one of the objects; they are not kept."""
         if self._rows is None:
-            self._rows = self._ledger.rows_of(self._paths)
+            self._rows = self._ledger.rows_of(list(self._counts))
         return self._rows.pop(path)
 
 

@@ -28,6 +28,12 @@ from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, R
 CHANGEABLE = ("state", "position", "digest", "key")
 """What can become of a row that is known, besides that its task is gone."""
 
+# They are the same for every batch: to put one together takes longer than to execute it.
+OF_PROJECT = select(SCOPE.c.id).where(SCOPE.c.project == bindparam("project"))
+HIGHEST_TASK = select(func.max(ROW.c.task)).where(ROW.c.scope.in_(OF_PROJECT))
+ANNOUNCED = insert(JOURNAL).returning(JOURNAL.c.id)
+CLOSED = delete(JOURNAL).where(JOURNAL.c.id == bindparam("number"))
+
 
 def these(table: Table, scope: int, as_blob: bool, paths: Sequence[str]) -> list[ColumnElement[bool]]:
     """Return the conditions for what is known of some objects."""
@@ -38,11 +44,11 @@ def enter_changes(connection: Connection, scope: int, as_blob: bool, changes: Ch
     """Enter what became of rows, objects and quarantine."""
     _drop(connection, scope, as_blob, changes.dropped)
     _change(connection, scope, as_blob, list(changes.changed.values()))
-    upsert_rows(connection, ROW, [*map(astuple, _by_latest_task(changes.created))], scope=scope, as_blob=as_blob)
+    upsert_rows(connection, ROW, map(astuple, _by_latest_task(changes.created)), scope=scope, as_blob=as_blob)
     for some in chunks(changes.cleared, IN_A_STATEMENT):
         connection.execute(delete(QUARANTINE).where(*these(QUARANTINE, scope, as_blob, some)))
-    upsert_rows(connection, OBJECT, [*map(astuple, changes.objects.values())], scope=scope, as_blob=as_blob)
-    upsert_rows(connection, QUARANTINE, [*map(astuple, changes.quarantine)], scope=scope, as_blob=as_blob)
+    upsert_rows(connection, OBJECT, map(astuple, changes.objects.values()), scope=scope, as_blob=as_blob)
+    upsert_rows(connection, QUARANTINE, map(astuple, changes.quarantine), scope=scope, as_blob=as_blob)
 
 
 def _by_latest_task(created: Sequence[KnownRow]) -> Sequence[KnownRow]:
@@ -58,12 +64,15 @@ def _change(connection: Connection, scope: int, as_blob: bool, rows: Sequence[Kn
         return
     this = update(ROW).where(*_numbered(scope, as_blob))
     # Rows change places with each other: all leave theirs before one takes a new one.
-    connection.execute(this.values(position=None), [_number(row) for row in rows])
+    leaves = this.values(position=None)
+    for some in chunks(rows, IN_A_STATEMENT):
+        connection.execute(leaves, [_number(row) for row in some])
     # A task that is known to be gone by now does not come back: another one may have its id.
     gone = case((bindparam("its_task", type_=BigInteger).is_(None), None), else_=ROW.c.task)
     now = this.values({name: bindparam(f"its_{name}") for name in CHANGEABLE} | {"task": gone})
-    changed = [{f"its_{name}": getattr(row, name) for name in (*CHANGEABLE, "task")} | _number(row) for row in rows]
-    connection.execute(now, changed)
+    for some in chunks(rows, IN_A_STATEMENT):
+        changed = [{f"its_{name}": getattr(row, name) for name in (*CHANGEABLE, "task")} | _number(row) for row in some]
+        connection.execute(now, changed)
 
 
 def _drop(connection: Connection, scope: int, as_blob: bool, rows: Sequence[KnownRow]) -> None:
@@ -85,8 +94,7 @@ def _number(row: KnownRow) -> dict[str, Any]:
 
 def highest_task(connection: Connection, project: str) -> int:
     """Return the highest id of a task of the project, from whatever container."""
-    scopes = select(SCOPE.c.id).where(SCOPE.c.project == project)
-    return connection.scalar(select(func.max(ROW.c.task)).where(ROW.c.scope.in_(scopes))) or 0
+    return connection.scalar(HIGHEST_TASK, {"project": project}) or 0
 
 
 def mark_ids_reused(connection: Connection, project: str, task_ids: Sequence[int]) -> None:
@@ -105,7 +113,13 @@ def announce(connection: Connection, scope: int, as_blob: bool, entry: JournalEn
         "effects": msgspec.json.encode(entry.effects).decode(),
         "after_task": entry.after_task,
     }
-    return connection.scalar(insert(JOURNAL).values(values).returning(JOURNAL.c.id)) or 0
+    return connection.scalar(ANNOUNCED, values) or 0
+
+
+def close(connection: Connection, numbers: Sequence[int]) -> None:
+    """Remove announcements whose outcome is known."""
+    if numbers:
+        connection.execute(CLOSED, [{"number": number} for number in numbers])
 
 
 def reopen(connection: Connection, scope: int, as_blob: bool, paths: Iterable[str]) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     exists,
     func,
     or_,
@@ -127,8 +126,10 @@ class ImportLedger(Scope):
         with self._engine.connect() as connection:
             for some in chunks(paths, IN_A_STATEMENT):
                 rows = KNOWN_ROWS.where(*self._these(ROW, some)).order_by(ROW.c.path, ROW.c.number)
-                for row in starmap(KnownRow, connection.execute(rows)):
-                    found.setdefault(row.path, []).append(row)
+                # One text for all rows that have it: there may be a million.
+                texts = {text: text for text in (*some, RowState.LIVE, RowState.SUPERSEDED)}
+                for path, number, state, *rest in connection.execute(rows):
+                    found.setdefault(path, []).append(KnownRow(texts[path], number, texts[state], *rest))
         return found
 
     def count_tasks(self) -> int:
@@ -191,8 +192,7 @@ class ImportLedger(Scope):
         """
         number, kind = 0, (self._scope, self._as_blobs)
         with self._write() as connection:
-            if closes:
-                connection.execute(delete(JOURNAL).where(JOURNAL.c.id.in_(closes)))
+            entering.close(connection, closes)
             if doubts:
                 connection.execute(update(JOURNAL).where(JOURNAL.c.id.in_(doubts)).values(doubted_since=now))
             if announces:
