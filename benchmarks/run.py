@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 # The servers are those of the tests.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
+import exports
 import label_studio
 import local_files
 import s3
 
-BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio}
+BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio, "exports": exports}
 
 
 def main(names: list[str]) -> int:

@@ -79,7 +79,8 @@ def _look_at_changes(run: ExportRun, looks: Looks, mark: Watermark) -> Seen:
     if run.report.failed or _off(run, told) == known:
         return Seen(told, None)
     if not known.tasks and _off(run, told).tasks:
-        looks.where_counts_differ(told.tasks // LISTED)
+        cancelled = run.options.include_cancelled and told.skipped_tasks > 0
+        looks.where_counts_differ(_covered(run, told)[0], cancelled=cancelled, requests=told.tasks // LISTED)
         if run.report.failed or _off(run, told) == known:
             return Seen(told, None)
     return _look_at_all(run, looks, by_stamp=True)

@@ -51,29 +51,29 @@ class Looks:
             states = [TaskState(task, True, READ_AGAIN) for task in some]
             self._at_states(states, self._of_tasks(some), by_stamp=False)
 
-    def where_counts_differ(self, requests: int) -> None:
+    def where_counts_differ(self, told: int, *, cancelled: bool, requests: int) -> None:
         """Look at the tasks of those ranges of ids in which project and ledger count different numbers of them.
 
-        Ranges are halved until few tasks are in one.
+        Ranges are halved until few tasks are in one; of two halves, one is counted.
 
+        :param told: how many annotated tasks the project counts in all.
+        :param cancelled: whether there are tasks among them whose annotations are all cancelled.
         :param requests: after so many counts, a look at all tasks is cheaper; then the rest is left alone.
         """
-        run = self._run
-        ranges: list[tuple[int, int | None]] = [(0, None)]
+        project, ledger = self._run.project, self._run.ledger
+        ranges: list[tuple[int, int | None, int]] = [(0, None, told)]
         while ranges:
-            after, last = ranges.pop()
-            ours = run.ledger.count_tasks(after, last)
-            if ours > LISTED and requests <= 0:
-                return
-            requests -= 1
-            told = run.project.count_tasks(after, last, cancelled=run.options.include_cancelled)
+            after, last, told = ranges.pop()
+            ours = ledger.count_tasks(after, last)
             if told == ours:
                 continue
-            middle = run.ledger.nth_task(after, ours // 2 - 1) if max(ours, told) > LISTED and ours > 1 else None
-            if middle is None or middle == last:
-                self._at(run.project.changes(after=after, last=last), after, last, by_stamp=True)
-            else:
-                ranges += [(middle, last), (after, middle)]
+            middle = ledger.nth_task(after, ours // 2 - 1) if max(ours, told) > LISTED and ours > 1 else None
+            if middle is None:
+                self._at(project.changes(after=after, last=last), after, last, by_stamp=True)
+            elif requests:
+                first = project.count_tasks(after, middle, cancelled=cancelled)
+                ranges += [(middle, last, told - first), (after, middle, first)]
+                requests -= 1
 
     def _at(
         self,
