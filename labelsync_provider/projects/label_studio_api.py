@@ -27,6 +27,8 @@ class TaskApi:
     def __init__(self, client: Client, project_id: int) -> None:
         self.client = client
         self._project_id = project_id
+        self._at_once: dict[str, int] = {}
+        """By the fields asked for, how many tasks the server has been able to answer with, where that is fewer."""
         self.confirm: Callable[[], None] | None = None
         """Called right before each request that changes something, see `Project.fence`."""
 
@@ -62,12 +64,13 @@ class TaskApi:
         :param shape: the type of a task with these.
         :raises Unusable: the pages do not advance, or have no end.
         """
-        size, seen, most = PAGE, 0, None
+        seen, most = 0, None
         while True:
+            size = self._at_once.get(include, PAGE)
             try:
                 answer = self._page(include, shape, [*id_filters(after, last), *filters], size=size)
             except TooLarge as error:
-                size = _half(size, error)
+                self._at_once[include] = _half(size, error)
                 continue
             page = answer["tasks"]
             if most is None:
@@ -89,20 +92,20 @@ class TaskApi:
 
         :raises Unusable: the server tells of others.
         """
-        ids, size = sorted(task_ids), IDS_IN_A_URL
+        ids = sorted(task_ids)
         while ids:
-            part = ids[:size]
+            part = ids[: self._at_once.get(include, IDS_IN_A_URL)]
             selected = {"all": False, "included": part}
             try:
                 page = self._page(include, shape, filters, size=len(part), selected=selected, **params)["tasks"]
             except TooLarge as error:
-                size = _half(len(part), error)
+                self._at_once[include] = _half(len(part), error)
                 continue
             told = [task["id"] for task in page]
             if len(set(told)) < len(told) or not set(told) <= set(part):
                 raise self._astray("it tells of tasks that it was not asked for, or twice of one")
             yield page
-            ids = ids[size:]
+            ids = ids[len(part) :]
 
     def with_work(self, task_ids: Sequence[int], shape: Any, *fields: str, **params: Any) -> Iterator[list[Json]]:
         """Yield tasks with what tells whether somebody works on them: see `is_worked_on`.

@@ -437,6 +437,33 @@ class TestTheWatermark:
             export.assert_nothing_to_do()
 
 
+class TestCounters:
+    """A server's counters are not the truth."""
+
+    @pytest.mark.parametrize("layout", ["annotation", "task"])
+    def test_that_are_wrong_keep_no_annotation_from_being_exported(
+        self, layout: str, labeling: Labeling, export: Export, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        wrong = labeling.annotations()[4].task
+        labeling.ask("PATCH", f"/api/tasks/{wrong}/", total_annotations=0)
+        counted = "Its counts are wrong"
+        report = export(layout=layout)
+        export.assert_in_step()
+        assert (report.tasks, report.annotated_tasks, report.annotations) == (TASKS + 5, TASKS, 35)
+        assert caplog.text.count(counted) == 1
+        caplog.clear()
+        for _ in range(2):
+            report = export()
+            assert (report.written, report.annotations) == (0, 35)
+            assert len(export.asked.since) == 1, "it does not look at all tasks again"
+            assert export.asked.full == []
+        assert counted not in caplog.text
+        labeling.ask("PATCH", f"/api/tasks/{wrong}/", total_annotations=1)
+        export()
+        export.assert_in_step()
+        export.assert_nothing_to_do()
+
+
 # In the target stand 35 annotations. Since then two have changed, one is gone, one task with one is gone, two are new.
 POINTS: list[Instant] = [
     After("Storage.write", 1),

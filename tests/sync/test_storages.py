@@ -657,6 +657,13 @@ class TestOccupiedTarget:
         export.place.put("out-2/notes.txt", "mine")
         assert export().written == 3
 
+    @pytest.mark.parametrize("place", ["S3", "Azure"], indirect=True)  # the others' test servers take no such key
+    def test_by_a_folder_marker_it_is_not(self, export: Exporting) -> None:
+        for marker in ("out/", "out/deep/"):
+            export.place.put(marker, b"")
+        assert some(export()) == {"annotations": 3, "written": 3}
+        assert some(export()) == {"annotations": 3, "unchanged": 3}
+
     def test_by_another_projects_export_stops_the_run(self, export: Exporting, store: EmbeddedStore) -> None:
         export()
         other = store.create_project("Cars", "<View/>")
