@@ -281,6 +281,24 @@ class TestChanges:
         assert some(report) == {"annotations": 2, "unchanged": 1, "gone": 1, "deleted": 1}
         assert run.target.names() == ["1.json"]
 
+    @pytest.mark.parametrize(("moved", "to"), [(1, 3), (3, 1)])
+    @pytest.mark.parametrize("template", [None, "{task_id}/{annotation_id}.json"])
+    def test_annotation_that_was_moved_to_another_task_is_written_again(
+        self, run: Exporting, moved: int, to: int, template: str | None
+    ) -> None:
+        """Label Studio's action on duplicated tasks moves them, and deletes the task that they were of."""
+        run(key_template=template)
+        run.sql("DELETE FROM labelsync_annotation WHERE id = 2")
+        run.sql(f"UPDATE labelsync_annotation SET task = {to} WHERE id = {moved}")
+        run.sql(f"DELETE FROM labelsync_prediction WHERE task = {moved}")
+        run.sql(f"DELETE FROM labelsync_task WHERE id = {moved}")
+        report = run(key_template=template, can_delete_objects=True)
+        assert (report.annotations, report.written, report.unchanged, report.failed) == (2, 2, 0, 0)
+        assert len(run.target.names()) == 2
+        key = f"{moved}.json" if template is None else f"{to}/{moved}.json"
+        assert run.target.json(key)["task"]["id"] == to
+        assert some(run(key_template=template)) == {"annotations": 2, "unchanged": 2}
+
     def test_one_of_two_annotations_deleted_leaves_the_tasks_file(self, run: Exporting) -> None:
         run(layout="task")
         run.sql("DELETE FROM labelsync_annotation WHERE id = 1")

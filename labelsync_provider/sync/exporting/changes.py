@@ -76,6 +76,10 @@ def _look_at_changes(run: ExportRun, looks: Looks, mark: Watermark) -> Seen:
     if not run.report.failed:  # what could not be written is not tried a second time
         looks.again(run.ledger.unread_tasks(READ_AGAIN))
     known, told = Off(mark.tasks_off, mark.annotations_off), run.project.progress()
+    if not run.report.failed and _off(run, told).annotations > known.annotations:
+        # People are annotating: what has come since is in the list of changed tasks by now.
+        looks.at_changes(run.newest or _since(mark))
+        told = run.project.progress()
     if run.report.failed or _off(run, told) == known:
         return Seen(told, None)
     if not known.tasks and _off(run, told).tasks:

@@ -1,7 +1,7 @@
 """Looking at tasks, of which some have changed: each that may have is read, rendered, compared and written."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from labelsync_provider.database import chunks
@@ -114,10 +114,22 @@ class Looks:
             files = [file for task in tasks for file in self._rendered(task, wanted.stamps[task["id"]])]
             exported.update(file.path for file in files)
             for some in chunks(files, run.options.batch_size):
-                self._writer.carry_out(planned(some, wanted.in_doubt))
+                self._writer.carry_out(planned(some, self._standing(some, wanted.in_doubt)))
                 self._in_step += len(some)
                 self._tell(objects)
-        self._mark_gone([known for path, known in wanted.in_doubt.items() if path not in exported] + deleted)
+        in_doubt = [*wanted.in_doubt.values(), *deleted]
+        self._mark_gone([known for known in in_doubt if known.path not in exported])
+
+    def _standing(
+        self, files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]
+    ) -> Mapping[str, KnownExport]:
+        """Return what is known of the objects at the paths of some files, by path."""
+        others = [file.path for file in files if file.path not in in_doubt]
+        if not others:
+            return in_doubt
+        # An annotation may have been moved to this task from another one, and has its object.
+        moved = (known for page in self._run.ledger.exports_at(others) for known in page)
+        return {**in_doubt, **{known.path: known for known in moved}}
 
     def _of_tasks(self, task_ids: Sequence[int]) -> Iterator[list[KnownExport]]:
         return self._run.ledger.exports_of(task_ids)

@@ -12,8 +12,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
+    insert,
     or_,
     select,
     update,
@@ -68,6 +70,15 @@ class ImportLedger(Scope):
         copy = cls(open_empty(), project, location, lambda _: None, as_blobs=as_blobs)
         copy.take_over(engine, (STORAGE, OBJECT, ROW, QUARANTINE, JOURNAL))
         return copy
+
+    def enter_source(self) -> None:
+        """Note that this location is a source of the project; what had its name has moved here."""
+        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == "source")
+        moved = [used.start for used in self.storages("source") if used.is_elsewhere(self.location)]
+        start, endpoint = self.location.start, self.location.endpoint
+        with self._write() as connection:
+            connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, start])))
+            connection.execute(insert(STORAGE).values(scope=self._scope, role="source", start=start, endpoint=endpoint))
 
     def of(self, *, blobs: bool) -> "ImportLedger":
         """Return the ledger of the same location, of blobs or of task files."""

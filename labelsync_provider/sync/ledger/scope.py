@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from logging import getLogger
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from labelsync_provider.database import open_scratch, upsert_rows, writing
@@ -60,15 +60,6 @@ class Scope:
         with self._engine.connect() as connection:
             found = connection.execute(used).all()
         return [Location(self.location.container, endpoint, root=start) for endpoint, start in found]
-
-    def enter_source(self) -> None:
-        """Note that this location is a source of the project; what had its name has moved here."""
-        here = (STORAGE.c.scope == self._scope, STORAGE.c.role == "source")
-        moved = [used.start for used in self.storages("source") if used.is_elsewhere(self.location)]
-        start, endpoint = self.location.start, self.location.endpoint
-        with self._write() as connection:
-            connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, start])))
-            connection.execute(insert(STORAGE).values(scope=self._scope, role="source", start=start, endpoint=endpoint))
 
     def take_over(self, engine: Engine, tables: Sequence[Table]) -> None:
         """Enter what another database knows of the same project and container.
