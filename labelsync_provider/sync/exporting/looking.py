@@ -8,7 +8,7 @@ from labelsync_provider.database import chunks
 from labelsync_provider.prefetch import prefetched
 from labelsync_provider.projects.protocol import Json, TaskState
 from labelsync_provider.sync.annotation_files import annotation_files
-from labelsync_provider.sync.exporting.planning import RenderedFile, planned, tasks_to_read
+from labelsync_provider.sync.exporting.planning import RenderedFile, batches, planned, tasks_to_read
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.exporting.target_check import digest_of
 from labelsync_provider.sync.exporting.writing import Writer
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 LISTED = 1000
 """Tasks of a range that are listed rather than counted: a page of them is one request."""
+READ_FOR_ONE = 20
+"""Tasks that are read to find one that has something to export: nearly always, the first has."""
 READ_AGAIN = "read again"
 """The state of a task that is read without having asked for it."""
 
@@ -50,6 +52,14 @@ class Looks:
         for some in chunks(sorted(task_ids), LISTED):
             states = [TaskState(task, True, READ_AGAIN) for task in some]
             self._at_states(states, self._of_tasks(some), by_stamp=False)
+
+    def find_any(self) -> bool:
+        """Tell whether the project has something to export; its counts are not asked."""
+        for states in self._run.project.changes():
+            for some in chunks([state.id for state in states if state.annotated], READ_FOR_ONE):
+                if any(any(self._rendered(task, "")) for tasks in self._read(some) for task in tasks):
+                    return True
+        return False
 
     def where_counts_differ(self, told: int, *, cancelled: bool, requests: int) -> None:
         """Look at the tasks of those ranges of ids in which project and ledger count different numbers of them.
@@ -113,7 +123,7 @@ class Looks:
         for tasks in self._read(list(wanted.stamps)):
             files = [file for task in tasks for file in self._rendered(task, wanted.stamps[task["id"]])]
             exported.update(file.path for file in files)
-            for some in chunks(files, run.options.batch_size):
+            for some in batches(files, run.options.batch_size):
                 self._writer.carry_out(planned(some, self._standing(some, wanted.in_doubt)))
                 self._in_step += len(some)
                 self._tell(objects)

@@ -1,7 +1,8 @@
 """What is to be done for some tasks: pure functions of what the project and the ledger tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -57,6 +58,22 @@ class RenderedFile:
     stamp: str
 
 
+def batches(files: Iterable[RenderedFile], size: int) -> Iterator[list[RenderedFile]]:
+    """Yield files in lists of a size, of which no task's are in two, be they more.
+
+    The stamp of one object says that all of its task are as they should be, whatever becomes of the run.
+    """
+    batch: list[RenderedFile] = []
+    for _, of_task in groupby(files, key=lambda rendered: rendered.file.task):
+        some = list(of_task)
+        if batch and len(batch) + len(some) > size:
+            yield batch
+            batch = []
+        batch += some
+    if batch:
+        yield batch
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done for some files."""
@@ -75,7 +92,9 @@ def planned(files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]) 
         count = rendered.file.annotations
         if known is None or not known.version or known.digest != rendered.digest:
             plan.write.append((rendered, known))
-        elif (known.state, known.annotations, known.task) != (rendered.stamp, count, rendered.file.task):
-            same = replace(known, state=rendered.stamp, annotations=count, task=rendered.file.task)
-            plan.restamp.append(same)
+        else:
+            # Nothing is about to be written any more, whatever a run that was killed had announced.
+            as_it_is = replace(known, intended="", state=rendered.stamp, annotations=count, task=rendered.file.task)
+            if as_it_is != known:
+                plan.restamp.append(as_it_is)
     return plan

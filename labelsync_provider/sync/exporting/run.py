@@ -15,6 +15,7 @@ from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Target
 from labelsync_provider.sync.annotation_files import Note, key_renderer, key_template_of
 from labelsync_provider.sync.exporting.changes import export_changes
+from labelsync_provider.sync.exporting.looking import Looks
 from labelsync_provider.sync.exporting.options import ExportOptions
 from labelsync_provider.sync.exporting.rehearsal import RehearsedTarget
 from labelsync_provider.sync.exporting.state import ExportRun
@@ -104,7 +105,7 @@ def _carried_out(run: ExportRun) -> ExportReport:
         _take_down(run)
     run.ledger.enter_target(run.note.layout, run.note.key_template, lambda known: refuse_nested(run, known))
     export_changes(run)
-    delete_gone(run, report.annotations)
+    delete_gone(run, empties=not report.annotations)
 
     report.seconds = run.runtime.monotonic() - started
     if report.failed:
@@ -132,4 +133,4 @@ def _take_down(run: ExportRun) -> None:
         )
     log.warning("%s: what was exported here %s is deleted first.", run.target.uri, how)
     run.ledger.mark_all_gone()
-    delete_gone(run, run.project.progress().annotations)
+    delete_gone(run, empties=not Looks(run).find_any())

@@ -123,7 +123,10 @@ def look_at_target(run: ExportRun) -> bool:
         if differences.fresh:
             ours = _verified(run, differences.fresh)
             known_objects |= any(found.is_known for found in ours)
-            others |= any(found.is_other for found in ours)
+            for other in {found.other for found in ours if found.other}:
+                # The ledger has lost it: it is entered as the export that it is, which stands in this one's way.
+                ledger.enter_target(other.layout, other.key_template, lambda _: None)
+                others = True
             ledger.enter_exports([found.export for found in ours])
     if earlier and not (known_objects or others):
         log.info("%s holds no object of the earlier export any more: it is forgotten.", run.target.uri)
@@ -137,8 +140,8 @@ class _Ours(NamedTuple):
     export: KnownExport
     is_known: bool
     """Whether the ledger knew of it."""
-    is_other: bool
-    """Whether its note names another layout or key template."""
+    other: Note | None = None
+    """Its note, if that names another layout or key template."""
 
 
 def _objects(listing: Iterator[Page]) -> Iterator[Page]:
@@ -158,11 +161,10 @@ def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport
             digest, written = found
             if written is None and known is not None:
                 export = KnownExport(path, info.version, digest, known.task, annotations=known.annotations)
-                ours.append(_Ours(export, True, False))
+                ours.append(_Ours(export, True))
             elif written is not None:
                 export = KnownExport(path, info.version, digest, written.task, annotations=written.annotations)
-                is_other = (written.note.layout, written.note.key_template) != (run.note.layout, run.note.key_template)
-                ours.append(_Ours(export, known is not None, is_other))
+                ours.append(_Ours(export, known is not None, written.note if written.note != run.note else None))
     if foreign:
         shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
         raise TargetOccupied(

@@ -101,11 +101,11 @@ def _entered(rendered: RenderedFile, version: str) -> KnownExport:
     )
 
 
-def delete_gone(run: ExportRun, annotations: int) -> None:
+def delete_gone(run: ExportRun, *, empties: bool) -> None:
     """Report objects whose annotation is gone, which the ledger announces; delete them if allowed.
 
-    :param annotations: how many the project has.
-    :raises EmptyListing: it has none, and the target would be emptied.
+    :param empties: whether nothing of the project is, or will be, in the target then.
+    :raises EmptyListing: it would be emptied.
     """
     report = run.report
     for gone in run.ledger.exports_gone():
@@ -113,7 +113,7 @@ def delete_gone(run: ExportRun, annotations: int) -> None:
         # After a failed upload nothing is deleted: what is to be replaced would be gone first.
         if not run.options.can_delete_objects or report.failed:
             continue
-        if not annotations:
+        if empties:
             raise EmptyListing(
                 f"Project {run.project.title!r} has no annotation, though {run.target.uri} holds exported ones, such "
                 f"as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target."
