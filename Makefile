@@ -17,7 +17,7 @@ help:
 	@echo "make test-browser        look at Label Studio's pages in Chromium"
 	@echo "make test-airflow        run the DAGs in airflow standalone, and fill in their forms in Chromium"
 	@echo "make test-matrix         install the wheel as people do, on several Airflows, and test it there; needs Python 3.12"
-	@echo "make soak MINUTES=30     run the model of the importer for so long, then kill runs at every statement, and test Label Studio on PostgreSQL"
+	@echo "make soak MINUTES=30     run the models of imports and exports for so long, then kill runs at every statement, and test Label Studio on PostgreSQL"
 	@echo "make fuzz SEED=1         import 3,000 hostile objects beside good ones, and print what became of them"
 	@echo "make bench               run the benchmarks and print a table"
 	@echo "make format              format the code"

@@ -43,7 +43,7 @@ from labelsync_provider.projects.embedded_rows import (
     prediction_content,
 )
 from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
-from labelsync_provider.projects.naming import is_id
+from labelsync_provider.projects.naming import is_id, title_of
 from labelsync_provider.projects.predictions import labels_problem, write_out_predictions
 from labelsync_provider.projects.protocol import (
     Json,
@@ -65,6 +65,8 @@ from labelsync_provider.projects.task_content import (
     tasks_made_from,
 )
 
+EMBEDDED_STORE = "embedded:/"
+"""What the `uri` of each project of the store begins with."""
 PAGE = 1000
 IDS_IN_A_STATEMENT = 500
 UPDATES_IN_A_TRANSACTION = 100
@@ -169,15 +171,15 @@ class EmbeddedStore:
             ensure_schema(engine)
 
     def create_project(
-        self, title: str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
+        self, title: int | str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
     ) -> "EmbeddedProject":
         """Return the project of that title; create it if there is none.
 
         :param confirm: called before something is changed; what it raises ends this.
         :raises Invalid: the title is empty, or the label config is no XML.
         """
+        title = title_of(title)
         self.check_title(title)
-        title = title.strip()  # as Label Studio does
         data_keys(label_config)
         if confirm:
             confirm()
@@ -191,25 +193,31 @@ class EmbeddedStore:
             return self._one(PROJECT.c.title == title)
         return self._one(PROJECT.c.title == title)
 
-    def check_title(self, title: str) -> None:
+    def check_title(self, title: int | str) -> None:
         """Make sure that a project can have a title.
 
         :raises Invalid: it is empty.
         """
-        if not title.strip():
+        if not title_of(title):
             raise invalid("title", title, "a project needs a title", "Give one.")
 
+    def titled(self, title: int | str) -> "EmbeddedProject | None":
+        """Return the project with exactly that title, whatever the ids; None if there is none."""
+        found = self._look_for([PROJECT.c.title == title_of(title)])[0] if self._has_tables else []
+        return EmbeddedProject(self._engine, found[0]) if found else None
+
     def project(self, id_or_title: int | str) -> "EmbeddedProject":
-        """Return the project with that id, or with exactly that title.
+        """Return the project with that id, or with exactly that title; a number is the id, where there is one.
 
         :raises NotFound: there is none.
         :raises Invalid: a text of digits is the id of one project and the title of another.
         """
-        text = str(id_or_title).strip()
+        text = title_of(id_or_title, "project")
         conditions = [PROJECT.c.id == int(text)] if is_id(text) and len(text) < 10 else []
-        if isinstance(id_or_title, str):
-            conditions.append(PROJECT.c.title == text)
+        conditions.append(PROJECT.c.title == text)
         found, titles = self._look_for(conditions) if self._has_tables else ([], [])
+        if isinstance(id_or_title, int):
+            found = found[:1]
         projects = {row["id"]: row for row in found}
         if not projects:
             known = ", ".join(map(repr, titles)) or "none yet"
@@ -248,7 +256,7 @@ class EmbeddedProject:
         self.id: int = row["id"]
         self.title: str = row["title"]
         self.label_config: str = row["label_config"]
-        self.uri = f"embedded://projects/{self.id}"
+        self.uri = f"{EMBEDDED_STORE}/projects/{self.id}"
         self.created_at: str = row["created_at"]
 
     @cached_property
@@ -391,6 +399,10 @@ class EmbeddedProject:
         tasks = select(TASK.c.id, ANNOTATED.label("annotated")).where(TASK.c.project == self.id)
         for page in self._by_id(tasks if last is None else tasks.where(TASK.c.id <= last), after):
             yield [TaskState(row["id"], bool(row["annotated"])) for row in page]
+
+    def latest_change(self) -> datetime | None:
+        """Return None: nothing tells; see `Annotated.latest_change`."""
+        return None
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in Label Studio's JSON export format."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from labelsync_provider.annotators import note_unknown
 from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
 from labelsync_provider.projects import label_studio_changes, label_studio_creation
 from labelsync_provider.projects import label_studio_shapes as shapes
@@ -20,7 +21,7 @@ from labelsync_provider.projects.label_config import Control, DataKey, controls,
 from labelsync_provider.projects.label_studio_answers import LOOKED_AT, NO_BASE
 from labelsync_provider.projects.label_studio_api import EACH_ANNOTATION, TaskApi, column_filter, id_filters
 from labelsync_provider.projects.label_studio_client import Client, Refused
-from labelsync_provider.projects.naming import is_id
+from labelsync_provider.projects.naming import is_id, title_of
 from labelsync_provider.projects.predictions import labels_problem, write_out_predictions
 from labelsync_provider.projects.protocol import (
     Json,
@@ -87,31 +88,34 @@ class LabelStudioServer:
         self.client = client
 
     def create_project(
-        self, title: str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
+        self, title: int | str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
     ) -> "LabelStudioProject":
         """Return the project of that title; create it if there is none. See `label_studio_creation.create`."""
-        title = title.strip()  # as the server does
-        if found := self._titled(title):
+        title = title_of(title)
+        if found := self.titled(title):
             return found
         fields = {"title": title, "label_config": label_config, "description": description}
         return LabelStudioProject(self.client, label_studio_creation.create(self.client, self._ids_of, fields, confirm))
 
-    def check_title(self, title: str) -> None:
+    def check_title(self, title: int | str) -> None:
         """Make sure that a project can have a title; see `label_studio_creation.check_title`."""
-        label_studio_creation.check_title(title.strip())
+        label_studio_creation.check_title(title_of(title))
 
     def project(self, id_or_title: int | str) -> "LabelStudioProject":
-        """Return the project with that id, or with exactly that title.
+        """Return the project with that id, or with exactly that title; a number is the id, where there is one.
 
         :raises NotFound: there is none.
-        :raises Invalid: the title is that of several projects, or the id of another one.
+        :raises Invalid: the title is that of several projects; or a text is the title of one and the id of another.
+        :raises Unusable: it is no Label Studio that has none.
         """
-        text = str(id_or_title).strip()
-        titled = self._titled(text) if isinstance(id_or_title, str) else None
+        text = title_of(id_or_title, "project")
         numbered = None
         if is_id(text):
             with suppress(NotFound):
                 numbered = self._opened(text)
+        if numbered and isinstance(id_or_title, int):
+            return numbered
+        titled = self._titled(text, "project", "Give the id of one.")
         if titled and numbered and titled.id != numbered.id:
             remedy = "Give the id as a number, or rename the project with that title."
             raise invalid("project", id_or_title, "it is the id of one project and the title of another", remedy)
@@ -123,11 +127,22 @@ class LabelStudioServer:
             )
         return found
 
-    def _titled(self, title: str) -> "LabelStudioProject | None":
+    def titled(self, title: int | str) -> "LabelStudioProject | None":
+        """Return the project with exactly that title, whatever the ids; None if there is none.
+
+        :raises Invalid: several projects have it.
+        :raises Unusable: it is no Label Studio that has none.
+        """
+        return self._titled(title_of(title), "title", "Rename all but one of them, or delete those not needed.")
+
+    def _titled(self, title: str, parameter: str, remedy: str) -> "LabelStudioProject | None":
         found = self._ids_of(title)
         if len(found) > 1:
             ids = ", ".join(map(str, found))
-            raise invalid("project", title, f"{len(found)} projects have this title: {ids}", "Give the id of one.")
+            raise invalid(parameter, title, f"{len(found)} projects have this title: {ids}", remedy)
+        if not found:
+            # Another program that lists projects, and of which none is found, has none of that title either.
+            self.client.check_base()
         return self._opened(found[0]) if found else None
 
     def _ids_of(self, title: str) -> list[int]:
@@ -164,7 +179,7 @@ class LabelStudioProject:
         self._client = client
         self._api = TaskApi(client, project["id"])
         self.id: int = project["id"]
-        self.title: str = project["title"]
+        self.title: str = project["title"] or ""
         self.label_config: str = project["label_config"]
         self.uri = f"{client.url}/projects/{self.id}"
         self.created_at: str = project["created_at"]
@@ -211,7 +226,8 @@ class LabelStudioProject:
         """Make a task one that the server takes as it is; return of how many annotations the annotator is unknown.
 
         Such annotations go in under the name of the token's user: with an unknown annotator the server rejects the
-        whole batch. Who it was is noted in the task's `meta`.
+        whole batch. Who it was is noted in the task's `meta`. People are known by their e-mail addresses: an id alone
+        does not say on which server it is somebody's, and is unknown.
         """
         write_out_predictions(self.controls, task)
         unknown = []
@@ -219,16 +235,14 @@ class LabelStudioProject:
             # The server takes an imported annotation for the ground truth unless told otherwise, and fails over null.
             annotation |= {name: annotation.get(name) or False for name in ("ground_truth", "was_cancelled")}
             annotator = annotation.get("completed_by")
-            if annotator is None or self._members is None:
+            if annotator is None:
                 continue
-            known, email = self._members, annotator.get("email") if isinstance(annotator, dict) else None
-            if isinstance(email, str) and email in known:
+            email = annotator.get("email") if isinstance(annotator, dict) else None
+            if isinstance(email, str) and (self._members is None or email in self._members):
                 annotation["completed_by"] = {"email": email}
-            elif not isinstance(annotator, int) or annotator not in known.values():
-                del annotation["completed_by"]
-                unknown.append(annotator)
-        if unknown:
-            task.meta.setdefault("labelsync", {})["unknown_annotators"] = unknown
+            else:
+                unknown.append(annotation)
+        note_unknown(task, unknown)
         return len(unknown)
 
     @cached_property
@@ -338,6 +352,11 @@ class LabelStudioProject:
             filters.append(column_filter("updated_at", "greater_or_equal", "Datetime", _instant(since)))
         for page in self._api.by_id(FIELDS_OF_A_STATE, shapes.State, *filters, after=after, last=last):
             yield [_state(task) for task in page]
+
+    def latest_change(self) -> datetime | None:
+        """Return when a task was changed last; see `Annotated.latest_change`."""
+        told = self._api.latest_change()
+        return None if told is None else datetime.fromisoformat(told)
 
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in Label Studio's JSON export format."""

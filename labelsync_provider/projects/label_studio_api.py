@@ -48,6 +48,11 @@ class TaskApi:
         page = self._page("id", shapes.Task, [], ordering="-tasks:id", size=1)["tasks"]
         return page[0]["id"] if page else 0
 
+    def latest_change(self) -> str | None:
+        """Return when a task was changed last, as the server says it; None if there is no task."""
+        page = self._page("id,updated_at", shapes.Changed, [], ordering="-tasks:updated_at", size=1)["tasks"]
+        return page[0]["updated_at"] if page else None
+
     def count(self, *filters: Json) -> int:
         """Return how many tasks the filters let through. Counts of annotations in them are the server's counters."""
         total: int | None = self._page("id", shapes.Task, filters, size=1).get("total")
@@ -82,7 +87,8 @@ class TaskApi:
             if page:
                 yield page
                 after = ids[-1]
-            if len(page) < size:
+            # A server may give fewer at a time than it is asked for, and tell fewer than there are.
+            if not page or size > len(page) >= answer.get("total", 0):
                 return
 
     def by_ids(
@@ -97,11 +103,15 @@ class TaskApi:
             part = ids[: self._at_once.get(include, IDS_IN_A_URL)]
             selected = {"all": False, "included": part}
             try:
-                page = self._page(include, shape, filters, size=len(part), selected=selected, **params)["tasks"]
+                answer = self._page(include, shape, filters, size=len(part), selected=selected, **params)
             except TooLarge as error:
                 self._at_once[include] = _half(len(part), error)
                 continue
+            page = answer["tasks"]
             told = [task["id"] for task in page]
+            if 0 < len(page) < min(answer.get("total", 0), len(part)):
+                self._at_once[include] = len(page)  # the server gives no more at a time
+                continue
             if len(set(told)) < len(told) or not set(told) <= set(part):
                 raise self._astray("it tells of tasks that it was not asked for, or twice of one")
             yield page

@@ -33,7 +33,7 @@ class Project(TypedDict):
     """One project."""
 
     id: Id
-    title: str
+    title: str | None
     label_config: str
     created_at: str
     task_number: NotRequired[Count | None]
@@ -100,6 +100,12 @@ class Noted(Task):
     """A task with its source reference."""
 
     meta: Any
+
+
+class Changed(Task):
+    """A task with when it was changed last."""
+
+    updated_at: datetime
 
 
 class State(Task):

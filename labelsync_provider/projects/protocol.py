@@ -232,6 +232,9 @@ class Annotated(Protocol):
         :param last: only those up to this one; None for all.
         """
 
+    def latest_change(self) -> datetime | None:
+        """Return when a task was changed last, by the project's own clock; None if nothing tells."""
+
     def annotated_tasks(self, task_ids: Sequence[int] | None = None) -> Iterator[list[Json]]:
         """Yield the tasks that have an annotation, in pages of bounded length, by ascending id.
 

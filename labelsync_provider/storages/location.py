@@ -41,6 +41,13 @@ class Location:
         last = ord(start[-1])
         return start[:-1] + chr(BEHIND_SURROGATES if last == BEFORE_SURROGATES else last + 1)
 
+    @property
+    def uri(self) -> str:
+        """The storage URI of what begins with the start, as a person writes it."""
+        if self.container == "file://":
+            return f"file://{self.endpoint.rstrip('/')}/{self.start}"
+        return f"{self.container}/{self.start}"
+
     def path(self, key: str) -> str:
         """Return the path of the object of a key."""
         return self.root + key

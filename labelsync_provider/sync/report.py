@@ -128,7 +128,7 @@ class ExportReport:
     annotations: int = 0
     """Annotations in the project that the export covers."""
     annotations_told: int = 0
-    """How many the project counts; another number than those that are there only if its counts are wrong."""
+    """How many the project counts: another number if its counts are wrong, or somebody has annotated meanwhile."""
     annotated_tasks: int = 0
     """Tasks that have one of these."""
     tasks: int = 0
@@ -183,5 +183,8 @@ def _in_words(report: ImportReport | ExportReport) -> str:
 
 def _counts(report: ImportReport | ExportReport) -> list[str]:
     """Return the counts, leaving out what is 0, but for the first, which is always said."""
-    counts = [(name, value) for name, value in asdict(report).items() if type(value) is int]
+    said = asdict(report)
+    if said.get("annotations_told") == said.get("annotations"):
+        said.pop("annotations_told", None)  # it is news only where it is another number
+    counts = [(name, value) for name, value in said.items() if type(value) is int]
     return [f"{name.replace('_', ' ')} {value:,}" for n, (name, value) in enumerate(counts) if value or not n]

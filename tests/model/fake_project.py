@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from model.model import Json, Stored, text_of
 
-from labelsync_provider.errors import RequestFailed, Unavailable
+from labelsync_provider.errors import AlreadyThere, RequestFailed, Unavailable
 from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
 from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
 from labelsync_provider.stop import Stop
@@ -149,7 +149,7 @@ class FakeServer:
         arriving = [request for request in self._on_the_way if due(request)]
         self._on_the_way = [request for request in self._on_the_way if request not in arriving]
         for request in arriving:
-            with suppress(Refused, RequestFailed):  # nobody hears the answer
+            with suppress(Refused, RequestFailed, AlreadyThere):  # nobody hears the answer
                 request.deliver()
         return len(arriving)
 
@@ -210,6 +210,45 @@ class FakeServer:
             same = task and task.note.get("effect") == seen.note.get("effect")
             if task and same and (not task.worked_on or (untouched and as_imported)):
                 del self.tasks[task_id]
+
+
+def sent(
+    server: FakeServer, process: Process, deliver: Callable[[], T], confirm: Callable[[], None], *, late: bool = True
+) -> T:
+    """Send a request that changes something, with what fault may be due.
+
+    :param late: whether it may arrive late; a prediction that does is a second one, and nothing could tell.
+    """
+    process.alive()
+    server.step()
+    confirm()
+    assert not process.stop.wished, "a request that begins after the run was told to end"
+    fault = process.next_fault()
+    if not late and fault in ("crash late", "late", "twice", "stop late"):
+        fault = "lost before"
+    if fault in ("stop", "stop late"):
+        process.stop.set()
+    if fault in ("crash late", "late", "stop late"):
+        server.send_late(deliver, 1 + process.requests_seen * 3 % 11)
+    elif fault == "pause":
+        process.pause()
+    if fault in ("crash before", "crash late"):
+        process.die()
+    if fault == "stop late":
+        process.stop.check()
+    if fault in ("lost before", "late"):
+        raise Unavailable("the answer did not come")
+    if fault == "failed":
+        raise RequestFailed("500: the server failed")
+    answer = deliver()
+    process.changed += 1
+    if fault == "twice":
+        server.send_late(deliver, 3)
+    if fault == "crash after":
+        process.die()
+    if fault in ("lost after", "twice"):
+        raise Unavailable("the answer did not come")
+    return answer
 
 
 class FakeProject:
@@ -326,40 +365,7 @@ class FakeProject:
         return {n for n, uri in uris.items() if n not in there or not _is_of(there[n], uri)}
 
     def _request(self, deliver: Callable[[], T], *, late: bool = True) -> T:
-        """Send a request that changes something, with what fault may be due.
-
-        :param late: whether it may arrive late; a prediction that does is a second one, and nothing could tell.
-        """
-        self._process.alive()
-        self._server.step()
-        self._confirm()
-        assert not self._process.stop.wished, "a request that begins after the run was told to end"
-        fault, process = self._process.next_fault(), self._process
-        if not late and fault in ("crash late", "late", "twice", "stop late"):
-            fault = "lost before"
-        if fault in ("stop", "stop late"):
-            process.stop.set()
-        if fault in ("crash late", "late", "stop late"):
-            self._server.send_late(deliver, 1 + process.requests_seen * 3 % 11)
-        elif fault == "pause":
-            process.pause()
-        if fault in ("crash before", "crash late"):
-            process.die()
-        if fault == "stop late":
-            process.stop.check()
-        if fault in ("lost before", "late"):
-            raise Unavailable("the answer did not come")
-        if fault == "failed":
-            raise RequestFailed("500: the server failed")
-        answer = deliver()
-        process.changed += 1
-        if fault == "twice":
-            self._server.send_late(deliver, 3)
-        if fault == "crash after":
-            process.die()
-        if fault in ("lost after", "twice"):
-            raise Unavailable("the answer did not come")
-        return answer
+        return sent(self._server, self._process, deliver, self._confirm, late=late)
 
     # --- what only an export asks for ---
 

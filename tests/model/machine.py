@@ -7,7 +7,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -175,7 +175,47 @@ class Draw:
         return "commit", self._random.randrange(13), self._random.choice(COMMIT_FAULTS)
 
 
-def shrunk(steps: list[Step], fails: Callable[[list[Step]], bool]) -> list[Step]:
+Begin = Callable[..., AbstractContextManager[Any]]
+
+
+def taken(
+    steps: list[Step], begin: Begin, told: str, *, simpler: Callable[[Step], Iterator[Step]] | None = None
+) -> None:
+    """Take the steps of a history; if it fails, print the smallest one that does.
+
+    :param told: what the history is, to whom it may be repeated.
+    :param simpler: makes steps simpler that fail; if not given, it is not tried.
+    """
+
+    def take(steps: list[Step]) -> None:
+        with begin() as history:
+            for step in steps:
+                history.take(step)
+            history.end()
+
+    def fails(steps: list[Step]) -> bool:
+        try:
+            take(steps)
+        except Exception:
+            return True
+        return False
+
+    try:
+        take(steps)
+    except Exception:
+        covered = COVERAGE.copy()
+        steps = shrunk(steps, fails, simpler) if simpler else steps
+        COVERAGE.clear()
+        COVERAGE.update(covered)
+        print(f"{told} fails:")
+        print(*steps, sep="\n")
+        take(steps)
+        raise
+
+
+def shrunk(
+    steps: list[Step], fails: Callable[[list[Step]], bool], simpler: Callable[[Step], Iterator[Step]]
+) -> list[Step]:
     """Return a history as small as can be of those that fail: without steps, with default options, with fewer rows."""
     before: list[Step] = []
     while steps != before:
@@ -189,14 +229,15 @@ def shrunk(steps: list[Step], fails: Callable[[list[Step]], bool]) -> list[Step]
                 else:
                     at += length
         for at, step in enumerate(steps):
-            for simpler in _simpler(step):
-                changed = [*steps[:at], simpler, *steps[at + 1 :]]
-                if simpler != steps[at] and fails(changed):
+            for other in simpler(step):
+                changed = [*steps[:at], other, *steps[at + 1 :]]
+                if other != steps[at] and fails(changed):
                     steps = changed
     return steps
 
 
-def _simpler(step: Step) -> Iterator[Step]:
+def simpler(step: Step) -> Iterator[Step]:
+    """Yield simpler steps than one."""
     given = step.given
     for name in ("dry_first", "again", "next_try"):
         if given.get(name):
@@ -240,23 +281,28 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def sqlite_history(world: World | str, *, files: bool, by_key: bool) -> Iterator["History"]:
+def sqlite_history(world: Any, **how: Any) -> Iterator[Any]:
     """Begin a history with a ledger on SQLite; in memory, where there is a file system for that."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="model-", dir=memory if memory.is_dir() else None) as directory:
         (Path(directory) / "labelsync.db").write_bytes(_empty_database())
         url = f"sqlite:///{directory}/labelsync.db"
-        with history_at(Path(directory), url, world, files=files, by_key=by_key) as history:
+        with history_at(Path(directory), url, world, **how) as history:
             yield history
 
 
 @contextmanager
-def history_at(directory: Path, database: str, world: World | str, *, files: bool, by_key: bool) -> Iterator["History"]:
-    """Begin a history with its files in a directory, and its ledger in a database."""
+def history_at(
+    directory: Path, database: str, world: Any, *, kind: Callable[..., Any] | None = None, **how: Any
+) -> Iterator[Any]:
+    """Begin a history with its files in a directory, and its ledger in a database.
+
+    :param kind: what makes a history; if not given, that of imports.
+    """
     engine = open_database(database)
     ensure_schema(engine)
     try:
-        yield History(engine, directory, world, files=files, by_key=by_key)
+        yield (kind or History)(engine, directory, world, **how)
     finally:
         engine.dispose()
 
@@ -295,7 +341,7 @@ class History:
     def change(self, file: int, change: str, at: int, row: Any, to: int) -> None:
         if self.files:
             COVERAGE[f"step: {change} a row"] += 1
-            key = _nth(self.files, file)
+            key = nth(self.files, file)
             self._put(key, _changed(self.files[key], change, at, row, to))
 
     def put_garbage(self, key: str, content: bytes) -> None:
@@ -306,12 +352,12 @@ class History:
         if not self.files:
             return
         COVERAGE["step: delete"] += 1
-        key = _nth(self.files, file)
+        key = nth(self.files, file)
         del self.files[key]
         self.bench.source.delete(key)
 
     def rename(self, file: int, to: str) -> None:
-        key = _nth(self.files, file) if self.files else to
+        key = nth(self.files, file) if self.files else to
         if key != to and ("jsonl" in key, key.endswith(".gz")) == ("jsonl" in to, to.endswith(".gz")):
             COVERAGE["step: rename"] += 1
             self.bench.source.rename(key, to)
@@ -345,7 +391,7 @@ class History:
         if tasks := self.bench.world.snapshot():
             COVERAGE[f"step: {what} by hand"] += 1
             newest = what == "delete the newest"
-            self.bench.work_by_hand(max(tasks) if newest else _nth(tasks, task), "delete" if newest else what)
+            self.bench.work_by_hand(max(tasks) if newest else nth(tasks, task), "delete" if newest else what)
 
     def add_by_hand(self) -> None:
         if isinstance(self.bench.world, FakeWorld):
@@ -412,5 +458,5 @@ def _changed(rows: list[Any], change: str, at: int, row: Any, to: int) -> list[A
     return rows
 
 
-def _nth(things: Any, number: int) -> Any:
+def nth(things: Any, number: int) -> Any:
     return sorted(things)[number % len(things)]

@@ -1,6 +1,6 @@
 """Break promises of the engine on purpose, and see how soon the model finds each.
 
-PYTHONPATH=tests python -m model.mutations [name ...]
+PYTHONPATH=tests python -m model.mutations ["export: deleted_without_leave" ...]
 """
 
 import logging
@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from model.test_model import WORLDS, check
+from model import test_export_model, test_model
+from msgspec.structs import replace
 
+from labelsync_provider.sync.exporting import changes, run, target_check, writing
 from labelsync_provider.sync.importing import applying, planning, reconciling
 from labelsync_provider.sync.importing.matching import Match
 from labelsync_provider.sync.ledger import entering
@@ -86,28 +88,98 @@ def _before_entering(change: Callable[[Changes, JournalEntry | None], JournalEnt
     ImportLedger.enter = entered  # type: ignore[method-assign]
 
 
-MUTATIONS: Mapping[str, Callable[[], None]] = {
-    mutation.__name__: mutation
-    for mutation in (
-        matched_by_position_only,
-        announcements_not_written,
-        lease_not_confirmed,
-        superseded_not_marked,
-        position_not_entered,
-        late_requests_not_looked_for,
-        ids_given_again_not_noticed,
-    )
+# --- of exporting ---
+
+
+def foreign_objects_passed_over() -> None:
+    """What the exporter did not write is taken to be nothing."""
+    looked_at = target_check._looked_at
+
+    def not_foreign(*args: Any) -> Any:
+        found = looked_at(*args)
+        return None if isinstance(found, str) else found
+
+    target_check._looked_at = not_foreign
+
+
+def written_over_what_came_meanwhile() -> None:
+    """What is new to the ledger is overwritten, not created."""
+    write = writing.Writer._write
+    writing.Writer._write = lambda self, rendered, *, create: write(self, rendered, create=False)  # type: ignore[method-assign]
+
+
+def never_looked_at_everything() -> None:
+    """Once exported, only what shows that it has changed is read."""
+    changes._is_due = lambda run, mark, now: mark.settings != run.settings
+
+
+def deleted_tasks_not_missed() -> None:
+    """The project's counts are not held against the ledger's."""
+    changes._off = lambda run, told: changes.Off(0, 0)
+
+
+def late_changes_not_looked_for() -> None:
+    """A change that becomes visible after later ones is passed over."""
+    changes._since = lambda mark: changes.datetime.fromisoformat(mark.changed_at)
+
+
+def deleted_without_leave() -> None:
+    """What is gone is deleted, whatever `can_delete_objects` says."""
+    delete_gone = writing.delete_gone
+
+    def deleted(export: Any, *args: Any, **how: Any) -> None:
+        export.options = replace(export.options, can_delete_objects=True)
+        delete_gone(export, *args, **how)
+
+    run.delete_gone = deleted
+
+
+def refused_exports_remembered() -> None:
+    """The target is entered before it is looked at."""
+    look = run.look_at_target
+
+    def entered(export: Any) -> bool:
+        export.ledger.enter_target(export.note.layout, export.note.key_template, lambda known: None)
+        return look(export)
+
+    run.look_at_target = entered
+
+
+IMPORTING = (
+    matched_by_position_only,
+    announcements_not_written,
+    lease_not_confirmed,
+    superseded_not_marked,
+    position_not_entered,
+    late_requests_not_looked_for,
+    ids_given_again_not_noticed,
+)
+EXPORTING = (
+    foreign_objects_passed_over,
+    written_over_what_came_meanwhile,
+    never_looked_at_everything,
+    deleted_tasks_not_missed,
+    late_changes_not_looked_for,
+    deleted_without_leave,
+    refused_exports_remembered,
+    lease_not_confirmed,
+)
+MUTATIONS: Mapping[str, tuple[Callable[[], None], Any]] = {
+    f"{kind}: {mutation.__name__}": (mutation, model)
+    for kind, mutations, model in (("import", IMPORTING, test_model), ("export", EXPORTING, test_export_model))
+    for mutation in mutations
 }
 
 
 def found(name: str) -> str:
     """Run histories against the engine with a mutation; return how soon one failed."""
     logging.disable(logging.CRITICAL)
-    MUTATIONS[name]()
+    mutation, model = MUTATIONS[name]
+    mutation()
     started, number = time.monotonic(), 0
     while (seconds := time.monotonic() - started) < SECONDS:
         try:
-            check(number, WORLDS[number % len(WORLDS)], faults=number % 4 != 0, shrink=False)
+            model.check(number, model.WORLDS[number % len(model.WORLDS)], faults=number % 4 != 0, shrink=False)
         except Exception as error:
             return f"found after {number + 1} histories, {seconds:.0f} s: {str(error)[:100] or type(error).__name__}"
         number += 1

@@ -1,4 +1,4 @@
-"""Run histories for a long time, each another; at last, some against a real Label Studio.
+"""Run histories of imports and of exports for a long time, each another; at last, some against a real Label Studio.
 
 make soak MINUTES=30 SEED=7
 """
@@ -15,10 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from model import test_export_model, test_model
 from model.bench import COVERAGE
-from model.machine import History, history_at, sqlite_history
-from model.test_model import WORLDS, check
+from model.export_worlds import LabelStudioLabeling
+from model.machine import history_at, sqlite_history
 from model.worlds import LabelStudioWorld
 from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import PostgresServer, running_postgres
@@ -28,30 +30,34 @@ from labelsync_provider.projects.label_studio_client import Client
 
 ON_POSTGRES = 10
 """Every so manieth history has its ledger, and its embedded store, on PostgreSQL."""
-ON_A_SERVER = 200
-"""Steps against a real Label Studio."""
+ON_A_SERVER = {"": 200, "export ": 100}
+"""Steps of imports, and of exports, against a real Label Studio."""
+HALVES: dict[str, Any] = {"": test_model, "export ": test_export_model}
+"""By what the names begin with by which it is counted what was covered."""
 
 
 def soak(seconds: float, number: int) -> Counter[str]:
-    """Run histories until the time is over; return what was covered."""
-    numbers, ends = random.Random(number), time.monotonic() + seconds
+    """Run histories of either half until its time is over; return what was covered."""
+    numbers = random.Random(number)
     with running_postgres() as postgres:
-        while time.monotonic() < ends:
-            on_postgres = COVERAGE["histories"] % ON_POSTGRES == 0
-            COVERAGE["histories on PostgreSQL"] += on_postgres
-            begin = {"begin": partial(postgres_history, postgres)} if on_postgres else {}
-            world, faults = numbers.choice(WORLDS), numbers.random() < 0.7
-            check(numbers.getrandbits(32), world, faults=faults, **begin)  # type: ignore[arg-type]
+        for half, model in HALVES.items():
+            ends = time.monotonic() + seconds / len(HALVES)
+            while time.monotonic() < ends:
+                on_postgres = COVERAGE[f"{half}histories"] % ON_POSTGRES == 0
+                COVERAGE[f"{half}histories on PostgreSQL"] += on_postgres
+                begin = {"begin": partial(postgres_history, postgres)} if on_postgres else {}
+                world, faults = numbers.choice(model.WORLDS), numbers.random() < 0.7
+                model.check(numbers.getrandbits(32), world, faults=faults, **begin)
     return COVERAGE
 
 
 @contextmanager
-def postgres_history(postgres: PostgresServer, world: str, *, files: bool, by_key: bool) -> Iterator[History]:
+def postgres_history(postgres: PostgresServer, world: str, **how: Any) -> Iterator[Any]:
     """Begin a history with a ledger, and an embedded store, on PostgreSQL."""
     url = postgres.create_database()
     with (
         tempfile.TemporaryDirectory(prefix="model-") as directory,
-        history_at(Path(directory), url, world, files=files, by_key=by_key) as history,
+        history_at(Path(directory), url, world, **how) as history,
     ):
         yield history
     postgres.execute(f"DROP DATABASE {url.rpartition('/')[2].partition('?')[0]} WITH (FORCE)")
@@ -60,16 +66,17 @@ def postgres_history(postgres: PostgresServer, world: str, *, files: bool, by_ke
 def on_label_studio(number: int) -> None:
     """Run histories without faults against a real Label Studio: it has enough of its own."""
     with tempfile.TemporaryDirectory() as documents, running_label_studio(Path(documents)) as server:
-        begin = partial(label_studio_history, server)
-        steps: Counter[str] = Counter()
-        while steps.total() < ON_A_SERVER:
-            number, before = number + 1, COVERAGE.copy()
-            check(number, "Label Studio", faults=False, begin=begin, shrink=False)
-            steps.update({name: n for name, n in (COVERAGE - before).items() if name.startswith("step")})
+        for half, world in (("", LabelStudioWorld), ("export ", LabelStudioLabeling)):
+            begin = partial(label_studio_history, server, world)
+            steps: Counter[str] = Counter()
+            while steps.total() < ON_A_SERVER[half]:
+                number, before = number + 1, COVERAGE.copy()
+                HALVES[half].check(number, "Label Studio", faults=False, begin=begin, shrink=False)
+                steps.update({name: n for name, n in (COVERAGE - before).items() if name.startswith(f"{half}step")})
 
 
 @contextmanager
-def label_studio_history(server: LabelStudioServer, _: str, *, files: bool, by_key: bool) -> Iterator[History]:
+def label_studio_history(server: LabelStudioServer, world: Any, _: str, **how: Any) -> Iterator[Any]:
     """Begin a history in a new project of a server."""
     project = server.create_project()
 
@@ -78,7 +85,7 @@ def label_studio_history(server: LabelStudioServer, _: str, *, files: bool, by_k
 
     with (
         server.client() as client,
-        sqlite_history(LabelStudioWorld(client, project, open_project), files=files, by_key=by_key) as history,
+        sqlite_history(world(client, project, open_project), **how) as history,
     ):
         yield history
 

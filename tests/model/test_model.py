@@ -1,49 +1,24 @@
 """Histories against the engine: about a minute of them, always the same. `make soak` runs others, and longer."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
 
 import pytest
 from model.bench import COVERAGE
-from model.machine import Draw, History, Step, shrunk, sqlite_history
+from model.machine import DEFAULTS, Begin, Draw, Step, simpler, sqlite_history, taken
 
 WORLDS = ["fake", "fake, ids reused", "embedded"]
 STEPS = 20
 HISTORIES = 15
-
-Begin = Callable[..., AbstractContextManager[History]]
 
 
 def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_history, shrink: bool = True) -> None:
     """Draw the history of a number and run it; if it fails, print the smallest one that does."""
     draw = Draw(number)
     files, by_key, steps = draw.flag(), draw.flag(), draw.steps(STEPS, faults=faults)
-
-    def run(steps: list[Step]) -> None:
-        with begin(world, files=files, by_key=by_key) as history:
-            for step in steps:
-                history.take(step)
-            history.end()
-
-    def fails(steps: list[Step]) -> bool:
-        try:
-            run(steps)
-        except Exception:
-            return True
-        return False
-
     COVERAGE.update(["histories", f"world: {world}", f"source: {'files' if files else 'bucket'}"])
-    try:
-        run(steps)
-    except Exception:
-        covered = COVERAGE.copy()
-        steps = shrunk(steps, fails) if shrink else steps
-        COVERAGE.clear()
-        COVERAGE.update(covered)
-        print(f"check({number}, {world!r}, {faults=}) fails: {files=}, {by_key=},")
-        print(*steps, sep="\n")
-        run(steps)
-        raise
+    told = f"check({number}, {world!r}, {faults=}), with {files=} and {by_key=},"
+    taken(steps, partial(begin, world, files=files, by_key=by_key), told, simpler=simpler if shrink else None)
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -51,3 +26,40 @@ def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_histor
 def test_what_the_model_foretells_comes_true(world: str, faults: bool) -> None:
     for number in range(HISTORIES):
         check(number, world, faults=faults)
+
+
+ONE, TWO = ({"text": text} for text in ("one", "two"))
+
+
+def put(*rows: Any) -> Step:
+    return Step("put", {"key": "a.json", "rows": list(rows)})
+
+
+def run() -> Step:
+    return Step("run", {"options": DEFAULTS, "dry_first": False, "again": False})
+
+
+def run_paused(**options: Any) -> Step:
+    how = {"options": DEFAULTS | options, "at": 0, "others": DEFAULTS, "next_try": False}
+    return Step("run_paused", how)
+
+
+def draft(task: int) -> Step:
+    return Step("work_by_hand", {"task": task, "what": "draft"})
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(
+            [put(ONE), run(), put(ONE, TWO), run_paused(), draft(1), draft(2)],
+            id="two tasks of one row, and each is worked on",
+        ),
+        pytest.param(
+            [put(ONE, TWO), run(), put(TWO, TWO), run_paused(on_changed="add"), draft(1), draft(2)],
+            id="a task that came late in place of a row's, and one of an equal row, each worked on",
+        ),
+    ],
+)
+def test_what_the_model_has_found_is_mended(steps: list[Step]) -> None:
+    taken(steps, partial(sqlite_history, "fake", files=False, by_key=False), "a history with 'fake'")

@@ -14,7 +14,7 @@ from servers.misbehaving import GOOD, MISBEHAVIOURS, SLOW, TASK, TOKEN, Asked, S
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable, Unusable
 from labelsync_provider.projects import label_studio_answers, label_studio_api
 from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
-from labelsync_provider.projects.label_studio_client import Client, Refused
+from labelsync_provider.projects.label_studio_client import WHOAMI, Client, Refused
 from labelsync_provider.projects.label_studio_storages import (
     LabelStudioStorage,
     StorageOptions,
@@ -303,7 +303,8 @@ def test_pages_of_projects_advance_to_an_end(server: Server, client: Client, mon
 
 
 def test_pages_of_projects_end_where_there_are_no_more(server: Server, client: Client) -> None:
-    server.answer = lambda _: as_json({"count": 10**12, "results": []})
+    none = as_json({"count": 10**12, "results": []})
+    server.answer = lambda asked: good(asked) if asked.path == WHOAMI else none
     with pytest.raises(LabelsyncError, match="has no project with this id or title"):
         LabelStudioServer(client).project("Pets")
 
@@ -357,7 +358,7 @@ def page_asked_for(asked: Asked) -> bytes:
     """Answer with those that are asked for of eleven tasks."""
     query = json.loads(parse_qs(urlsplit(asked.path).query)["query"][0])
     wanted = query["selectedItems"]["included"] if "selectedItems" in query else range(above(asked) + 1, 12)
-    return page(*wanted[: size(asked)])
+    return page(*wanted[: size(asked)], total=len(wanted))
 
 
 @pytest.mark.parametrize("name", LATE)
@@ -369,6 +370,23 @@ def test_page_that_comes_too_late_is_asked_for_in_smaller_ones_at_once(
     server.answer = lambda asked: LATE[name](asked) if size(asked) > 2 else page_asked_for(asked)
     assert do(hasty, project) == list(range(1, 12))
     assert [size(asked) for asked in server.asked] == sizes
+
+
+@pytest.mark.parametrize("paged", PAGED)
+def test_server_that_gives_fewer_tasks_at_a_time_than_it_is_asked_for_hides_none(
+    server: Server, hasty: Client, paged: str
+) -> None:
+    """Label Studio has a setting for it, `TASK_API_PAGE_SIZE_MAX`."""
+    project, (do, _) = LabelStudioProject(hasty, dict(GOOD["/api/projects/1/"])), PAGED[paged]
+
+    def answer(asked: Asked) -> bytes:
+        query = json.loads(parse_qs(urlsplit(asked.path).query)["query"][0])
+        wanted = query["selectedItems"]["included"] if "selectedItems" in query else range(above(asked) + 1, 12)
+        told = json.loads(page(*wanted[:3]).partition(b"\r\n\r\n")[2])
+        return as_json(told | {"total": len(wanted)})
+
+    server.answer = answer
+    assert do(hasty, project) == list(range(1, 12))
 
 
 def test_page_of_one_task_that_comes_too_late_is_asked_for_again(server: Server, hasty: Client) -> None:

@@ -424,7 +424,7 @@ class TestTargetThatChanged:
         run()
         (run.target.path / "2.json").unlink()
         assert some(run()) == {"annotations": 3, "written": 1, "unchanged": 2}
-        assert "gone from the target, such as out/2.json" in caplog.text
+        assert "objects written earlier are gone, 1 such as out/2.json. They are written again." in caplog.text
 
     def test_file_altered_is_written_again(self, run: Exporting) -> None:
         run()

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from labelsync_provider.errors import EmptyListing, LabelsyncError, LeaseHeld, StoragesOverlap, TargetOccupied
 from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
+from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ExportReport, export_annotations
 from labelsync_provider.sync.ledger.lease import Lease
 
@@ -67,7 +68,7 @@ class TestNestedTargets:
     ) -> None:
         exports(first)
         before = exports.folder("").state()
-        with pytest.raises(StoragesOverlap, match=rf"{second}'.* is exported to '{first}/' there.*beside it"):
+        with pytest.raises(StoragesOverlap, match=rf"{second}'.* is exported to file:///.*/{first}/\. .*beside it"):
             exports(second, **options)
         assert {key for key in exports.folder("").state() if key.endswith("json")} == {
             key for key in before if key.endswith("json")
@@ -96,6 +97,20 @@ class TestNestedTargets:
         assert outcomes - {"green"} <= {"StoragesOverlap", "TargetOccupied"}
         assert outcomes != {"green"}
 
+    def test_that_are_under_way_are_not_forgotten(self, exports: Exports) -> None:
+        exports("out/deep")
+        for name in exports.names("out/deep"):
+            (exports.folder("out/deep").path / name).unlink()
+        with Lease(exports.engine, _resource(exports, "out/deep"), "somebody"), pytest.raises(StoragesOverlap):
+            exports("out")
+        assert counts(exports("out")) == (TASKS, 0, 0, 0)
+
+    def test_through_another_document_root_too(self, exports: Exports) -> None:
+        exports("out")
+        deeper = LocalFiles(exports.folder("out/deep").uri, str(exports.folder("out").path))
+        with pytest.raises(StoragesOverlap, match=r"is exported to file:///.*/out/\. "):
+            export_annotations(exports.project, deeper, exports.engine, ExportOptions(), "a test")
+
 
 class TestForgottenExports:
     @pytest.mark.parametrize(("first", "second"), [("out", "out/by-task"), ("out/by-task", "out")])
@@ -107,7 +122,7 @@ class TestForgottenExports:
         for name in exports.names(first):
             (exports.folder(first).path / name).unlink()
         assert counts(exports(second)) == (TASKS, 0, 0, 0)
-        assert f"{first}/ holds no object of an earlier export any more: it is forgotten." in caplog.text
+        assert f"/{first}/ holds no object of an earlier export any more: it is forgotten." in caplog.text
         assert [start for start, *_ in exports.targets()] == [f"{second}/"]
         assert counts(exports(second)) == (0, TASKS, 0, 0)
 
@@ -164,9 +179,9 @@ class TestAnotherLayoutOrTemplate:
     def test_of_more_than_a_thousand_tasks(self, exports: Exports) -> None:
         exports.project.import_tasks([Task({"n": n}, annotations=[{"result": []}]) for n in range(1500)])
         exports("out")
-        report = exports("out", layout="task", can_delete_objects=True)
+        report = exports("out", layout="task", key_template="t-{task_id}", can_delete_objects=True)
         assert counts(report) == (1503, 0, 1503, 1503)
-        assert counts(exports("out", layout="task")) == (0, 1503, 0, 0)
+        assert counts(exports("out", layout="task", key_template="t-{task_id}")) == (0, 1503, 0, 0)
 
     def test_deletes_nothing_where_nothing_would_come(self, exports: Exports) -> None:
         exports("out")
@@ -188,8 +203,39 @@ class TestAnotherLayoutOrTemplate:
             exports("out", layout="task")
         assert exports.targets() == [("out/", "annotation", "{annotation_id}.json")]
 
+    def test_of_which_a_file_has_strayed_here_is_named_and_costs_no_other_file(self, exports: Exports) -> None:
+        exports("out")
+        exports("beside", layout="task", key_template="task-{task_id}")
+        stray = (exports.folder("beside").path / "task-1").read_bytes()
+        exports.folder("out").put("task-1", stray)
+        with pytest.raises(TargetOccupied, match=r"layout='task', key_template='task-\{task_id\}', such as out/task-1"):
+            exports("out")
+        (exports.folder("out").path / "task-1").unlink()
+        assert counts(exports("out")) == (0, TASKS, 0, 0)
+        exports.folder("out").put("task-1", stray)
+        assert counts(exports("out", can_delete_objects=True)) == (0, TASKS, 1, 1)
+
 
 class TestWhatStandsThere:
+    def test_of_a_run_that_was_refused_is_nobodys(self, exports: Exports) -> None:
+        exports("out/deep")
+        exports.lose_ledger()
+        exports.folder("out/deep").put("zz.txt", "mine")
+        with pytest.raises(TargetOccupied, match=r"zz\.txt"):
+            exports("out/deep")
+        (exports.folder("out/deep").path / "zz.txt").unlink()
+        with pytest.raises(TargetOccupied, match=r"deep/1\.json: it is a copy of 1\.json"):
+            exports("out", can_delete_objects=True)
+        assert len(exports.names("out/deep")) == TASKS
+
+    def test_at_another_endpoint_is_another_export(self, exports: Exports) -> None:
+        roots = [exports.folder(name) for name in ("one", "two")]
+        one, other = (LocalFiles(f"{root.uri}/out", str(root.path)) for root in roots)
+        for storage, written in ((one, TASKS), (other, TASKS), (one, 0), (other, 0)):
+            report = export_annotations(exports.project, storage, exports.engine, ExportOptions(), "a test")
+            assert counts(report) == (written, TASKS - written, 0, 0)
+        assert exports.names("two/out") == ["1.json", "2.json", "3.json"]
+
     def test_a_copy_under_another_name_is_foreign(self, exports: Exports) -> None:
         exports("out")
         folder = exports.folder("out")
@@ -219,9 +265,11 @@ class TestWhatStandsThere:
         else:
             assert counts(exports("out")) == (1, 2, 0, 0)
 
-    def test_another_project_of_the_same_address_is_foreign(self, exports: Exports) -> None:
+    @pytest.mark.parametrize("lost", [False, True], ids=["", "ledger lost"])
+    def test_another_project_of_the_same_address_is_foreign(self, exports: Exports, lost: bool) -> None:
         exports("out")
-        exports.lose_ledger()
+        if lost:
+            exports.lose_ledger()
         exports.sql("UPDATE labelsync_project SET created_at = '2020-01-01T00:00:00.000000Z'")
         exports.project = EmbeddedStore(exports.engine).project(exports.project.id)
         with pytest.raises(TargetOccupied, match="another project of this address, created at 20"):
@@ -285,7 +333,7 @@ class TestLeases:
 
 def _resource(exports: Exports, target: str) -> str:
     location = exports.folder(target).storage().location
-    return f"export to {location.container}/{location.start} at {location.endpoint}"
+    return f"export to {location.container}/{location.start}"
 
 
 def test_full_is_the_same_where_everything_is_read_anyway(exports: Exports) -> None:
@@ -299,3 +347,20 @@ def test_a_report_says_how_much_there_is(exports: Exports) -> None:
     report = exports("out")
     assert (report.tasks, report.annotated_tasks, report.annotations, report.annotations_told) == (4, 3, 3, 3)
     assert json.loads(json.dumps(report.as_dict()))["annotated_tasks"] == 3
+
+
+def test_what_goes_while_a_run_goes_on_is_not_counted_as_unchanged(exports: Exports, monkeypatch: Any) -> None:
+    exports("out")
+    exports.sql("UPDATE labelsync_annotation SET result = '[]'")
+    write = LocalFiles.write
+
+    def write_and_delete(storage: LocalFiles, key: str, content: bytes, *, create: bool = False) -> str:
+        version = write(storage, key, content, create=create)
+        exports.sql("DELETE FROM labelsync_annotation WHERE id = 3")
+        return version
+
+    monkeypatch.setattr(LocalFiles, "write", write_and_delete)
+    report = exports("out", max_workers=1)
+    assert (report.unchanged, report.annotations) == (0, 3)
+    monkeypatch.undo()
+    assert counts(exports("out")) == (0, 2, 1, 0)

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -383,21 +384,45 @@ class TestTheWatermark:
         assert export(full=how == "full=True").written == 1
         assert export(full=False).written == 0
 
-    def test_stays_where_it_is_when_an_upload_fails(self, labeling: Labeling, export: Export) -> None:
+    def test_passes_an_upload_that_fails_which_each_run_tries_again_by_itself(
+        self, labeling: Labeling, export: Export
+    ) -> None:
         export()
-        before = export.watermark()
-        new = [labeling.annotate(labeling.tasks()[n]["id"], "bad") for n in (1, 2)]
+        tasks = [labeling.tasks()[n]["id"] for n in (1, 2)]
+        new = [labeling.annotate(task, "bad") for task in tasks]
         obstacle = export.root / "out" / f"{new[0]}.json"
         obstacle.mkdir()
-        for _ in range(2):
-            with pytest.raises(UploadsFailed, match=rf"{new[0]}\.json: .* a directory.* failed 1"):
-                export()
-            assert export.watermark() == before
+        with pytest.raises(UploadsFailed, match=rf"{new[0]}\.json: .* a directory.* failed 1"):
+            export()
+        export.age(OVERLAP.total_seconds() + 1, "first_seen")
+        with pytest.raises(UploadsFailed, match=rf"{new[0]}\.json: .* a directory.* failed 1"):
+            export()
+        assert export.asked.full == tasks[:1]
         obstacle.rmdir()
-        assert export().written >= 1
+        assert export().written == 1
+        assert export.asked.full == tasks[:1]
         export.assert_in_step()
-        assert export.watermark() != before
         export.assert_nothing_to_do()
+
+    def test_does_not_pass_what_was_changed_on_a_page_that_had_passed(
+        self, labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(label_studio_api, "PAGE", 7)
+        monkeypatch.setattr("labelsync_provider.sync.exporting.changes.OVERLAP", timedelta(0))
+        annotations = labeling.annotations()
+        pages = iter(range(100))
+
+        def change_two(method: str, path: str) -> bool:
+            if "annotations_ids" in path and next(pages) == 2:
+                labeling.change(annotations[0].id, "bad")  # of the first page
+                labeling.change(annotations[-1].id, "bad")  # of the last
+            return True
+
+        export.asked.spoiled = change_two
+        export()
+        export.asked.spoiled = lambda method, path: True
+        export()
+        export.assert_in_step()
 
     def test_does_not_hide_an_object_that_somebody_removed_from_the_target(
         self, labeling: Labeling, export: Export

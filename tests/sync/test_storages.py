@@ -625,7 +625,7 @@ class TestExport:
         export()
         export.place.delete("out/2.json")
         assert some(export()) == {"annotations": 3, "written": 1, "unchanged": 2}
-        assert "gone from the target, such as out/2.json" in caplog.text
+        assert "1 such as out/2.json. They are written again." in caplog.text
 
     @everywhere
     def test_object_altered_is_written_again(self, export: Exporting) -> None:

@@ -40,6 +40,8 @@ class Seen(NamedTuple):
     """What the project counts."""
     off: Off | None
     """None if a look at all tasks was not needed, or the counts moved meanwhile."""
+    up_to: datetime | None
+    """Up to when, by the project's clock, all changes have been seen; None if nothing tells when a task changes."""
     read_whole: bool = False
     """Whether all tasks were read in full."""
 
@@ -52,8 +54,8 @@ def export_changes(run: ExportRun) -> None:
         seen = _look_at_changes(run, looks, mark)
     seen = seen or _look_at_all(run, looks, by_stamp=False)
     run.account(_covered(run, seen.told)[1], seen.told.tasks)
-    if not run.report.failed:  # what could not be written is still to be
-        _remember(run, mark, seen, started)
+    # What could not be written is known as not written, and its task read again.
+    _remember(run, mark, seen, started)
 
 
 def _is_due(run: ExportRun, mark: Watermark, now: float) -> bool:
@@ -64,29 +66,32 @@ def _is_due(run: ExportRun, mark: Watermark, now: float) -> bool:
 
 
 def _look_at_all(run: ExportRun, looks: Looks, *, by_stamp: bool) -> Seen:
-    before = run.project.progress()
+    # What changes while the pages of tasks are asked for may be on one that has passed.
+    up_to, before = run.project.latest_change(), run.project.progress()
     tasks, annotations = _covered(run, before)
     looks.at_all(annotations if run.note.layout == "annotation" else tasks, by_stamp=by_stamp)
     after = run.project.progress()
-    return Seen(after, _off(run, after) if before == after else None, not by_stamp)
+    off = _off(run, after)
+    is_still = before == after and (not any(off) or up_to == run.project.latest_change())
+    return Seen(after, off if is_still else None, up_to, not by_stamp)
 
 
 def _look_at_changes(run: ExportRun, looks: Looks, mark: Watermark) -> Seen:
-    looks.at_changes(_since(mark))
+    up_to = max(datetime.fromisoformat(mark.changed_at), looks.at_changes(_since(mark)))
     if not run.report.failed:  # what could not be written is not tried a second time
         looks.again(run.ledger.unread_tasks(READ_AGAIN))
     known, told = Off(mark.tasks_off, mark.annotations_off), run.project.progress()
     if not run.report.failed and _off(run, told).annotations > known.annotations:
         # People are annotating: what has come since is in the list of changed tasks by now.
-        looks.at_changes(run.newest or _since(mark))
+        up_to = looks.at_changes(up_to)
         told = run.project.progress()
     if run.report.failed or _off(run, told) == known:
-        return Seen(told, None)
+        return Seen(told, None, up_to)
     if not known.tasks and _off(run, told).tasks:
         cancelled = run.options.include_cancelled and told.skipped_tasks > 0
         looks.where_counts_differ(_covered(run, told)[0], cancelled=cancelled, requests=told.tasks // LISTED)
         if run.report.failed or _off(run, told) == known:
-            return Seen(told, None)
+            return Seen(told, None, up_to)
     return _look_at_all(run, looks, by_stamp=True)
 
 
@@ -98,7 +103,7 @@ def _covered(run: ExportRun, told: Progress) -> tuple[int, int]:
 
 
 def _off(run: ExportRun, told: Progress) -> Off:
-    (tasks, annotations), ours = _covered(run, told), run.ledger.counts()
+    (tasks, annotations), ours = _covered(run, told), run.counts()
     return Off(tasks - ours.tasks, annotations - ours.annotations)
 
 
@@ -115,9 +120,9 @@ def _remember(run: ExportRun, mark: Watermark | None, seen: Seen, started: float
             run.report.annotations,
             run.report.annotated_tasks,
         )
-    newest = run.newest.isoformat() if run.newest else mark.changed_at if mark else None
-    if newest is None:
-        return  # nothing tells when a task has changed
+    if seen.up_to is None:
+        return
+    newest = seen.up_to.isoformat()
     first_seen = mark.first_seen if mark and mark.changed_at == newest else run.runtime.now()
     read_whole = started if seen.read_whole or mark is None else mark.read_whole
     run.ledger.enter_watermark(Watermark(run.settings, newest, first_seen, started, read_whole, *off))

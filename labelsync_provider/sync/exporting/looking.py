@@ -42,10 +42,17 @@ class Looks:
         self._in_step = 0
         self._at(self._run.project.changes(), 0, None, by_stamp=by_stamp, objects=objects)
 
-    def at_changes(self, since: datetime) -> None:
-        """Look at the tasks that may have changed since an instant, by the project's clock."""
+    def at_changes(self, since: datetime) -> datetime:
+        """Look at the tasks that may have changed since an instant, by the project's clock.
+
+        :returns: up to when all changes have been seen. What changes while further pages are asked for may be on one
+            that has passed.
+        """
+        seen = None
         for states in self._run.project.changes(since):
+            seen = seen or max((state.updated_at for state in states if state.updated_at), default=None)
             self._at_states(states, self._of_tasks([state.id for state in states]), by_stamp=True)
+        return max(since, seen or since)
 
     def again(self, task_ids: Iterable[int]) -> None:
         """Read some tasks, whatever has become of them."""
@@ -96,8 +103,12 @@ class Looks:
     ) -> None:
         """Look at all tasks above an id and up to another; what is known of others there is gone."""
         for states in pages:
-            known = self._run.ledger.exports_of_tasks(after, states[-1].id)
-            self._at_states(states, known, by_stamp=by_stamp, objects=objects)
+            seen, known = {state.id for state in states}, list[KnownExport]()
+            for page in self._run.ledger.exports_of_tasks(after, states[-1].id):
+                # Of the deleted tasks between these there may be any number.
+                self._mark_gone([export for export in page if export.task not in seen])
+                known += [export for export in page if export.task in seen]
+            self._at_states(states, [known], by_stamp=by_stamp, objects=objects)
             after = states[-1].id
         for page in self._run.ledger.exports_of_tasks(after, last):
             self._mark_gone(page)
@@ -114,9 +125,6 @@ class Looks:
         for page in pages:
             for export in page:
                 known.setdefault(export.task, []).append(export)
-        seen = {state.id for state in states}
-        deleted = [export for task, exports in known.items() if task not in seen for export in exports]
-        run.see(state.updated_at for state in states)
         wanted = tasks_to_read(states, known, run.settings, by_stamp=by_stamp)
         self._in_step += wanted.in_step
         exported: set[str] = set()
@@ -127,8 +135,7 @@ class Looks:
                 self._writer.carry_out(planned(some, self._standing(some, wanted.in_doubt)))
                 self._in_step += len(some)
                 self._tell(objects)
-        in_doubt = [*wanted.in_doubt.values(), *deleted]
-        self._mark_gone([known for known in in_doubt if known.path not in exported])
+        self._mark_gone([known for path, known in wanted.in_doubt.items() if path not in exported])
 
     def _standing(
         self, files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]

@@ -5,13 +5,15 @@ written before the whole target has been looked at.
 """
 
 import logging
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from sqlalchemy import Engine
 
-from labelsync_provider.errors import Stopped, TargetOccupied, UploadsFailed
+from labelsync_provider.errors import Stopped, UploadsFailed
 from labelsync_provider.projects.protocol import Annotated
 from labelsync_provider.retry import Requests, count_in
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
 from labelsync_provider.sync.annotation_files import Note, key_renderer, key_template_of
 from labelsync_provider.sync.exporting.changes import export_changes
@@ -20,8 +22,7 @@ from labelsync_provider.sync.exporting.options import ExportOptions
 from labelsync_provider.sync.exporting.rehearsal import RehearsedTarget
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.exporting.target_check import (
-    earlier_export,
-    forget_exports_without_objects,
+    forget_what_is_no_more,
     look_at_target,
     refuse_nested,
     refuse_sources,
@@ -31,6 +32,9 @@ from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
 from labelsync_provider.sync.report import ExportReport, log_report
 from labelsync_provider.sync.runtime import Runtime
+
+REHEARSAL = -1
+"""The fencing number of a dry run, which no lease has."""
 
 log = logging.getLogger(__name__)
 
@@ -65,24 +69,26 @@ def export_annotations(
     report = ExportReport(dry_run=options.dry_run)
     count_in(Requests(runtime.stop, report.requests), project, target)
 
-    def run_with(target: Target, ledger: ExportLedger, confirm: Callable[[], None]) -> ExportReport:
+    def run_with(target: Target, ledger: ExportLedger, lease: Lease | None) -> ExportReport:
+        confirm, number = (lease.check, lease.token) if lease else (lambda: None, REHEARSAL)
         with runtime.threads(options.max_workers, "write") as pool:
-            return _export(
-                ExportRun(project, target, ledger, options, note, render_key, confirm, runtime, pool, report)
+            run = ExportRun(
+                project, target, ledger, options, note, render_key, confirm, lease_of, number, runtime, pool, report
             )
+            return _export(run)
+
+    def lease_of(other: Location, wait_seconds: float = 0) -> AbstractContextManager[Any]:
+        if options.dry_run:
+            return nullcontext()
+        # The range of the ledger: what has this name elsewhere is known by the same rows.
+        resource = f"export to {other.container}/{other.start}"
+        return Lease(engine, resource, owner, options.lease_seconds, wait_seconds=wait_seconds, runtime=runtime)
 
     if options.dry_run:
         # A rehearsal: the same run, on a copy of the ledger, to a target to which nothing is done.
-        return run_with(RehearsedTarget(target), ExportLedger.copy_of(engine, project.uri, location), lambda: None)
-    with Lease(
-        engine,
-        f"export to {location.container}/{location.start} at {location.endpoint}",
-        owner,
-        options.lease_seconds,
-        wait_seconds=options.wait_for_lease,
-        runtime=runtime,
-    ) as lease:
-        return run_with(target, ExportLedger(engine, project.uri, location, lease.confirm), lease.check)
+        return run_with(RehearsedTarget(target), ExportLedger.copy_of(engine, project.uri, location), None)
+    with lease_of(location, options.wait_for_lease) as lease:
+        return run_with(target, ExportLedger(engine, project.uri, location, lease.confirm), lease)
 
 
 def _export(run: ExportRun) -> ExportReport:
@@ -99,11 +105,10 @@ def _export(run: ExportRun) -> ExportReport:
 def _carried_out(run: ExportRun) -> ExportReport:
     started, report = run.runtime.monotonic(), run.report
     refuse_sources(run)
-    forget_exports_without_objects(run)
-    refuse_nested(run, run.ledger.targets())
+    forget_what_is_no_more(run)
     if look_at_target(run):
-        _take_down(run)
-    run.ledger.enter_target(run.note.layout, run.note.key_template, lambda known: refuse_nested(run, known))
+        delete_gone(run, empties=not Looks(run).find_any())
+    run.ledger.enter_target(run.this, lambda known: refuse_nested(run, known))
     export_changes(run)
     delete_gone(run, empties=not report.annotations)
 
@@ -116,21 +121,3 @@ def _carried_out(run: ExportRun) -> ExportReport:
     would = "Dry run, nothing was written. " if run.options.dry_run else ""
     log_report(log, f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s", report)
     return report
-
-
-def _take_down(run: ExportRun) -> None:
-    """Delete all that is exported here, so that it can be exported another way.
-
-    :raises TargetOccupied: it may not be deleted.
-    :raises EmptyListing: nothing would come in its place.
-    """
-    earlier = earlier_export(run)
-    how = f"with layout={earlier.layout!r}, key_template={earlier.key_template!r}" if earlier else "another way"
-    if not run.options.can_delete_objects:
-        raise TargetOccupied(
-            f"target={run.target.uri!r}: project {run.project.title!r} was exported here {how}. Nothing was written. "
-            "Set can_delete_objects=True to have these objects deleted first, or choose another target."
-        )
-    log.warning("%s: what was exported here %s is deleted first.", run.target.uri, how)
-    run.ledger.mark_all_gone()
-    delete_gone(run, empties=not Looks(run).find_any())

@@ -1,15 +1,17 @@
 """What the steps of one export share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 
 from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
 from labelsync_provider.sync.annotation_files import AnnotationFile, KeyRenderer, Note
 from labelsync_provider.sync.exporting.options import ExportOptions
 from labelsync_provider.sync.ledger.exports import ExportLedger
+from labelsync_provider.sync.ledger.records import ExportCounts, ExportTarget
 from labelsync_provider.sync.report import ExportReport
 from labelsync_provider.sync.runtime import Runtime
 
@@ -26,12 +28,20 @@ class ExportRun:
     render_key: KeyRenderer
     confirm: Callable[[], None]
     """Makes sure that the lease is still this run's."""
+    lease_of: Callable[[Location], AbstractContextManager[object]]
+    """Returns the lease of another target; it is not waited for."""
+    number: int
+    """The fencing number."""
     runtime: Runtime
     pool: Executor
     """Reads from the target, and writes to it."""
     report: ExportReport
-    newest: datetime | None = None
-    """The latest change of a task that was seen, by the project's clock."""
+
+    @property
+    def this(self) -> ExportTarget:
+        """What is exported, where and how."""
+        note = self.note
+        return ExportTarget(self.target.location.at_start(), note.layout, note.key_template, note.project_created_at)
 
     @property
     def settings(self) -> str:
@@ -46,9 +56,9 @@ class ExportRun:
         """Return the path of a file in the target."""
         return self.target.location.path(file.key)
 
-    def see(self, changes: Iterable[datetime | None]) -> None:
-        """Note when tasks were changed."""
-        self.newest = max(filter(None, (self.newest, *changes)), default=None)
+    def counts(self) -> ExportCounts:
+        """Return what is exported here, as the ledger has it."""
+        return self.ledger.counts(self.number)
 
     def account(self, annotations_told: int, tasks: int) -> None:
         """Count what is in step.
@@ -56,7 +66,7 @@ class ExportRun:
         :param annotations_told: how many annotations the export covers, by the project's counts.
         :param tasks: all that the project has.
         """
-        report, counts = self.report, self.ledger.counts()
+        report, counts = self.report, self.counts()
         report.tasks, report.annotated_tasks = tasks, counts.tasks
         report.annotations, report.annotations_told = counts.annotations, annotations_told
-        report.unchanged = counts.objects - report.written
+        report.unchanged = counts.unchanged

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from labelsync_provider.errors import Denied, Invalid, NotFound, StoragesOverlap, TargetOccupied
+from msgspec.structs import replace
+
+from labelsync_provider.errors import Denied, Invalid, LeaseHeld, NotFound, StoragesOverlap, TargetOccupied
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.annotation_files import LONGEST_NOTE, Note, Written, check_note, recognised
@@ -29,6 +31,11 @@ PROBED_AT_ONCE = 32
 def nested(target: Location, known: Sequence[ExportTarget]) -> list[ExportTarget]:
     """Return the other targets of a project that lie within one, or that it lies within."""
     return [one for one in known if one.location.start != target.start and one.location.is_nested(target)]
+
+
+def is_same_project(note: Note, known: ExportTarget) -> bool:
+    """Tell whether what was exported is of this project, and not of one that had its `uri` before."""
+    return known.project_created_at in (None, note.project_created_at)
 
 
 def is_other_export(note: Note, known: ExportTarget) -> bool:
@@ -67,18 +74,37 @@ def refuse_nested(run: ExportRun, known: Sequence[ExportTarget]) -> None:
     """
     for other in nested(run.target.location, known):
         raise StoragesOverlap(
-            f"target={run.target.uri!r}: project {run.project.title!r} is exported to {other.location.root or '/'!r} "
-            f"there, and neither target may lie in the other: each holds nothing but its own export. Choose a target "
-            "beside it. An export whose objects are all deleted is in nobody's way."
+            f"target={run.target.uri!r}: project {run.project.title!r} is exported to {other.location.uri}. Neither of "
+            "two targets may lie in the other: each holds nothing but its own export. Choose a target beside it. An "
+            "export whose objects are all deleted is in nobody's way."
         )
 
 
-def forget_exports_without_objects(run: ExportRun) -> None:
-    """Forget the exports to nested targets of which no object is left."""
+def forget_what_is_no_more(run: ExportRun) -> None:
+    """Forget nested exports of which no object is left, and what is known of this target if it is another export's.
+
+    :raises StoragesOverlap: a nested export stays.
+    """
     for other in nested(run.target.location, run.ledger.targets()):
-        if not _has_objects(run, other):
-            log.info("%s holds no object of an earlier export any more: it is forgotten.", other.location.root or "/")
-            run.ledger.forget_target(other)
+        if _is_dead(run, other):
+            log.info("%s holds no object of an earlier export any more: it is forgotten.", other.location.uri)
+            run.ledger.forget_target(other.location)
+    refuse_nested(run, run.ledger.targets())
+    here = _known_here(run)
+    if here is None or here.location.endpoint != run.this.location.endpoint or not is_same_project(run.note, here):
+        # Left by a run that was refused, or known of another place of this name, or of another project.
+        run.ledger.forget_target(run.target.location)
+
+
+def _is_dead(run: ExportRun, other: ExportTarget) -> bool:
+    """Tell whether a nested export has no object any more, and is not about to write some."""
+    if other.location.endpoint != run.target.location.endpoint:
+        return False  # its paths are not those of this target
+    try:
+        with run.lease_of(other.location):
+            return not _has_objects(run, other)
+    except LeaseHeld:
+        return False
 
 
 def _has_objects(run: ExportRun, other: ExportTarget) -> bool:
@@ -90,10 +116,9 @@ def _has_objects(run: ExportRun, other: ExportTarget) -> bool:
     return False
 
 
-def earlier_export(run: ExportRun) -> ExportTarget | None:
-    """Return what was exported to this target with another layout or key template, if that is known."""
-    here = (known for known in run.ledger.targets() if known.location.start == run.target.location.start)
-    return next((known for known in here if is_other_export(run.note, known)), None)
+def _known_here(run: ExportRun) -> ExportTarget | None:
+    start = run.target.location.start
+    return next((known for known in run.ledger.targets() if known.location.start == start), None)
 
 
 # --- look ---
@@ -102,36 +127,61 @@ def earlier_export(run: ExportRun) -> ExportTarget | None:
 def look_at_target(run: ExportRun) -> bool:
     """Bring the ledger in step with what stands in the target.
 
-    :returns: whether some of it was exported with another layout or key template.
-    :raises TargetOccupied: something there is not the exporter's.
+    :returns: whether something was exported here with another layout or key template, and is marked as gone.
+    :raises TargetOccupied: something there is not the exporter's, or was exported otherwise and may not go.
     """
     ledger, progress, seen = run.ledger, Progress(log, run.runtime.monotonic), 0
-    earlier, known_objects, others = earlier_export(run), False, False
+    here = _known_here(run)
+    earlier = here if here and is_other_export(run.note, here) else None
+    replaces = False
     for differences in compare(
         _objects(run.target.list()), run.target.location, _is_unchanged, ledger.exports_between, ledger.exports_at
     ):
         if lost := [known for known in differences.missing if known.state != GONE]:
             if any(known.version for known in lost):
-                log.warning("%d objects written earlier are gone from the target, such as %s.", len(lost), lost[0].path)
+                log.warning(
+                    "%s: objects written earlier are gone, %d such as %s. They are written again.",
+                    run.target.uri,
+                    len(lost),
+                    lost[0].path,
+                )
             # Their tasks are read again, in this run or, should it end here, in the next.
-            ledger.enter_exports([KnownExport(known.path, "", "", known.task) for known in lost])
+            ledger.enter_exports([replace(known, version="", digest="", intended="", state="") for known in lost])
         ledger.enter_exports([], [known.path for known in differences.missing if known.state == GONE])
         seen += len(differences.unchanged) + len(differences.fresh)
-        known_objects |= bool(differences.unchanged)
         if progress.is_due():
             progress.say(seen, "objects of the target looked at")
-        if differences.fresh:
-            ours = _verified(run, differences.fresh)
-            known_objects |= any(found.is_known for found in ours)
-            for other in {found.other for found in ours if found.other}:
-                # The ledger has lost it: it is entered as the export that it is, which stands in this one's way.
-                ledger.enter_target(other.layout, other.key_template, lambda _: None)
-                others = True
-            ledger.enter_exports([found.export for found in ours])
-    if earlier and not (known_objects or others):
+        ours = _verified(run, differences.fresh) if differences.fresh else []
+        standing = [*differences.unchanged, *(found.export for found in ours if found.is_known)]
+        if earlier and standing and not replaces:
+            _replace(run, earlier.layout, earlier.key_template, standing[0].path)
+            replaces = True
+        for found in ours:
+            if found.other and not replaces:
+                _replace(run, found.other.layout, found.other.key_template, found.export.path)
+                replaces = True
+        ledger.enter_exports([found.export for found in ours])
+    if earlier and replaces:
+        ledger.mark_all_gone()
+    elif earlier:
         log.info("%s holds no object of the earlier export any more: it is forgotten.", run.target.uri)
-        return False
-    return others or earlier is not None
+    return replaces
+
+
+def _replace(run: ExportRun, layout: str | None, key_template: str | None, path: str) -> None:
+    """Say that what was exported here otherwise is deleted first.
+
+    :raises TargetOccupied: it may not be.
+    """
+    how = f"with layout={layout!r}, key_template={key_template!r}"
+    if not run.options.can_delete_objects:
+        raise TargetOccupied(
+            f"target={run.target.uri!r}: project {run.project.title!r} was exported here {how}, such as {path}. "
+            "Nothing was written. Set can_delete_objects=True to have these objects deleted first, or choose another "
+            "target."
+        )
+    would = "would be" if run.options.dry_run else "is"
+    log.warning("%s: what was exported here %s %s deleted first.", run.target.uri, how, would)
 
 
 class _Ours(NamedTuple):
@@ -163,8 +213,11 @@ def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport
                 export = KnownExport(path, info.version, digest, known.task, annotations=known.annotations)
                 ours.append(_Ours(export, True))
             elif written is not None:
-                export = KnownExport(path, info.version, digest, written.task, annotations=written.annotations)
-                ours.append(_Ours(export, known is not None, written.note if written.note != run.note else None))
+                other = None if written.note == run.note else written.note
+                # It is announced to go, but for one in the place of an own file, which is written again.
+                state = GONE if other and known is None else ""
+                export = KnownExport(path, info.version, digest, written.task, "", state, written.annotations)
+                ours.append(_Ours(export, known is not None, other))
     if foreign:
         shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
         raise TargetOccupied(
@@ -180,7 +233,7 @@ def _looked_at(run: ExportRun, info: ObjectInfo, known: KnownExport | None) -> t
     if info.problem:
         return info.problem
     try:
-        if info.size > READ_WHOLE and known is None:
+        if info.size > READ_WHOLE:
             check_note(run.target.read_start(info.key, LONGEST_NOTE), run.note)
         content = run.target.read(info.key, version=info.version)
         digest = digest_of(content)

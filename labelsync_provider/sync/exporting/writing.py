@@ -41,13 +41,11 @@ class Writer:
         :raises UploadsFailed: nothing of much could be written.
         """
         ledger, report = self._run.ledger, self._run.report
-        if plan.restamp:
-            ledger.enter_exports(plan.restamp)
-        if not plan.write:
-            return
         # Announced first: what a killed run has written is known to be the exporter's, whatever becomes of the
         # annotation meanwhile.
-        ledger.enter_exports([_announced(rendered, known) for rendered, known in plan.write])
+        ledger.enter_exports([*plan.restamp, *(_announced(rendered, known) for rendered, known in plan.write)])
+        if not plan.write:
+            return
         # What the ledger does not know to stand there is created, not overwritten: somebody else may have come since.
         answers = [
             self._run.pool.submit(self._write, rendered, create=not (known and known.version))
@@ -63,7 +61,7 @@ class Writer:
             else:
                 report.written += 1
                 report.bytes_written += len(rendered.file.content)
-                written.append(_entered(rendered, outcome))
+                written.append(_entered(rendered, outcome, self._run.number))
         ledger.enter_exports(written)
         if self._outage or (not written and len(plan.write) >= HOPELESS):
             raise UploadsFailed(
@@ -90,19 +88,18 @@ class Writer:
 
 
 def _announced(rendered: RenderedFile, known: KnownExport | None) -> KnownExport:
-    there = known or KnownExport(rendered.path, "", "", rendered.file.task)
-    return replace(there, intended=rendered.digest, state="", task=rendered.file.task)
-
-
-def _entered(rendered: RenderedFile, version: str) -> KnownExport:
     file = rendered.file
-    return KnownExport(
-        rendered.path, version, rendered.digest, file.task, state=rendered.stamp, annotations=file.annotations
-    )
+    there = known or KnownExport(rendered.path, "", "", file.task)
+    return replace(there, intended=rendered.digest, state="", task=file.task, annotations=file.annotations)
+
+
+def _entered(rendered: RenderedFile, version: str, written_by: int) -> KnownExport:
+    file, stamp = rendered.file, rendered.stamp
+    return KnownExport(rendered.path, version, rendered.digest, file.task, "", stamp, file.annotations, written_by)
 
 
 def delete_gone(run: ExportRun, *, empties: bool) -> None:
-    """Report objects whose annotation is gone, which the ledger announces; delete them if allowed.
+    """Count objects whose annotation is gone, which the ledger announces; delete them if allowed.
 
     :param empties: whether nothing of the project is, or will be, in the target then.
     :raises EmptyListing: it would be emptied.
@@ -115,8 +112,9 @@ def delete_gone(run: ExportRun, *, empties: bool) -> None:
             continue
         if empties:
             raise EmptyListing(
-                f"Project {run.project.title!r} has no annotation, though {run.target.uri} holds exported ones, such "
-                f"as {gone[0].path}. Nothing was deleted. Is it the right project? If so, empty the target."
+                f"Project {run.project.title!r} has no annotation to export, though {run.target.uri} holds exported "
+                f"ones, such as {gone[0].path}. Nothing was deleted. Is it the right project, and include_cancelled "
+                "as it should be? If so, empty the target."
             )
         _delete(run, gone)
 

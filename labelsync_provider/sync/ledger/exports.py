@@ -33,7 +33,7 @@ class ExportLedger(Scope):
         with self._engine.connect() as connection:
             return self._targets(connection)
 
-    def enter_target(self, layout: str, key_template: str, check: Callable[[Sequence[ExportTarget]], None]) -> None:
+    def enter_target(self, this: ExportTarget, check: Callable[[Sequence[ExportTarget]], None]) -> None:
         """Note that the project is exported here; what had this name has moved.
 
         :param check: given the other targets as they are in the same transaction, raises if this one cannot be.
@@ -46,13 +46,14 @@ class ExportLedger(Scope):
             check(known)
             moved = [target.location.start for target in known if target.location.is_elsewhere(self.location)]
             self._forget(connection, [*moved, self.location.start])
-            this = {"start": self.location.start, "endpoint": self.location.endpoint}
-            how = {"layout": layout, "key_template": key_template}
-            connection.execute(insert(STORAGE).values(scope=self._scope, role="target", **this, **how))
+            where = {"start": self.location.start, "endpoint": self.location.endpoint}
+            how = {"layout": this.layout, "key_template": this.key_template}
+            how["project_created_at"] = this.project_created_at
+            connection.execute(insert(STORAGE).values(scope=self._scope, role="target", **where, **how))
 
-    def forget_target(self, target: ExportTarget) -> None:
-        """Forget an export of which nothing is left, with all that was known of its objects."""
-        start, end = target.location.start, target.location.end
+    def forget_target(self, location: Location) -> None:
+        """Forget an export to a location of the same container, with all that is known of the objects there."""
+        start, end = location.start, location.end
         below = [EXPORT.c.path >= start, *([EXPORT.c.path < end] if end is not None else [])]
         with self._write() as connection:
             self._forget(connection, [start])
@@ -65,11 +66,12 @@ class ExportLedger(Scope):
         return elsewhere.exports_between("", None)
 
     def _targets(self, connection: Connection) -> list[ExportTarget]:
-        used = select(STORAGE.c.endpoint, STORAGE.c.start, STORAGE.c.layout, STORAGE.c.key_template)
+        names = ("endpoint", "start", "layout", "key_template", "project_created_at")
+        used = select(*(STORAGE.c[name] for name in names))
         found = connection.execute(used.where(STORAGE.c.scope == self._scope, STORAGE.c.role == "target")).all()
         return [
-            ExportTarget(Location(self.location.container, endpoint, root=start), layout, template)
-            for endpoint, start, layout, template in found
+            ExportTarget(Location(self.location.container, endpoint, root=start), *how)
+            for endpoint, start, *how in found
         ]
 
     def _forget(self, connection: Connection, starts: Sequence[str]) -> None:
@@ -130,13 +132,17 @@ class ExportLedger(Scope):
 
     # --- counts ---
 
-    def counts(self) -> ExportCounts:
-        """Return what was exported here, or is about to be, but for what is gone."""
-        in_step = func.count().filter(EXPORT.c.version != "", EXPORT.c.intended == "")
-        counted = select(in_step, func.sum(EXPORT.c.annotations), func.count(EXPORT.c.task.distinct()))
+    def counts(self, written_by: int) -> ExportCounts:
+        """Return what was exported here, or is about to be, but for what is gone.
+
+        :param written_by: the fencing number of the run that asks.
+        """
+        as_it_should_be = (EXPORT.c.version != "", EXPORT.c.intended == "")
+        unchanged = func.count().filter(*as_it_should_be, EXPORT.c.written_by != written_by)
+        counted = select(unchanged, func.sum(EXPORT.c.annotations), func.count(EXPORT.c.task.distinct()))
         with self._engine.connect() as connection:
-            objects, annotations, tasks = connection.execute(counted.where(*self._not_gone())).one()
-        return ExportCounts(objects, annotations or 0, tasks)
+            unchanged, annotations, tasks = connection.execute(counted.where(*self._not_gone())).one()
+        return ExportCounts(unchanged, annotations or 0, tasks)
 
     def count_tasks(self, after: int, last: int | None) -> int:
         """Return how many tasks above an id, and up to another, have something exported here."""

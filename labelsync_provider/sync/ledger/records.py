@@ -38,7 +38,7 @@ class RowState:
     LIVE: Final = "live"
     """No other task stands for this row."""
     SUPERSEDED: Final = "superseded"
-    """A newer task stands for this row; the old one was left in the project."""
+    """Another task stands for this row, mostly a newer one; this one was left in the project."""
 
 
 class KnownRow(Struct, frozen=True, array_like=True, gc=False):
@@ -152,6 +152,8 @@ class ExportTarget(NamedTuple):
     layout: str | None
     key_template: str | None
     """Both None if a version of this package wrote it that did not note them."""
+    project_created_at: str | None
+    """The project that has this `uri` now may be another one."""
 
 
 class KnownExport(Struct, frozen=True, array_like=True, gc=False):
@@ -168,6 +170,8 @@ class KnownExport(Struct, frozen=True, array_like=True, gc=False):
     """The state of the task when it was read last; empty if it is to be read again."""
     annotations: int = 1
     """How many of them it holds."""
+    written_by: int = 0
+    """The fencing number of the run that wrote it last."""
 
 
 GONE = "gone"
@@ -177,8 +181,8 @@ GONE = "gone"
 class ExportCounts(NamedTuple):
     """What was exported to a target, but for objects whose annotation is gone."""
 
-    objects: int
-    """Of these, those that are written and not about to be again."""
+    unchanged: int
+    """Objects that are as they should be, and were not written by the run that asks."""
     annotations: int
     tasks: int
 

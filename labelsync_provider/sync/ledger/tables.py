@@ -25,6 +25,15 @@ STORAGE = Table(
     # Of a target: how its objects were made.
     Column("layout", Text),
     Column("key_template", Text),
+    Column("project_created_at", Text),
+)
+# Which projects were found, or created, by which title.
+TITLE = Table(
+    "labelsync_title",
+    METADATA,
+    Column("title", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("created_at", Text, nullable=False),
 )
 LEASE = Table(
     "labelsync_lease",
@@ -115,6 +124,8 @@ EXPORT = Table(
     Column("intended", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("annotations", Integer, nullable=False, server_default="1"),
+    # The fencing number of the run that wrote it last.
+    Column("written_by", BigInteger, nullable=False, server_default="0"),
     Index("labelsync_export_of_task", "scope", "task"),
     sqlite_with_rowid=False,
 )
