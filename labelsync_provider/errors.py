@@ -14,8 +14,8 @@ LabelsyncError
 ├── LeaseLost            another run has taken over from this one: retry may help
 ├── Stopped              the run was told to end: the next one goes on from there
 ├── EmptyListing         nothing is listed where the ledger knows objects: retry may help
-├── TargetOccupied       the target holds objects that the exporter did not write
-├── StoragesOverlap      a project's source and its target share objects
+├── TargetOccupied       the target holds objects that are not this export's
+├── StoragesOverlap      a project's source and target, or two of its targets, share objects
 ├── TooManyMissing       more tasks would be deleted than `max_delete` allows
 ├── TooManyQuarantined   more is quarantined than `max_quarantined` allows, or all that there is
 ├── SourcesFailed        some of several sources could not be imported: retry may help if it may help one of them
@@ -98,11 +98,11 @@ class EmptyListing(LabelsyncError):
 
 
 class TargetOccupied(LabelsyncError):
-    """The target holds objects that the exporter did not write."""
+    """The target holds objects that the exporter did not write, or wrote with another layout or key template."""
 
 
 class StoragesOverlap(LabelsyncError):
-    """A project's source and its target share objects."""
+    """A project's source and its target, or two of its targets, share objects."""
 
 
 class TooManyMissing(LabelsyncError):

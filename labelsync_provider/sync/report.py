@@ -139,7 +139,7 @@ class ExportReport:
     deleted: int = 0
     """Of the objects that are gone, those deleted from the target."""
     gone: int = 0
-    """Objects in the target whose annotation is gone, or that have another key now."""
+    """Objects in the target whose annotation is gone, or that were exported with another layout or key template."""
     failed: int = 0
     """Objects that could not be written."""
     bytes_written: int = 0
