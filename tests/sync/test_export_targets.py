@@ -105,6 +105,12 @@ class TestNestedTargets:
             exports("out")
         assert counts(exports("out")) == (TASKS, 0, 0, 0)
 
+    def test_of_the_same_path_below_document_roots_one_in_the_other_are_refused_too(self, exports: Exports) -> None:
+        exports("out")
+        deeper = LocalFiles(exports.folder("out/out").uri, str(exports.folder("out").path))
+        with pytest.raises(StoragesOverlap, match=r"is exported to file:///.*/out/\. "):
+            export_annotations(exports.project, deeper, exports.engine, ExportOptions(), "a test")
+
     def test_through_another_document_root_too(self, exports: Exports) -> None:
         exports("out")
         deeper = LocalFiles(exports.folder("out/deep").uri, str(exports.folder("out").path))

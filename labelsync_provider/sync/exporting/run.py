@@ -19,14 +19,10 @@ from labelsync_provider.sync.annotation_files import Note, key_renderer, key_tem
 from labelsync_provider.sync.exporting.changes import export_changes
 from labelsync_provider.sync.exporting.looking import Looks
 from labelsync_provider.sync.exporting.options import ExportOptions
+from labelsync_provider.sync.exporting.other_exports import forget_what_is_no_more, refuse_nested, refuse_sources
 from labelsync_provider.sync.exporting.rehearsal import RehearsedTarget
 from labelsync_provider.sync.exporting.state import ExportRun
-from labelsync_provider.sync.exporting.target_check import (
-    forget_what_is_no_more,
-    look_at_target,
-    refuse_nested,
-    refuse_sources,
-)
+from labelsync_provider.sync.exporting.target_check import look_at_target
 from labelsync_provider.sync.exporting.writing import delete_gone
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner

@@ -1,4 +1,4 @@
-"""What a target may be, and what stands in it: all of it is looked at before the first write."""
+"""What stands in a target: all of it is looked at before the first write."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from labelsync_provider.errors import Denied, Invalid, LeaseHeld, NotFound, StoragesOverlap, TargetOccupied
-from labelsync_provider.storages.location import Location
+from labelsync_provider.errors import Denied, Invalid, NotFound, TargetOccupied
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.annotation_files import LONGEST_NOTE, Note, Written, check_note, recognised
 from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here
 from labelsync_provider.sync.exporting.state import ExportRun
-from labelsync_provider.sync.ledger.records import GONE, ExportTarget, KnownExport
+from labelsync_provider.sync.ledger.records import GONE, KnownExport
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import Failure
 
@@ -22,106 +22,11 @@ log = logging.getLogger(__name__)
 FOREIGN_SHOWN = 5
 READ_WHOLE = 64 * 1024
 """Objects of so many bytes are read at once; of larger ones the note first."""
-PROBED_AT_ONCE = 32
-
-
-# --- decide ---
-
-
-def nested(target: Location, known: Sequence[ExportTarget]) -> list[ExportTarget]:
-    """Return the other targets of a project that lie within one, or that it lies within."""
-    return [one for one in known if one.location.start != target.start and one.location.is_nested(target)]
-
-
-def is_same_project(note: Note, known: ExportTarget) -> bool:
-    """Tell whether what was exported is of this project, and not of one that had its `uri` before."""
-    return known.project_created_at in (None, note.project_created_at)
-
-
-def is_other_export(note: Note, known: ExportTarget) -> bool:
-    """Tell whether what was exported to the same target was made otherwise."""
-    return known.layout is not None and (known.layout, known.key_template) != (note.layout, note.key_template)
 
 
 def is_folder_marker(info: ObjectInfo) -> bool:
     """Tell whether an object is what tools leave to show a folder."""
     return info.size == 0 and info.key.endswith("/") and not info.problem
-
-
-# --- other exports ---
-
-
-def refuse_sources(run: ExportRun) -> None:
-    """Make sure that no tasks are imported from where the target is.
-
-    :raises StoragesOverlap: they are.
-    """
-    target = run.target
-    for source in run.ledger.storages("source"):
-        # A database is shared as a whole.
-        same = source.endpoint == target.location.endpoint
-        if source.is_nested(target.location) if target.holds_files else same:
-            raise StoragesOverlap(
-                f"target={target.uri!r}: tasks of project {run.project.title!r} are imported from "
-                f"{source.root or '/'!r} there, where annotations would come back as tasks. Choose another target."
-            )
-
-
-def refuse_nested(run: ExportRun, known: Sequence[ExportTarget]) -> None:
-    """Make sure that no other export of the project goes to a part of this target, or to where it is a part of.
-
-    :raises StoragesOverlap: one does.
-    """
-    for other in nested(run.target.location, known):
-        raise StoragesOverlap(
-            f"target={run.target.uri!r}: project {run.project.title!r} is exported to {other.location.uri}. Neither of "
-            "two targets may lie in the other: each holds nothing but its own export. Choose a target beside it. An "
-            "export whose objects are all deleted is in nobody's way."
-        )
-
-
-def forget_what_is_no_more(run: ExportRun) -> None:
-    """Forget nested exports of which no object is left, and what is known of this target if it is another export's.
-
-    :raises StoragesOverlap: a nested export stays.
-    """
-    for other in nested(run.target.location, run.ledger.targets()):
-        if _is_dead(run, other):
-            log.info("%s holds no object of an earlier export any more: it is forgotten.", other.location.uri)
-            run.ledger.forget_target(other.location)
-    refuse_nested(run, run.ledger.targets())
-    here = _known_here(run)
-    if here is None or here.location.endpoint != run.this.location.endpoint or not is_same_project(run.note, here):
-        # Left by a run that was refused, or known of another place of this name, or of another project.
-        run.ledger.forget_target(run.target.location)
-
-
-def _is_dead(run: ExportRun, other: ExportTarget) -> bool:
-    """Tell whether a nested export has no object any more, and is not about to write some."""
-    if other.location.endpoint != run.target.location.endpoint:
-        return False  # its paths are not those of this target
-    try:
-        with run.lease_of(other.location):
-            return not _has_objects(run, other)
-    except LeaseHeld:
-        return False
-
-
-def _has_objects(run: ExportRun, other: ExportTarget) -> bool:
-    for page in run.ledger.exports_to(other):
-        for start in range(0, len(page), PROBED_AT_ONCE):
-            probes = [run.pool.submit(run.target.has, known.path) for known in page[start : start + PROBED_AT_ONCE]]
-            if any(run.runtime.stop.result(probe) for probe in probes):
-                return True
-    return False
-
-
-def _known_here(run: ExportRun) -> ExportTarget | None:
-    start = run.target.location.start
-    return next((known for known in run.ledger.targets() if known.location.start == start), None)
-
-
-# --- look ---
 
 
 def look_at_target(run: ExportRun) -> bool:
@@ -131,7 +36,7 @@ def look_at_target(run: ExportRun) -> bool:
     :raises TargetOccupied: something there is not the exporter's, or was exported otherwise and may not go.
     """
     ledger, progress, seen = run.ledger, Progress(log, run.runtime.monotonic), 0
-    here = _known_here(run)
+    here = known_here(run)
     earlier = here if here and is_other_export(run.note, here) else None
     replaces = False
     for differences in compare(
