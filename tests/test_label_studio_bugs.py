@@ -247,7 +247,34 @@ class TestBug3AnnotatedTasks:
         (task,) = sync.tasks()
         assert len(task["annotations"]) == task["total_annotations"] == 2
         unknown = task["meta"]["labelsync"]["unknown_annotators"]
-        assert [annotator["id"] for annotator in unknown] == [77, 78]
+        assert [noted["completed_by"]["id"] for noted in unknown] == [77, 78]
+        assert [noted["import_id"] for noted in unknown] == [each["import_id"] for each in task["annotations"]]
+
+    def test_an_annotator_who_is_unknown_is_unknown_to_the_next_projects_too(self, sync: Sync) -> None:
+        """Two exports and imports later, the token's user has made what they have made, and nothing else."""
+        ann, ben = ({"id": 70 + n, "email": f"{name}@example.com"} for n, name in enumerate(("ann", "ben")))
+        mine = {"result": GOOD, "completed_by": {"email": sync.server.email}, "id": 5}
+        given = [self.by(**ann, was_cancelled=False), mine, {"result": GOOD, "completed_by": ben, "id": 5}]
+        sync.source.put("0/a.json", row(1, annotations=given))
+        sync.load(source=f"{sync.source.uri}/0")
+        sync.annotate(sync.tasks()[0]["id"])
+        project = sync.project
+        for n in (1, 2):
+            folder = f"{sync.target.uri}/{n}"
+            assert sync.save(project=project, target=folder, layout="task")["written"] == 1
+            (file,) = (name for name in sync.target.names() if name.startswith(f"{n}/"))
+            sync.source.put(f"{n}/a.json", sync.target.json(file))
+            project = sync.server.create_project()
+            report = sync.load(source=f"{sync.source.uri}/{n}", project=project)
+            assert (report["tasks_created"], report["annotators_unknown"], report["ignored_keys"]) == (1, 2, 0)
+        (task,) = sync.tasks(project)
+        who = {each["import_id"]: each["completed_by"]["email"] for each in self.noted(task)}
+        said = [who.get(annotation["import_id"]) for annotation in task["annotations"]]
+        assert said == ["ann@example.com", None, "ben@example.com", None]
+
+    @staticmethod
+    def noted(task: Json) -> list[Json]:
+        return task["meta"]["labelsync"]["unknown_annotators"]
 
     def test_its_own_export_can_be_imported(self, sync: Sync) -> None:
         sync.source.put("a.json", [row(1, predictions=[{"result": GOOD, "score": 0.5}]), row(2)])

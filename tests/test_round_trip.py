@@ -21,7 +21,7 @@ if not DATA.is_dir():
     pytest.skip(f"left out: there is no {DATA.parent.name}/{DATA.name} beside the checkout", allow_module_level=True)
 
 # What a store gives out itself, and what says where a task is: not part of the value.
-GIVEN_OUT = {"id", "project", "task", "import_id", "inner_id", "created_at", "updated_at", "meta"}
+GIVEN_OUT = {"labelsync", "id", "project", "task", "import_id", "inner_id", "created_at", "updated_at", "meta"}
 LABEL_FIELDS = {"id", "project", "task", "import_id"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from labelsync_provider.annotators import name_again
 from labelsync_provider.errors import Invalid
 from labelsync_provider.formats.digests import digest_of
 from labelsync_provider.formats.faults import MAX_DEPTH, TOO_DEEP, fault_of
@@ -66,7 +67,8 @@ BOOKKEEPING = frozenset(
 )
 """What Label Studio's own exports have beside `data`, and its server gives out anew."""
 
-UNDERSTOOD = MEANT | BOOKKEEPING
+UNDERSTOOD = MEANT | BOOKKEEPING | {"labelsync"}
+"""The latter is the note by which an export of this package recognises its files."""
 _strings = re.compile(STRING, re.DOTALL)
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -190,7 +192,10 @@ def _task(value: Any, first_key: str | None) -> tuple[Task, tuple[str, ...]]:
         ignored = (*ignored, "completions") if annotations and old else ignored
         annotations = annotations or old
     predictions = labels_of(value, "predictions", PREDICTION_FIELDS)
-    # What an earlier import noted there is no part of the content: this import notes its own.
+    # What an earlier import noted there is no part of the content, but for whom it could not name: this import notes
+    # its own.
+    if meta:
+        name_again(annotations, meta.get("labelsync"))
     meta = {name: kept for name, kept in meta.items() if name != "labelsync"} if meta else {}
     task = Task(data, meta, annotations, predictions, boolean_of(allow_skip, "allow_skip"))
     return task, ignored

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from labelsync_provider.errors import LabelsyncError, NotFound, invalid
+from labelsync_provider.errors import LabelsyncError, invalid
 from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.database import labelsync_database, opened_labelsync_database
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
     from labelsync_provider.projects.label_studio_client import Client
     from labelsync_provider.projects.planned import PlannedProject
-    from labelsync_provider.projects.protocol import Project
 
 EMBEDDED = ("embedded", "embedded://")
 """Hosts that mean the embedded store. The second one is empty after a round trip through a connection's URI."""
@@ -83,13 +82,12 @@ class LabelStudioHook(BaseHook):
         """
         return self._open_store(read_only).project(project)
 
-    def find_project(self, project: int | str, read_only: bool = False) -> "Project | None":
-        """Return a project as `get_project` does; None if there is none."""
-        store = self._open_store(read_only)
-        try:
-            return store.project(project)
-        except NotFound:
-            return None
+    def find_titled(self, title: int | str) -> "EmbeddedProject | LabelStudioProject | None":
+        """Return the project with exactly that title, whatever the ids; None if there is none.
+
+        :raises Invalid: several projects have it.
+        """
+        return self._open_store().titled(title)
 
     def plan_project(self, project: int | str, label_config: str) -> "PlannedProject":
         """Return a project that is not there as it would be created.
@@ -98,7 +96,7 @@ class LabelStudioHook(BaseHook):
         :raises Invalid: it is named by an id, or cannot have this title; or the label config is none.
         """
         from labelsync_provider.projects.label_config import label_config_of
-        from labelsync_provider.projects.naming import is_id
+        from labelsync_provider.projects.naming import is_id, title_of
         from labelsync_provider.projects.planned import PlannedProject
 
         label_config = label_config_of(label_config, "create_if_missing")
@@ -106,7 +104,7 @@ class LabelStudioHook(BaseHook):
             what = "there is no project with this id, and only a title says what is to be created"
             remedy = "Correct the id, or give the title that the new project is to have."
             raise invalid("project", project, what, remedy)
-        title = str(project)
+        title = title_of(project, "project")
         self._open_store(read_only=True).check_title(title)
         return PlannedProject(title, label_config)
 
@@ -126,8 +124,8 @@ class LabelStudioHook(BaseHook):
             yield EmbeddedStore(engine, read_only=True).project(project)
 
     def create_project(
-        self, title: str, label_config: str, description: str = "", confirm: "Callable[[], None] | None" = None
-    ) -> "Project":
+        self, title: int | str, label_config: str, description: str = "", confirm: "Callable[[], None] | None" = None
+    ) -> "EmbeddedProject | LabelStudioProject":
         """Return the project of that title; create it if there is none.
 
         :param label_config: XML, or the name of a ready one; see `labelsync_provider.label_configs`.

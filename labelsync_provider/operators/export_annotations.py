@@ -118,6 +118,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import ExportParameters, options_of
+        from labelsync_provider.operators.project import open_project
         from labelsync_provider.sync import ExportOptions, export_annotations
 
         self.runs: list[Run] = []
@@ -126,7 +127,7 @@ class ExportAnnotationsOperator(StoppableOperator):
             storages = storage_hook("target", given.target, given.target_conn_id)
             target = storages.get_target(given.target)
             server = LabelStudioHook(given.label_studio_conn_id, self.stop)
-            project = server.get_project(given.project, read_only=options.dry_run)
+            project = open_project(server, given.project, read_only=options.dry_run)
             run = Run("export", storages, target, project, given.label_studio_conn_id, options.dry_run)
             run.announce()
             database = labelsync_database()

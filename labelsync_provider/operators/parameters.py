@@ -11,6 +11,7 @@ from labelsync_provider.projects.naming import StorageType, is_id
 from labelsync_provider.sync.options import Minutes, Options, SecondsAboveZero, make_options
 
 ProjectName = Annotated[int | str, Meta(description="the project's id, or its exact title")]
+Title = Annotated[int | str, Meta(description="a title: a string, or a whole number")]
 StorageUri = Annotated[str, Meta(description="a storage URI, such as s3://bucket/prefix")]
 LabelConfig = Annotated[
     str, Meta(description="a label config: XML, or the name of a ready one, such as image_classification")
@@ -21,7 +22,7 @@ Sources = Annotated[str | list[str], Meta(description="a storage URI, such as s3
 class ProjectParameters(Options, frozen=True, kw_only=True):
     """What `CreateProjectOperator` takes."""
 
-    title: str
+    title: Title
     label_config: LabelConfig
     description: str = ""
     label_studio_conn_id: str = "label_studio_default"

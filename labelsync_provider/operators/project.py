@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
+    from labelsync_provider.projects.embedded import EmbeddedProject
+    from labelsync_provider.projects.label_studio import LabelStudioProject
     from labelsync_provider.projects.protocol import Project
     from labelsync_provider.sync import Owner, Runtime
 
@@ -68,8 +70,8 @@ class CreateProjectOperator(StoppableOperator):
         with task_errors():
             given = options_of(self, ProjectParameters)
             hook = LabelStudioHook(given.label_studio_conn_id, self.stop)
-            project = create_once(
-                hook, given.title, given.label_config, owner_of(context), given.description, runtime=self.runtime
+            project = find_or_create_titled(
+                hook, given.title, given.label_config, owner_of(context), given.description, self.runtime
             )
         self.links = links_to(project)
         self.log.info("Project %d, %r.", project.id, project.title)
@@ -90,15 +92,19 @@ def find_or_create(
 
     :param label_config: XML, or the name of a ready one; None to create none.
     :raises NotFound: there is none, and none is to be created.
-    :raises Invalid: there is no project with that id, or the label config is none.
+    :raises Invalid: there is no project with that id; or the one that had the title was renamed; or the label config is
+        none.
     """
+    from labelsync_provider.errors import NotFound
     from labelsync_provider.projects.label_config import label_config_of
 
-    if label_config is None:
-        return hook.get_project(project, read_only=dry_run)
-    label_config_of(label_config, "create_if_missing")
-    if found := hook.find_project(project, read_only=dry_run):
-        return found
+    if label_config is not None:
+        label_config_of(label_config, "create_if_missing")
+    try:
+        return open_project(hook, project, read_only=dry_run)
+    except NotFound:
+        if label_config is None:
+            raise
     planned = hook.plan_project(project, label_config)
     if dry_run:
         log.info("Project %r would be created: there is none of this title.", planned.title)
@@ -106,16 +112,93 @@ def find_or_create(
     return create_once(hook, planned.title, planned.label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
 
 
+def open_project(
+    hook: "LabelStudioHook", project: int | str, *, read_only: bool
+) -> "EmbeddedProject | LabelStudioProject":
+    """Return a project by its id or exact title, and note in the ledger that it has its title.
+
+    :param read_only: note nothing.
+    :raises NotFound: there is none.
+    :raises Invalid: the one that had the title was renamed; or the title is ambiguous.
+    """
+    from labelsync_provider.errors import NotFound
+    from labelsync_provider.hooks.database import labelsync_database
+    from labelsync_provider.sync.ledger.titles import note_title
+
+    try:
+        found = hook.get_project(project, read_only=read_only)
+    except NotFound:
+        refuse_renamed(hook, project, "project", read_only=read_only)
+        raise
+    if not read_only:
+        note_title(labelsync_database(), found)
+    return found
+
+
+def find_or_create_titled(
+    hook: "LabelStudioHook", title: int | str, label_config: str, owner: "Owner", description: str, runtime: "Runtime"
+) -> "EmbeddedProject | LabelStudioProject":
+    """Return the project of exactly that title, whatever the ids; create it if there is none.
+
+    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be one.
+    """
+    from labelsync_provider.hooks.database import labelsync_database
+    from labelsync_provider.projects.label_config import label_config_of
+    from labelsync_provider.sync.ledger.titles import note_title
+
+    label_config_of(label_config)
+    found = hook.find_titled(title)
+    if found is None:
+        refuse_renamed(hook, title, "title", read_only=False)
+        return create_once(hook, title, label_config, owner, description, runtime=runtime)
+    note_title(labelsync_database(), found)
+    return found
+
+
+def refuse_renamed(hook: "LabelStudioHook", title: int | str, parameter: str, *, read_only: bool) -> None:
+    """Make sure that a title which no project has is not the former one of a project that is there.
+
+    What was imported is in that one: all of it would come once more into a new one.
+
+    :param parameter: what the title was given as.
+    :param read_only: leave the schema of the database as it is.
+    :raises Invalid: it is.
+    """
+    from labelsync_provider.errors import NotFound, invalid
+    from labelsync_provider.hooks.database import labelsync_database
+    from labelsync_provider.projects.naming import title_of
+    from labelsync_provider.sync.ledger.titles import once_titled
+
+    base = f"{_store(hook)}/projects/"
+    for uri, created_at in once_titled(labelsync_database(), title_of(title, parameter), read_only=read_only):
+        if not uri.startswith(base):
+            continue
+        number = int(uri.removeprefix(base))
+        try:
+            project = hook.get_project(number, read_only=True)
+        except NotFound:
+            continue
+        if (project.uri, project.created_at) == (uri, created_at):
+            what = (
+                f"no project has this title any more: project {number}, which had it, is titled {project.title!r} now"
+            )
+            remedy = (
+                "Name it by that title, or give it its former one back. If another project is meant, create that in "
+                "Label Studio by hand, or give it another title."
+            )
+            raise invalid(parameter, title, what, remedy)
+
+
 def create_once(
     hook: "LabelStudioHook",
-    title: str,
+    title: int | str,
     label_config: str,
     owner: "Owner",
     description: str = "",
     *,
     wait_seconds: float = WAIT_SECONDS,
     runtime: "Runtime | None" = None,
-) -> "Project":
+) -> "EmbeddedProject | LabelStudioProject":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
     A Label Studio server would make as many of them as are asked for; see `label_studio_creation`.
@@ -123,17 +206,28 @@ def create_once(
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.
     """
+    from labelsync_provider.hooks.database import labelsync_database
+    from labelsync_provider.projects.naming import title_of
+    from labelsync_provider.sync.ledger.lease import Lease
+    from labelsync_provider.sync.ledger.titles import note_title
+
+    title, database = title_of(title), labelsync_database()
+    # The lease is one for all who mean this project.
+    resource = f"project {title!r} of {_store(hook)}"
+    with Lease(database, resource, owner, wait_seconds=wait_seconds, runtime=runtime) as lease:
+        created = hook.create_project(title, label_config, description, lease.check)
+        note_title(database, created)
+        return created
+
+
+def _store(hook: "LabelStudioHook") -> str:
+    """Return what the `uri` of each project of a store begins with."""
     from contextlib import closing
 
-    title = title.strip()  # as the stores do: the lease is one for all who mean this project
-    from labelsync_provider.hooks.database import labelsync_database
-    from labelsync_provider.sync.ledger.lease import Lease
+    from labelsync_provider.projects.embedded import EMBEDDED_STORE
 
-    where = "the embedded store"
-    if client := hook.get_client():
-        with closing(client):
-            where = client.url
-    with Lease(
-        labelsync_database(), f"project {title!r} of {where}", owner, wait_seconds=wait_seconds, runtime=runtime
-    ) as lease:
-        return hook.create_project(title, label_config, description, lease.check)
+    client = hook.get_client()
+    if client is None:
+        return EMBEDDED_STORE
+    with closing(client):
+        return client.url

@@ -39,7 +39,7 @@ NO_MODEL_VERSION = "undefined"
 """What the server calls the model version of an imported prediction that has none."""
 
 ANNOTATION_FIELDS = ("result", "was_cancelled", "ground_truth", "lead_time")
-"""Of an imported annotation, the server keeps no others but its annotator."""
+"""Of an imported annotation, the server keeps no others but its annotator, and its `id` as `import_id`."""
 
 Members = Mapping[Any, int] | None
 """The ids of those whom an annotation may be by, by e-mail address; None if the server does not tell."""
@@ -162,6 +162,8 @@ def _prediction_content(prediction: Json) -> tuple[str, bytes]:
 def _annotate(api: TaskApi, task_id: int, update: TaskUpdate, project_uri: str, members: Callable[[], Members]) -> None:
     for n, annotation in enumerate(update.annotations):
         body = {name: annotation[name] for name in ANNOTATION_FIELDS if annotation.get(name) is not None}
+        if annotation.get("id") is not None:
+            body["import_id"] = annotation["id"]
         annotator = annotation.get("completed_by")
         if isinstance(annotator, dict) and (known := members()):
             annotator = known[annotator["email"]]

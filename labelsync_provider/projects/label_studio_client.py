@@ -163,8 +163,7 @@ class Client:
             # Another server says so too, and so does Label Studio below its base, of everything.
             if path == WHOAMI:
                 raise self._no_base() from None
-            if not self._known:
-                self.whoami()
+            self.check_base()
             raise
         except (NotUnderstood, TooLarge) as error:
             if method in REPEATABLE:
@@ -183,6 +182,14 @@ class Client:
         if not isinstance(release, str):
             raise self._no_base()
         return release
+
+    def check_base(self) -> None:
+        """Make sure, once, that it is a Label Studio which says that there is nothing.
+
+        :raises Unusable: it is none.
+        """
+        if not self._known:
+            self.whoami()
 
     def whoami(self) -> dict[str, Any]:
         """Return the user of the token.

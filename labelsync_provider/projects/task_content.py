@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from labelsync_provider.annotators import UNKNOWN
 from labelsync_provider.projects.protocol import Json, TaskUpdate
 
 HELD_BACK = "annotations_held_back"
@@ -33,8 +34,7 @@ def effect_of(meta: Any) -> str:
 
 def held_back(meta: Any) -> bool:
     """Tell from a task's source reference whether the update that wrote it last left its annotations out."""
-    reference = meta.get("labelsync") if isinstance(meta, dict) else None
-    return isinstance(reference, dict) and HELD_BACK in reference
+    return HELD_BACK in _reference(meta)
 
 
 def tasks_made_from(
@@ -68,10 +68,16 @@ def planned(update: TaskUpdate, data: Json, meta: Any, *, worked_on: bool) -> Ch
         return None
     new_meta = before | update.meta
     keeps_back = bool(update.annotations) and (held_back(before) if begun else worked_on)
-    if keeps_back and isinstance(reference := update.meta.get("labelsync"), dict):
-        new_meta["labelsync"] = reference | {HELD_BACK: True}
-    new_data = data | update.data if update.data is not None and update.merge_data else update.data
     adds_annotations = bool(update.annotations) and not keeps_back
+    if isinstance(reference := update.meta.get("labelsync"), dict) and not adds_annotations:
+        # What annotations there are came earlier: who made them stays noted.
+        kept = _reference(before).get(UNKNOWN)
+        new_meta["labelsync"] = (
+            {name: value for name, value in reference.items() if name != UNKNOWN}
+            | ({UNKNOWN: kept} if kept else {})
+            | ({HELD_BACK: True} if keeps_back else {})
+        )
+    new_data = data | update.data if update.data is not None and update.merge_data else update.data
     return Change("in_part" if keeps_back else "updated", new_data, new_meta, adds_annotations, begun)
 
 
@@ -109,6 +115,11 @@ def number(value: Any) -> Any:
 
 def _text(meta: Any, name: str) -> str | None:
     """Return a text from a source reference; what others put at its place in `meta` is none."""
-    reference = meta.get("labelsync") if isinstance(meta, dict) else None
-    value = reference.get(name) if isinstance(reference, dict) else None
+    value = _reference(meta).get(name)
     return value if isinstance(value, str) else None
+
+
+def _reference(meta: Any) -> Json:
+    """Return the source reference in `meta`; empty if there is none."""
+    reference = meta.get("labelsync") if isinstance(meta, dict) else None
+    return reference if isinstance(reference, dict) else {}

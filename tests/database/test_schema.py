@@ -29,7 +29,7 @@ NEXT_REVISION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "0004", "0003"
 
 def upgrade():
     op.add_column("labelsync_lease", sa.Column("note", sa.Text))
@@ -64,7 +64,7 @@ def release_second_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         shutil.copytree(schema.MIGRATIONS, migrations)
         (migrations / "versions" / "0003_third.py").write_text(NEXT_REVISION)
         monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-        monkeypatch.setattr(schema, "NEWEST", "0003")
+        monkeypatch.setattr(schema, "NEWEST", "0004")
 
     return release_second_revision
 
@@ -227,16 +227,16 @@ class TestOlderSchema:
     def test_tells_what_it_was(self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]) -> None:
         ensure_schema(opened())
         release_second_revision()
-        assert ensure_schema(opened()) == "0002"
+        assert ensure_schema(opened()) == "0003"
 
     def test_is_refused_by_who_may_not_upgrade_it(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]
     ) -> None:
         ensure_schema(opened())
         release_second_revision()
-        with pytest.raises(SchemaOutdated, match=r"is at revision 0002, .* needs 0003. Run `airflow labelsync db migr"):
+        with pytest.raises(SchemaOutdated, match=r"is at revision 0003, .* needs 0004. Run `airflow labelsync db migr"):
             check_schema(opened())
-        assert revision(opened()) == "0002"
+        assert revision(opened()) == "0003"
 
     def test_waits_for_a_lease_and_says_for_whose(
         self,
@@ -252,9 +252,9 @@ class TestOlderSchema:
         begun = time.monotonic()
         ensure_schema(opened())
         assert time.monotonic() - begun > 0.4
-        assert revision(opened()) == "0003"
+        assert revision(opened()) == "0004"
         (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert "from revision 0002 to 0003 as soon as DAG nightly, task import, which is writing to project 7" in said
+        assert "from revision 0003 to 0004 as soon as DAG nightly, task import, which is writing to project 7" in said
 
     def test_is_left_alone_when_the_lease_does_not_end(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None], impatient: None
@@ -264,7 +264,7 @@ class TestOlderSchema:
         release_second_revision()
         with pytest.raises(Unavailable, match=r"DAG nightly, task import has been writing to project 7 from s3://pets"):
             ensure_schema(opened())
-        assert revision(opened()) == "0002"
+        assert revision(opened()) == "0003"
 
     def test_a_run_that_was_paused_past_its_lease_has_lost_it(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]
@@ -305,14 +305,14 @@ class TestOlderSchema:
             with writing(old) as connection:
                 connection.execute(text("UPDATE labelsync_lease SET expires_at = 1e12"))
                 told.append(connection.scalar(text("SELECT version_num FROM labelsync_alembic_version")))
-                monkeypatch.setattr(schema, "NEWEST", "0002")
+                monkeypatch.setattr(schema, "NEWEST", "0003")
                 confirm_schema(connection)
 
         threading.Timer(0.3, may_end.set).start()
-        with pytest.raises(SchemaOutdated, match="is at revision 0003"):
+        with pytest.raises(SchemaOutdated, match="is at revision 0004"):
             ask()
         upgrade.join()
-        assert told == ["0003"], "it had to wait for the end of the upgrade"
+        assert told == ["0004"], "it had to wait for the end of the upgrade"
         with opened().connect() as connection:
             assert connection.scalar(text("SELECT expires_at FROM labelsync_lease")) < time.time()
 

@@ -115,7 +115,13 @@ class TestTestOfTheConnection:
 
     @pytest.mark.parametrize("project", [7, "7", "Pets"])
     @pytest.mark.parametrize(
-        "answer", [(404, b"<title>Not Found</title>"), (404, b'{"detail": "Not Found"}'), (200, b"{}")]
+        "answer",
+        [
+            (404, b"<title>Not Found</title>"),
+            (404, b'{"detail": "Not Found"}'),
+            (200, b"{}"),
+            (200, b'{"count": 0, "results": []}'),  # another tool lists projects in this shape, and has none
+        ],
     )
     def test_another_server_is_not_told_as_one_without_the_project(
         self, http_server, connect_label_studio, answer: tuple[Any, ...], project: int | str

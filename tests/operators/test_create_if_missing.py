@@ -5,15 +5,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from sqlalchemy import Engine, update
 
 from labelsync_provider.airflow_compat import AirflowFailException
+from labelsync_provider.database import writing
 from labelsync_provider.hooks.label_studio import LabelStudioHook
+from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.projects.embedded import PROJECT
 
 TEXT = "<View><Text name='text' value='$text'/></View>"
 
@@ -30,7 +35,7 @@ def load(connections) -> Callable[..., dict[str, Any]]:
 
 
 def there(title: str) -> bool:
-    return LabelStudioHook().find_project(title) is not None
+    return LabelStudioHook().find_titled(title) is not None
 
 
 def test_a_project_is_created_with_the_label_config_and_imported_into(load) -> None:
@@ -103,20 +108,112 @@ def test_five_mapped_tasks_make_one_project(folder, connections, run_dag: Callab
     assert LabelStudioHook().get_project("Pets").progress().tasks == 5
 
 
+def create(title: int | str) -> int:
+    return CreateProjectOperator(task_id="create", title=title, label_config=TEXT).execute({})
+
+
+def save(target: Any, project: int | str) -> dict[str, Any]:
+    return ExportAnnotationsOperator(task_id="save", project=project, target=target.uri).execute({})
+
+
+@pytest.mark.parametrize("titles", [(" Pets\n", "Pets", "Pets "), (2026, "2026", " 2026")], ids=str)
+def test_a_title_is_one_however_a_template_renders_it(connections, titles: tuple[int | str, ...]) -> None:
+    assert len({create(title) for title in titles}) == 1
+
+
+def test_a_title_that_is_another_projects_id_is_created_and_found(connections) -> None:
+    first = create("Pets")
+    second = create(str(first))
+    assert second == create(first) != first
+
+
+@pytest.mark.parametrize("title", [2.5, True, None, ["Pets"], "a\0b", "a\ud800"], ids=ascii)
+def test_what_is_no_title_is_refused_by_name(connections, title: Any) -> None:
+    with pytest.raises(AirflowFailException, match=r"^title="):
+        create(title)
+
+
+class TestRenamed:
+    """By somebody, in Label Studio; here, in the tables of the embedded store."""
+
+    @pytest.fixture
+    def change(self, engine: Engine) -> Callable[..., None]:
+        def change(**values: str) -> None:
+            with writing(engine) as connection:
+                connection.execute(update(PROJECT).where(PROJECT.c.id == 1).values(**values))
+
+        return change
+
+    @pytest.mark.parametrize(
+        ("ask", "parameter"),
+        [
+            (lambda load, target: create("Pets"), "title"),
+            (lambda load, target: load(), "project"),
+            (lambda load, target: load(dry_run=True), "project"),
+            (lambda load, target: load(create_if_missing=None), "project"),
+            (lambda load, target: save(target, "Pets"), "project"),
+        ],
+        ids=["create", "create if missing", "dry run", "import", "export"],
+    )
+    def test_is_told_by_its_id_and_present_title(
+        self, load, change: Callable[..., None], target: Any, ask: Any, parameter: str
+    ) -> None:
+        load()
+        change(title="Cats")
+        message = (
+            f"{parameter}='Pets': no project has this title any more: project 1, which had it, is titled 'Cats' now. "
+            "Name it by that title, or give it its former one back."
+        )
+        with pytest.raises(AirflowFailException, match=message):
+            ask(load, target)
+        assert not there("Pets")
+        assert load(project="Cats")["unchanged"] == load(project=1)["unchanged"] == 2
+
+    @pytest.mark.parametrize("first", [create, lambda title: None], ids=["created", "found"])
+    def test_twice_is_told_by_either_title(self, load, change: Callable[..., None], first: Any) -> None:
+        first("Pets")
+        load()
+        change(title="Cats")
+        load(project="Cats")
+        change(title="Dogs")
+        for title in ("Pets", "Cats"):
+            with pytest.raises(AirflowFailException, match="project 1, which had it, is titled 'Dogs' now"):
+                load(project=title)
+
+    def test_whose_title_another_has_by_now_is_not_looked_for(self, load, change: Callable[..., None]) -> None:
+        load()
+        change(title="Cats")
+        assert LabelStudioHook().create_project("Pets", TEXT).id == 2, "by hand"
+        assert load()["tasks_created"] == 2
+        assert create("Pets") == 2
+
+    def test_and_replaced_by_another_of_its_id_is_no_more(self, load, change: Callable[..., None]) -> None:
+        """A server that was set up anew has a project 1 too."""
+        load()
+        change(title="Cats", created_at="2020-01-02T03:04:05.678901Z")
+        assert create("Pets") == 2
+
+    def test_and_deleted_is_no_more(self, connections, engine: Engine) -> None:
+        create("Pets")
+        with writing(engine) as connection:
+            connection.execute(update(PROJECT).values(id=7, title="Cats"))
+        assert create("Pets") != 1
+
+
 class Slow:
     """A store that makes as many projects as it is asked for, as a Label Studio server does, and takes its time."""
 
     def __init__(self) -> None:
         self.made: list[str] = []
 
-    def create_project(self, title: str, label_config: str, description: str, confirm: Callable[[], None]) -> str:
+    def create_project(self, title: str, label_config: str, description: str, confirm: Callable[[], None]) -> Any:
         from time import sleep
 
         there = list(self.made)
         sleep(0.05)
         if title not in there:
             self.made.append(title)
-        return title
+        return SimpleNamespace(title=title, uri="slow://1", created_at="once")
 
 
 def test_those_who_ask_at_the_same_time_make_one(connections, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,7 +303,9 @@ class TestAServer:
         def answer(request: Any) -> tuple[int, bytes]:
             asked.append(time.time())
             if request.path.startswith("/api/projects/1/"):
-                return 200, json.dumps({"id": 1, "title": "P", "label_config": "<View/>"}).encode()
+                return 200, json.dumps(
+                    {"id": 1, "title": "P", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05Z"}
+                ).encode()
             return 503, b""
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
@@ -318,7 +320,7 @@ class TestAServer:
             assert max(asked) < process.told_at + 0.2
 
     def test_whose_own_sync_is_waited_for_is_let_go(self, connect, http_server, tmp_path) -> None:
-        project = {"id": 1, "title": "P", "label_config": "<View/>"}
+        project = {"id": 1, "title": "P", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05Z"}
         storage = {"project": 1, "synchronizable": True, "status": "in_progress", "meta": {"attempts": 1}}
         asked = []
 

@@ -129,7 +129,8 @@ class TestFindProject:
 
     def test_finds_a_title_of_digits(self, store: EmbeddedStore) -> None:
         created = store.create_project("2024", "<View/>")
-        assert store.project("2024").id == created.id
+        assert store.project("2024").id == store.project(2024).id == created.id
+        assert store.create_project(2024, "<View/>").id == created.id
 
     def test_takes_digits_of_another_script_for_a_title(self, store: EmbeddedStore) -> None:
         store.create_project("Pets", "<View/>")

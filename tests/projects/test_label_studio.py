@@ -310,12 +310,21 @@ class TestAnnotators:
             project.import_tasks([new])
             ((found,),) = project.annotated_tasks()
             assert [item["completed_by"]["email"] for item in found["annotations"]] == [label_studio.email] * 2
-            assert found["meta"]["labelsync"] == {"uri": uri(1), "unknown_annotators": [unknown]}
+            noted = [{"import_id": 1, "completed_by": unknown}]
+            assert found["meta"]["labelsync"] == {"uri": uri(1), "unknown_annotators": noted}
+            assert [item["import_id"] for item in found["annotations"]] == [1, None]
 
     def test_that_are_unknown_are_noted_in_a_task_without_a_reference(self, project: LabelStudioProject) -> None:
         new = Task({"text": "x"}, {}, [{"result": [], "completed_by": NOBODY}, {"result": [], "completed_by": 0}])
         assert project.adapt(new) == 2
-        assert new.meta == {"labelsync": {"unknown_annotators": [NOBODY, 0]}}
+        noted = [{"import_id": 1, "completed_by": NOBODY}, {"import_id": 2, "completed_by": 0}]
+        assert new.meta == {"labelsync": {"unknown_annotators": noted}}
+
+    def test_by_an_id_that_is_somebodys_here_are_unknown(self, project: LabelStudioProject, ann: Json) -> None:
+        """It may be the id of somebody else on another server."""
+        new = annotated(completed_by=ann["id"])
+        assert project.adapt(new) == 1
+        assert "completed_by" not in new.annotations[0]
 
     @pytest.mark.parametrize(
         "known",
@@ -323,9 +332,8 @@ class TestAnnotators:
             lambda ann: {"email": ann["email"]},
             lambda ann: ann,
             lambda ann: {**ann, "id": NOBODY, "first_name": "Another"},
-            lambda ann: ann["id"],
         ],
-        ids=["e-mail", "whole", "e-mail with another id", "id"],
+        ids=["e-mail", "whole", "e-mail with another id"],
     )
     def test_that_are_known_stay(self, project: LabelStudioProject, ann: Json, known: Callable[[Json], object]) -> None:
         new = annotated(completed_by=known(ann))
@@ -955,6 +963,32 @@ class TestCreateProject:
         upper = server.create_project(title.upper(), "<View/>")
         assert len({longer.id, upper.id, server.create_project(title, "<View/>").id}) == 3
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            " {}\t\n",
+            "\u00a0{}\u2028",
+            "\x1c{}\x85",
+            "\u200b{}",
+            "e\u0301 {}",
+            "\u00e9 {}",
+            "{}\n1",
+            "{}  %_\x01<b>&",
+        ],
+        ids=ascii,
+    )
+    def test_of_a_title_that_the_server_may_keep_otherwise_is_one(self, server: LabelStudioServer, given: str) -> None:
+        title = given.format(new_title())
+        created = server.create_project(title, "<View/>")
+        assert server.create_project(title, "<View/>").id == server.project(title).id == created.id
+        assert created.title == title.strip()
+
+    def test_of_a_number_is_one(self, server: LabelStudioServer) -> None:
+        number = secrets.randbelow(10**9) + 10**9
+        created = server.create_project(number, "<View/>")
+        assert server.create_project(str(number), "<View/>").id == created.id
+        assert created.title == str(number)
+
     def test_keeps_the_description(self, client: Client, server: LabelStudioServer) -> None:
         created = server.create_project(new_title(), "<View/>", "What it is for")
         assert client.get(f"/api/projects/{created.id}/")["description"] == "What it is for"
@@ -990,16 +1024,19 @@ class TestFindProject:
     ) -> None:
         title = new_title()
         one, two = any_label_studio.create_project(title), any_label_studio.create_project(title)
-        for find in (server.project, lambda title: server.create_project(title, "<View/>")):
-            with pytest.raises(Invalid, match=rf"2 projects have this title.*\b{one}\b.*Give the id") as raised:
+        for find, parameter, remedy in (
+            (server.project, "project", "Give the id of one"),
+            (lambda title: server.create_project(title, "<View/>"), "title", "Rename all but one of them, or delete"),
+        ):
+            said = rf"^{parameter}='{title}': 2 projects have this title: {one}, {two}\. {remedy}"
+            with pytest.raises(Invalid, match=said):
                 find(title)
-            assert str(two) in str(raised.value)
         assert (server.project(one).id, server.project(str(two)).id) == (one, two)
 
     def test_by_a_title_of_digits(self, server: LabelStudioServer) -> None:
         title = str(secrets.randbelow(10**9) + 10**9)
         created = server.create_project(title, "<View/>")
-        assert server.project(title).id == created.id
+        assert server.project(title).id == server.project(int(title)).id == created.id
 
     def test_by_digits_that_are_one_projects_id_and_anothers_title_is_ambiguous(
         self, server: LabelStudioServer
@@ -1079,9 +1116,9 @@ class TestEnterprise:
 
 
 def test_a_user_who_may_not_see_other_users_imports_nevertheless(http_server) -> None:
-    """Enterprise, guessed: annotators may not list the users. Nobody is taken for unknown then."""
+    """Enterprise, guessed: annotators may not list the users. Nobody who has an e-mail address is unknown then."""
     client = Client(http_server(lambda _: (403, b'{"detail": "You do not have permission"}')), "legacy-token")
     project = LabelStudioProject(client, PETS)
-    new = annotated(completed_by=7)
+    new = annotated(completed_by={"id": 7, "email": "ann@example.com"})
     assert project.adapt(new) == 0
-    assert new.annotations[0]["completed_by"] == 7
+    assert new.annotations[0]["completed_by"] == {"email": "ann@example.com"}

@@ -19,7 +19,7 @@ from labelsync_provider.operators.import_storage import ImportStorageSyncOperato
 from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.projects import label_studio_creation
 from labelsync_provider.projects.label_studio import LabelStudioServer
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio_client import WHOAMI, Client
 from labelsync_provider.projects.label_studio_creation import LONGEST_TITLE, unfinished_title
 
 CONFIG = '<View><Text name="text" value="$text"/></View>'
@@ -45,6 +45,8 @@ class Server:
 
     def answer(self, request: Any) -> tuple[int, bytes]:
         path, query = urlsplit(request.path)[2:4]
+        if path == WHOAMI:
+            return 200, b'{"id": 1, "email": "ann@example.com"}'
         body = json.loads(request.body or "{}")
         if request.method == "GET" and path == "/api/projects/":
             title = parse_qs(query)["title"][0].lower()
