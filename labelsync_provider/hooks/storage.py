@@ -1,5 +1,6 @@
 """Which hook opens a storage URI, and what all of them do alike."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,10 @@ TRIAL_SECONDS = 5.0
 """So long a request is tried by `test_connection`: a person waits."""
 READ_BYTES = 1 << 20
 PROBE = ".labelsync-probe-"
+
+
+HOLDS_MORE = re.compile(r"[@=;]").search
+"""What may say how to log in, in a text that names no storage."""
 
 
 class StorageHook(Protocol):
@@ -53,6 +58,9 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> Storag
     scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
     row = next((row for row in STORAGES if row["scheme"] == scheme), None)
     if row is None:
+        if HOLDS_MORE(uri):
+            # A connection string, a signature, a login: it is not shown, as nothing tells its secret from the rest.
+            uri, scheme = f"{len(uri)} characters", ""
         raise invalid(parameter, uri, *_no_storage(uri, scheme))
     module, _, name = row["hook-class-name"].rpartition(".")
     hook: StorageHook = getattr(import_module(module), name)(conn_id or row["default-conn-id"])

@@ -7,6 +7,7 @@ which an export recognises what it has written. Bytes depend on nothing but the 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from json import JSONDecoder
 from string import Formatter
@@ -78,7 +79,8 @@ class AnnotationFile:
     """One object to be exported."""
 
     key: str
-    content: bytes
+    encode: Callable[[], bytes]
+    """Returns its content, which is not kept: each file of a task holds all of the task's data."""
     task: int
     annotations: int
     """How many of them it holds."""
@@ -108,7 +110,8 @@ def key_renderer(template: str | None, layout: Layout) -> KeyRenderer:
     if f"{layout}_id" not in fields:
         raise invalid("key_template", template, f"without {{{layout}_id}} objects would share a key", remedy)
     between = [text for (_, name, _, _), (text, *_) in pairwise(parsed) if name is not None]
-    if any(text.isdecimal() or not text for text in between[: len(fields) - 1]):
+    times = sum(name is not None for _, name, _, _ in parsed)
+    if any(text.isdecimal() or not text for text in between[: times - 1]):
         raise invalid("key_template", template, "objects could share a key", "Put a '-' or a '/' between two fields.")
     parts = template.format(annotation_id=1, task_id=1, project_id=1).split("/")
     if not all(parts) or {".", ".."} & set(parts) or "\0" in template:
@@ -122,15 +125,15 @@ def annotation_files(task: Json, note: Note, key: KeyRenderer, *, include_cancel
     annotations = [item for item in task["annotations"] if include_cancelled or not item["was_cancelled"]]
     ids = {"task_id": task["id"], "project_id": task["project"]}
     if note.layout == "task" and annotations:
-        content = _encode(note, {**task, "annotations": annotations})
-        yield AnnotationFile(key(**ids), content, task["id"], len(annotations))
+        encode = partial(_encode, note, {**task, "annotations": annotations})
+        yield AnnotationFile(key(**ids), encode, task["id"], len(annotations))
     elif note.layout == "annotation":
         nested = {name: task.get(name) for name in NESTED_TASK_FIELDS}
         for annotation in annotations:
             fields = {name: value for name, value in annotation.items() if name not in NOT_IN_ANNOTATION_LAYOUT}
             fields.setdefault("created_username", _username(annotation))
-            content = _encode(note, {**fields, "task": nested})
-            yield AnnotationFile(key(annotation_id=annotation["id"], **ids), content, task["id"], 1)
+            encode = partial(_encode, note, {**fields, "task": nested})
+            yield AnnotationFile(key(annotation_id=annotation["id"], **ids), encode, task["id"], 1)
 
 
 # --- recognise ---

@@ -189,7 +189,8 @@ class Bench:
             }
             assert not differences, f"the dry run and the run say: {differences}"
         if again and isinstance(outcome, ImportReport):
-            clear, process = not (self.unclear or bool(options["use_blob_urls"]) in self.lost), Process()
+            clear = not (self.unclear or bool(options["use_blob_urls"]) in self.lost)
+            clear, process = clear and not self._is_matched_anew(Sight(self, options)), Process()
             outcome = self.run_with(options, process)
             if clear and not odd and isinstance(outcome, ImportReport):
                 done = (outcome.new, outcome.tasks_created, outcome.tasks_updated, outcome.tasks_deleted)
@@ -260,6 +261,20 @@ class Bench:
             getattr(self.world, what if hasattr(self.world, what) else "annotate")(task)
         if what != "edit" or task in self.work:
             self.work[task] = self.world.snapshot()[task]
+
+    def _is_matched_anew(self, sight: Sight) -> bool:
+        """Tell whether an update has left a task with the content of another row than its own.
+
+        `allow_skip` is never written, nor are annotations on a task that somebody works on. If what a task has now is
+        another row of its file, the next run takes it for that: equal content goes before an equal place.
+        """
+
+        def is_matched_anew(o: Object) -> bool:
+            known = {k.position: k.row for k in self.known.get((sight.as_blob, o.path), ()) if k.live}
+            differ = {n: row for n, row in enumerate(o.rows or ()) if row and n in known and known[n] != row}
+            return any(known[n] in differ.values() for n in differ)
+
+        return any(map(is_matched_anew, sight.objects))
 
     def _deletions_in_doubt(self) -> bool:
         doubted = "SELECT count(*) FROM labelsync_journal WHERE kind = 'delete' AND doubted_since IS NOT NULL"

@@ -28,15 +28,15 @@ def test_what_the_model_foretells_comes_true(world: str, faults: bool) -> None:
         check(number, world, faults=faults)
 
 
-ONE, TWO = ({"text": text} for text in ("one", "two"))
+ONE, TWO, THREE = ({"text": text} for text in ("one", "two", "three"))
 
 
 def put(*rows: Any) -> Step:
     return Step("put", {"key": "a.json", "rows": list(rows)})
 
 
-def run() -> Step:
-    return Step("run", {"options": DEFAULTS, "dry_first": False, "again": False})
+def run(**options: Any) -> Step:
+    return Step("run", {"options": DEFAULTS | options, "dry_first": False, "again": True})
 
 
 def run_paused(**options: Any) -> Step:
@@ -58,6 +58,10 @@ def draft(task: int) -> Step:
         pytest.param(
             [put(ONE, TWO), run(), put(TWO, TWO), run_paused(on_changed="add"), draft(1), draft(2)],
             id="a task that came late in place of a row's, and one of an equal row, each worked on",
+        ),
+        pytest.param(
+            [put(TWO, THREE), run(), draft(0), put(ONE, {"data": ONE, "allow_skip": True}), run(on_changed="update")],
+            id="a task that is updated in part, and has the content of another row then",
         ),
     ],
 )

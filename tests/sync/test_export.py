@@ -434,6 +434,12 @@ class TestTargetThatChanged:
         assert some(run()) == {"annotations": 3, "written": 1, "unchanged": 2}
         assert run.files()["2.json"][0] == before
 
+    def test_file_altered_is_named(self, run: Exporting, caplog: pytest.LogCaptureFixture) -> None:
+        run()
+        run.target.put("2.json", run.target.json("2.json") | {"result": ["altered"]})
+        run(dry_run=True)
+        assert "changed by somebody else, 1 such as out/2.json" in caplog.text
+
     def test_file_replaced_by_something_else_stops_the_run(self, run: Exporting) -> None:
         run()
         run.target.put("2.json", "mine")
@@ -498,6 +504,8 @@ class TestKeyTemplate:
             ("annotation", "{annotation_id", "'}'"),
             ("annotation", "{task_id}{annotation_id}", "could share a key"),
             ("annotation", "{task_id}0{annotation_id}", "could share a key"),
+            ("annotation", "{project_id}-{project_id}-{task_id}{annotation_id}", "could share a key"),
+            ("annotation", "{task_id}-{task_id}{annotation_id}.json", "could share a key"),
             ("annotation", "../{annotation_id}.json", "leads out of the target"),
             ("annotation", "a/../../{annotation_id}", "leads out of the target"),
             ("annotation", "/etc/{annotation_id}", "leads out of the target"),

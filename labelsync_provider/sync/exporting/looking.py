@@ -160,7 +160,8 @@ class Looks:
     def _rendered(self, task: Json, stamp: str) -> Iterator[RenderedFile]:
         run = self._run
         for file in annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled):
-            yield RenderedFile(file, run.path(file), digest_of(file.content), stamp)
+            content = file.encode()
+            yield RenderedFile(file, run.path(file), digest_of(content), len(content), stamp)
 
     def _mark_gone(self, exports: Sequence[KnownExport]) -> None:
         """Enter that the annotations of objects are there no longer."""

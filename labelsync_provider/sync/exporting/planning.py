@@ -55,6 +55,8 @@ class RenderedFile:
     file: AnnotationFile
     path: str
     digest: str
+    size: int
+    """In bytes."""
     stamp: str
 
 

@@ -16,6 +16,7 @@ from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import GONE, KnownExport
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import Failure
+from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def look_at_target(run: ExportRun) -> bool:
                     "%s: objects written earlier are gone, %d such as %s. They are written again.",
                     run.target.uri,
                     len(lost),
-                    lost[0].path,
+                    printable(lost[0].path),
                 )
             # Their tasks are read again, in this run or, should it end here, in the next.
             ledger.enter_exports([replace(known, version="", digest="", intended="", state="") for known in lost])
@@ -57,6 +58,14 @@ def look_at_target(run: ExportRun) -> bool:
         if progress.is_due():
             progress.say(seen, "objects of the target looked at")
         ours = _verified(run, differences.fresh) if differences.fresh else []
+        if altered := [found.export.path for found in ours if found.is_altered]:
+            log.warning(
+                "%s: objects were changed by somebody else, %d such as %s. They are written again, if their annotation "
+                "is there.",
+                run.target.uri,
+                len(altered),
+                printable(altered[0]),
+            )
         standing = [*differences.unchanged, *(found.export for found in ours if found.is_known)]
         if earlier and standing and not replaces:
             _replace(run, earlier.layout, earlier.key_template, standing[0].path)
@@ -95,6 +104,8 @@ class _Ours(NamedTuple):
     export: KnownExport
     is_known: bool
     """Whether the ledger knew of it."""
+    is_altered: bool = False
+    """Whether it is not as the ledger knows it."""
     other: Note | None = None
     """Its note, if that names another layout or key template."""
 
@@ -122,7 +133,7 @@ def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport
                 # It is announced to go, but for one in the place of an own file, which is written again.
                 state = GONE if other and known is None else ""
                 export = KnownExport(path, info.version, digest, written.task, "", state, written.annotations)
-                ours.append(_Ours(export, known is not None, other))
+                ours.append(_Ours(export, known is not None, bool(known and known.digest), other))
     if foreign:
         shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
         raise TargetOccupied(

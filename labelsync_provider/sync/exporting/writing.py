@@ -14,6 +14,7 @@ from labelsync_provider.errors import (
     Unavailable,
     UploadsFailed,
 )
+from labelsync_provider.storages.protocol import MOST_BYTES
 from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import KnownExport
@@ -60,7 +61,7 @@ class Writer:
                     log.warning("Not written: %s", outcome)
             else:
                 report.written += 1
-                report.bytes_written += len(rendered.file.content)
+                report.bytes_written += rendered.size
                 written.append(_entered(rendered, outcome, self._run.number))
         ledger.enter_exports(written)
         if self._outage or (not written and len(plan.write) >= HOPELESS):
@@ -75,9 +76,13 @@ class Writer:
         key, monotonic = rendered.file.key, self._run.runtime.monotonic
         if self._outage:
             return Failure(key, None, "not tried: nothing could be written any more")
+        if rendered.size > MOST_BYTES:
+            return Failure(
+                key, None, f"it would have {rendered.size:,} bytes, and none of more than {MOST_BYTES:,} is read"
+            )
         began = monotonic()
         try:
-            version = self._run.target.write(key, rendered.file.content, create=create)
+            version = self._run.target.write(key, rendered.file.encode(), create=create)
         except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
             if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < monotonic():
                 # It was tried again and again; if nothing else got through meanwhile, no other will be.

@@ -131,7 +131,10 @@ def deduplicate(run: ImportRun) -> None:
 def _keep_one_each(
     run: ImportRun, entry: JournalEntry, late: Sequence[tuple[CreateEffect, list[int]]], known: set[int]
 ) -> None:
-    """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's."""
+    """Of the tasks made from one row keep that which somebody has worked on, or else the ledger's.
+
+    If somebody has worked on both, the ledger's stands for the row, and the other one is known as superseded.
+    """
     ledger, objects, changes = run.ledger.of(blobs=entry.as_blob), _Objects(run, entry), Changes()
     extra: dict[int, tuple[CreateEffect, KnownRow | None]] = {}
     """By the id of a task that is one too many, what made it, and the row that has one already."""
@@ -151,18 +154,19 @@ def _keep_one_each(
     }
     standing = [DeleteEffect(creation.uri, row) for creation, row in worked_on.values() if row and row.task is not None]
     free = delete_announced(run, ledger, standing, untouched=True) if standing else set()
-    kept, replaced = Changes(), set[KnownRow]()
+    kept, replaced = Changes(), dict[KnownRow, int]()
     for task, (creation, row) in worked_on.items():
-        if row is None:
-            # Its row is in the object no more, or another one stands for it.
-            objects.enter(kept, creation, task, state=RowState.SUPERSEDED)
-        elif row not in replaced and (row.task is None or row.task in free):
-            replaced.add(row)
+        if row and row not in replaced and (row.task is None or row.task in free):
+            replaced[row] = task
             kept.created.append(replace(row, task=task, digest=creation.row.digest))
-        else:
+            continue
+        # Its row is in the object no more, or another task stands for it.
+        objects.enter(kept, creation, task, state=RowState.SUPERSEDED)
+        if row:
             log.error(
-                "Tasks %s and %d were made from the same row of %s, and each has been worked on: keep one by hand.",
-                row.task,
+                "Tasks %s and %d were made from the same row of %s, or from equal ones, and each has been worked on: "
+                "keep one by hand. The first stands for the row.",
+                replaced.get(row, row.task),
                 task,
                 printable(creation.uri),
             )
@@ -218,11 +222,20 @@ class _Objects:
         row = creation.row
         here = self._at.get((row.path, row.position)) if row.position is not None else None
         equal = self._equal.get((row.path, row.digest), [])
-        candidates = [*own, *([here] if here in equal else []), *equal, here]
-        found = next((known for known in candidates if known and known not in self._doubled), None)
+        made_since = [known for known in equal if known.number >= row.number]
+        candidates = [*own, *([here] if here in equal else []), *made_since]
+        if not self._still_stands(creation.replaces):
+            # Or else an equal row that was known before, or what has come in its place.
+            candidates.extend(known for known in (*equal, here) if known)
+        found = next((known for known in candidates if known not in self._doubled), None)
         if found:
             self._doubled.add(found)
         return found
+
+    def _still_stands(self, replaced: KnownRow | None) -> bool:
+        """Tell whether no run has made another task instead of the one that was to replace a row's."""
+        known = self._rows.get((replaced.path, replaced.number)) if replaced else None
+        return bool(replaced and known and known.state == RowState.LIVE and known.digest == replaced.digest)
 
     def was_compared(self, path: str) -> bool:
         """Tell whether a run has dealt with an object since the creation was given up."""
