@@ -32,8 +32,8 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "target": Parameter(
         title="Target",
-        meaning=f"Where the annotations go: {WHERE} It may hold nothing but this export, and "
-        "lie in the target of no other of the project. "
+        meaning=f"Where the annotations go: {WHERE} It may hold nothing but this export, and no "
+        "other export of the project may go to a folder above or below it. "
         "`/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects such as "
         "`labels/7.json`; in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`, "
         "`redis://1/labels` `labels7.json`.",
@@ -200,8 +200,8 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "wait_for_lease": Parameter(
         title="Wait for another run",
-        meaning="How long to wait while another import into the project, or another export to the target, runs, in "
-        "seconds.",
+        meaning="If another import into the project, or another export to the target, is running, wait so long for it "
+        "to end, in seconds; then the task fails, and is retried. 0: do not wait.",
         kind="number",
         default=3600,
         section=LIMITS,
@@ -219,7 +219,7 @@ PARAMETERS: dict[str, Parameter] = {
     "max_workers": Parameter(title="Threads", meaning="Threads that read or write.", kind="integer", default=32),
     "skip_when_unchanged": Parameter(
         title="Skip when unchanged",
-        meaning="If nothing was written, updated or deleted, and an import has nothing to report as changed, missing "
+        meaning="If nothing was written, updated or deleted, and there is nothing to report as changed, missing, gone "
         "or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped too.",
         in_code="Its report is pushed all the same.",
         kind="boolean",
@@ -248,8 +248,9 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "can_delete_objects": Parameter(
         title="Delete files whose annotation is gone",
-        meaning="Delete objects from the target whose annotation is gone, and all that was exported there with another "
-        "layout or other names. Off, the former are only reported, and the latter stops the run.",
+        meaning="Delete objects from the target whose annotation is gone, or is not exported any more, and all that "
+        "was exported there with another layout or other names. Off, the former are only reported, and the latter "
+        "stops the run.",
         kind="boolean",
         default=False,
         term="Can delete objects from storage",
@@ -257,9 +258,9 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "full": Parameter(
         title="Read all tasks",
-        meaning="Read all tasks, and write what is not as it is in the target. Otherwise only those are read that have "
-        "changed, and all of them once a day: Label Studio tells no change where data, predictions or the names of "
-        "people are changed in bulk.",
+        meaning="Compare every task with the target, and not only those that Label Studio says have changed. Once a "
+        "day that happens by itself. Set it after bulk changes of data, predictions or the names of people, which "
+        "Label Studio does not tell, if the target must have them today.",
         kind="boolean",
         default=False,
         section=EXPORT,

@@ -4,7 +4,15 @@ import io
 import re
 from collections.abc import Iterator
 
-from labelsync_provider.formats.splitting import documents, fault_place, followed, is_well_formed, space_end, value_end
+from labelsync_provider.formats.splitting import (
+    brackets_end,
+    documents,
+    fault_place,
+    followed,
+    is_well_formed,
+    space_end,
+    value_end,
+)
 
 _two_in_a_line = re.compile(rb"\}[ \t]*+\{").search
 GOES_ON = (b",", b"]", b"}", b":")
@@ -16,6 +24,8 @@ class Lines:
 
     def __init__(self, text: bytes) -> None:
         self._text, self._file = text, io.BytesIO(text)
+        self._brackets_close = True
+        """No brackets of a document that is too deep were followed to the end of the text in vain."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield them; `document` has a say in which is next."""
@@ -48,8 +58,11 @@ class Lines:
         """
         text, margin = self._text, _indent(self._text, begin)
         at = space_end(text, line_end)
-        fault = fault_place(text, begin) if value is None else value
-        if fault > at and not self._is_cut_line(begin, at, fault):
+        fault = self._fault(begin) if value is None else value
+        if fault > at and self._is_cut_line(begin, at, fault):
+            # Unless its brackets close behind other lines.
+            at = self._closing_line(at) or at
+        elif fault > at:
             # Up to the fault, all belongs together.
             at = fault if _begins_line(text, fault) else _next_line(text, fault)
         while at < len(text):
@@ -62,6 +75,18 @@ class Lines:
             at = _next_line(text, behind)
         return len(text)
 
+    def _fault(self, begin: int) -> int:
+        """Return up to where a malformed document belongs together; of one that is too deep, where its brackets close.
+
+        If they do not, it is taken for a line that was cut. That is found out once: each byte would be looked at for
+        each line otherwise.
+        """
+        fault = fault_place(self._text, begin)
+        if fault is None and self._brackets_close:
+            fault = brackets_end(self._text, begin)
+            self._brackets_close = fault is not None
+        return begin if fault is None else fault
+
     def _is_cut_line(self, begin: int, following: int, fault: int) -> bool:
         """Tell whether a line was cut, and could go on in the next one by chance only.
 
@@ -72,6 +97,19 @@ class Lines:
         line, _, rest = text[following:fault].partition(b"\n")
         whole = line.startswith(b"{") and not rest.strip() and is_well_formed(line.strip())
         return whole and not (fault == len(text) and begin == space_end(text, 0))
+
+    def _closing_line(self, at: int) -> int | None:
+        """Return the line behind whole ones that closes what was open before them; None if there is none."""
+        text = self._text
+        while text[at : at + 1] in (b"{", b"["):
+            end = value_end(text, at)
+            if end is None:
+                return None
+            at = space_end(text, end + 1) if text[end : end + 1] == b"," else end
+            # Up to a malformed line only: what is behind it is looked at from there on, and so but once.
+            if not _begins_line(text, at):
+                return None
+        return at if text[at : at + 1] in (b"]", b"}") else None
 
 
 def _cut_apart(lines: Iterator[bytes]) -> Iterator[bytes]:

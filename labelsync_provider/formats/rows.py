@@ -70,6 +70,7 @@ BOOKKEEPING = frozenset(
 UNDERSTOOD = MEANT | BOOKKEEPING | {"labelsync"}
 """The latter is the note by which an export of this package recognises its files."""
 _strings = re.compile(STRING, re.DOTALL)
+_one_behind_another = re.compile(rb"\}[ \t\r\n,]*+\{").search
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -94,6 +95,8 @@ class BadRow(msgspec.Struct, gc=False):
 
     position: int
     reason: str
+    swallows: bool = False
+    """Other rows may be in it: what is malformed does not say for certain where it ends."""
 
 
 def row_of(position: int, raw: bytes, row_key: str | None = None, first_key: str | None = None) -> Row | BadRow:
@@ -107,11 +110,11 @@ def row_of(position: int, raw: bytes, row_key: str | None = None, first_key: str
         if is_well_formed(raw):
             return BadRow(position, f"not a task: a row is a JSON object, this is {kind_at(raw[:1])}")
     elif len(raw) > MAX_VALUES and (problem := bound_problem(raw)):
-        return BadRow(position, problem)
+        return BadRow(position, problem, _swallows(raw))
     try:
         value = msgspec.json.decode(raw)
     except FAULTS as error:
-        return BadRow(position, fault_of(raw, error, position))
+        return BadRow(position, fault_of(raw, error, position), _swallows(raw))
     return row_of_value(position, value, raw, row_key, first_key)
 
 
@@ -134,6 +137,11 @@ def row_of_value(
     ):
         return BadRow(position, TOO_DEEP)
     return Row(position, task, digest, key, len(raw), ignored)
+
+
+def _swallows(raw: bytes) -> bool:
+    """Tell whether a bad row may hold others: it is malformed, and has several lines, or one object behind another."""
+    return (b"\n" in raw or _one_behind_another(raw) is not None) and not is_well_formed(raw)
 
 
 def bound_problem(raw: bytes) -> str | None:

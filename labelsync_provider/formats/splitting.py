@@ -103,16 +103,27 @@ def value_end(text: bytes, at: int) -> int | None:
     return _value_end(memoryview(text), at)
 
 
-def fault_place(text: bytes, at: int) -> int:
-    """Return up to where the malformed value at an offset could be one; to the end, if it is cut off or too deep."""
+def fault_place(text: bytes, at: int) -> int | None:
+    """Return up to where the malformed value at an offset could be one: to the end, if it is cut off.
+
+    None if it is too deep to tell.
+    """
     try:
         _raw.decode(memoryview(text)[at:])
     except msgspec.DecodeError as error:
         found = _malformed(str(error))
         return at + int(found[1]) - 1 if found else len(text)
     except RecursionError:
-        return len(text)
+        return None
     return len(text)
+
+
+def brackets_end(text: bytes, at: int) -> int | None:
+    """Return where the brackets that open at an offset close; None if they do not."""
+    try:
+        return _broken_end(text, at)
+    except Invalid:
+        return None
 
 
 def _value_end(view: memoryview, at: int) -> int | None:

@@ -161,7 +161,8 @@ def _read(raws: Iterable[bytes], row_key: str | None, first_key: str | None) -> 
             row = row_of(position, whole, row_key, first_key)
         yield row
     if next(rest, None) is not None:
-        yield BadRow(MAX_ROWS, f"too many rows: a file may have {MAX_ROWS:,}, and none is read from here on. Split it")
+        too_many = f"too many rows: a file may have {MAX_ROWS:,}, and none is read from here on. Split it"
+        yield BadRow(MAX_ROWS, too_many, swallows=True)
 
 
 def _with_keys(found: Iterator[Row | BadRow], row_key: str) -> Iterator[Row | BadRow]:

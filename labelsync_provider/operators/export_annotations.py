@@ -25,10 +25,10 @@ class ExportAnnotationsOperator(StoppableOperator):
     :param project: The project's exact title, or its id.
     :param target: Where the annotations go: `s3://bucket/prefix`, `gs://bucket/prefix`,
         `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
-        `file:///data/photos`. It may hold nothing but this export, and lie in the target of no other of the project.
-        `/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects such as `labels/7.json`;
-        in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`, `redis://1/labels`
-        `labels7.json`. In Label Studio: *Add Target Storage*.
+        `file:///data/photos`. It may hold nothing but this export, and no other export of the project may go to a
+        folder above or below it. `/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects
+        such as `labels/7.json`; in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`,
+        `redis://1/labels` `labels7.json`. In Label Studio: *Add Target Storage*.
     :param target_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
         `google_cloud_default`, `wasb_default`, `redis_default`.
     :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
@@ -38,20 +38,20 @@ class ExportAnnotationsOperator(StoppableOperator):
     :param key_template: The names of the files, made of `{annotation_id}` (only for one file for each annotation),
         `{task_id}` and `{project_id}`. By default `{annotation_id}.json` or `{task_id}.json`.
     :param include_cancelled: Export cancelled annotations too, as Label Studio does.
-    :param can_delete_objects: Delete objects from the target whose annotation is gone, and all that was exported there
-        with another layout or other names. Off, the former are only reported, and the latter stops the run. In Label
-        Studio: *Can delete objects from storage*.
-    :param full: Read all tasks, and write what is not as it is in the target. Otherwise only those are read that have
-        changed, and all of them once a day: Label Studio tells no change where data, predictions or the names of people
-        are changed in bulk.
+    :param can_delete_objects: Delete objects from the target whose annotation is gone, or is not exported any more, and
+        all that was exported there with another layout or other names. Off, the former are only reported, and the
+        latter stops the run. In Label Studio: *Can delete objects from storage*.
+    :param full: Compare every task with the target, and not only those that Label Studio says have changed. Once a day
+        that happens by itself. Set it after bulk changes of data, predictions or the names of people, which Label
+        Studio does not tell, if the target must have them today.
     :param dry_run: Report what would happen, and write nothing anywhere.
     :param batch_size: How many are written, and entered in the ledger, at once.
     :param max_workers: Threads that read or write.
-    :param wait_for_lease: How long to wait while another import into the project, or another export to the target,
-        runs, in seconds.
-    :param skip_when_unchanged: If nothing was written, updated or deleted, and an import has nothing to report as
-        changed, missing or newly in quarantine either, the task is marked as skipped, and what comes after it is
-        skipped too. Its report is pushed all the same.
+    :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
+        for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
+    :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
+        missing, gone or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped
+        too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
@@ -137,7 +137,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         self.links = links_to(project)
         log_links(self.links)
         if given.skip_when_unchanged:
-            skip_if_unchanged(self, context, report.as_dict(), "written", "deleted")
+            skip_if_unchanged(self, context, report.as_dict(), "written", "deleted", "gone")
         return report.as_dict()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage":

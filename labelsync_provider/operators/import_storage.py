@@ -94,11 +94,11 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param batch_size: How many are written, and entered in the ledger, at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
     :param max_workers: Threads that read or write.
-    :param wait_for_lease: How long to wait while another import into the project, or another export to the target,
-        runs, in seconds.
-    :param skip_when_unchanged: If nothing was written, updated or deleted, and an import has nothing to report as
-        changed, missing or newly in quarantine either, the task is marked as skipped, and what comes after it is
-        skipped too. Its report is pushed all the same.
+    :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
+        for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
+    :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
+        missing, gone or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped
+        too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (

@@ -226,6 +226,8 @@ PRETTY = '{{\n "list": [\n  {{"x": 1}},\n  {{"x": 2}}\n ],\n "text": {}\n}}\n'
 """A document over several lines, of which one would be a document by itself."""
 P = Task({"list": [{"x": 1}, {"x": 2}], "text": "a"})
 FLAT = json.dumps({"list": [{"x": 1}, {"x": 2}], "text": "a"}, indent=0)
+DEEP = '{\n "a":\n' + " [\n" * 1200 + "1" + "\n ]" * 1200 + "}\n"
+CUT_DEEP = '{"a":' + "[" * 1200 + "\n"
 
 
 @pytest.mark.parametrize("key", ["a.jsonl", "a.json", "a"])
@@ -263,6 +265,14 @@ def test_documents_over_several_lines_are_rows_whatever_the_name(key: str, conte
         (FLAT[: FLAT.index("2") + 3], ["ends too early, at row 0, line 8 of it"]),
         ('{"text": "a"}\n' + PRETTY.format('"a"')[:38] + '\n{"text": "b"}\n', [A, "row 1, line 5 of it", B]),
         ('{"list": [\n{"x": 1},\n{"x": 2}\n', ["ends too early, at row 0, line 3 of it, column 9"]),
+        # Nor if its lines stand at the margin, without commas between them.
+        (
+            '{"list": [\n{"x": 1}\n{"x": 2}\n],\n"text": "a"}\n{"text": "b"}\n{"text": 1, "x": [1\n{"text": "a"}',
+            ["row 0", B, "row 2, column", A],
+        ),
+        # One that is too deep ends where its brackets close; if they do not, it is a line that was cut.
+        (DEEP + '{"text": "a"}\n' + DEEP + '{"text": "b"}\n', ["deeply", A, "deeply", B]),
+        (CUT_DEEP + '{"text": "a"}\n' + CUT_DEEP + '{"text": "b"}\n', ["deeply", A, "deeply", B]),
         # Or stands in something of which the begin is not there.
         ('{\n"x": 1\n},\n{\n"x": 2\n},\n', ["row 0, line 3 of it, column 2"]),
         # A whole array with a bad element is an array.

@@ -144,6 +144,9 @@ class ExportBench:
             possible = may_refuse | ({self._foretold(options, after).refused} if disturbed else set())
             assert type(outcome) in possible, outcome
             assert disturbed or after.objects == before.objects, "what is refused changes nothing"
+            if isinstance(outcome, EmptyListing):
+                # It has found its own objects, and keeps them: it is an export like another.
+                self.remembered.setdefault(export.start, False)
             if export.start not in self.remembered:
                 del self.unshown[export.start]
             return outcome

@@ -45,6 +45,49 @@ def test_bad_row_put_in_between_takes_no_row_away(run: Importing) -> None:
         assert some(run(**DELETE)) == {"unchanged": 5, "quarantined": 2}
 
 
+DEEP = '{\n "a":\n' + " [\n" * 1200 + "1" + "\n ]" * 1200 + "}"
+GIVEN = [f'{{"text": "{n}"}}' for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (GIVEN, [*GIVEN[:5], DEEP, *GIVEN[5:]]),
+        (GIVEN, [*GIVEN[:5], '{"text":', '{"text":', *GIVEN[7:]]),
+        ([GIVEN[0], '{\n "text": "1"\n}', '{\n "text": "2"\n}'], [GIVEN[0], '{\n "text":', '{\n "text": "2"\n}']),
+        (GIVEN, [*GIVEN[:5], GIVEN[5][:-1], *(f"{line}," for line in GIVEN[6:8]), GIVEN[8]]),
+        (GIVEN, [*GIVEN[:5], GIVEN[5] + GIVEN[6].replace('6"', "6") + GIVEN[7], GIVEN[8]]),
+        ([f"[{','.join(GIVEN)}]"], [f"[{','.join(GIVEN)}]".replace('5"', "5").replace('7"', "7")]),
+    ],
+    ids=[
+        "deep",
+        "two cut lines",
+        "cut document",
+        "commas behind a cut line",
+        "quote in a line missing",
+        "quotes missing",
+    ],
+)
+def test_rows_that_a_malformed_one_may_hold_are_not_missing(
+    run: Importing, before: list[str], after: list[str]
+) -> None:
+    run.put("a.jsonl", lines(*before))
+    run(**DELETE)
+    tasks = run.tasks()
+    for content in (after, before):
+        run.put("a.jsonl", lines(*content))
+        for _ in range(2):
+            report = run(**DELETE)
+            assert (report.new, report.missing, report.tasks_deleted) == (0, 0, 0)
+            assert run.tasks() == tasks
+
+
+def test_rows_behind_a_document_too_deep_are_imported(run: Importing) -> None:
+    run.put("a.jsonl", lines(DEEP, *texts(*map(str, range(5000)))))
+    assert some(run(), "quarantined")["quarantined"] == 1
+    assert len(run.tasks()) == 5002
+
+
 @pytest.mark.parametrize("content", ["", "   ", "[]", "garbage", '{"text": "1"', b"\xff\xfe", "5"], ids=repr)
 def test_file_that_became_empty_or_garbage_makes_no_row_missing(run: Importing, content: str | bytes) -> None:
     before = run.tasks()

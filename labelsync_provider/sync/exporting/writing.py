@@ -19,6 +19,7 @@ from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import KnownExport
 from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
+from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,14 @@ def delete_gone(run: ExportRun, *, empties: bool) -> None:
     report = run.report
     for gone in run.ledger.exports_gone():
         report.gone += len(gone)
+        if not run.options.can_delete_objects:
+            log.warning(
+                "%s: %d objects are of annotations that are not exported any more, such as %s. They stay; "
+                "can_delete_objects=True deletes them.",
+                run.target.uri,
+                len(gone),
+                printable(gone[0].path),
+            )
         # After a failed upload nothing is deleted: what is to be replaced would be gone first.
         if not run.options.can_delete_objects or report.failed:
             continue

@@ -10,10 +10,11 @@ position, then of their task:
 5. a run of rows between two that are matched, or a file's end, pairs, first with first, with the known rows that stood
    directly between the same two.
 
-What is left is new, or missing. A bad row takes part in 5 only. Rows that are missing since an earlier run take part
-in 2 and 4 only, after those that stood in the file; rows of a file that was gone, and is back, stand where they did
-before. Superseded rows do not take part; planning makes the oldest of them live again for a new row of its content.
-With a `row_key`, it comes first: a known row that has a key is matched with a good row by nothing else.
+What is left is new, or missing; where other rows may be in a bad one, nothing is missing, but held. A bad row takes
+part in 5 only. Rows that are missing, or held, since an earlier run take part in 2 and 4 only, after those that stood
+in the file; rows of a file that was gone, and is back, stand where they did before. Superseded rows do not take
+part; planning makes the oldest of them live again for a new row of its content. With a `row_key`, it comes first: a
+known row that has a key is matched with a good row by nothing else.
 """
 
 from collections import defaultdict, deque
@@ -35,6 +36,8 @@ class ReadRow(Struct, frozen=True, gc=False):
     digest: str | None
     """None if the row is bad."""
     key: str | None = None
+    swallows: bool = False
+    """It is bad, and others may be in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Match:
     missing: list[KnownRow]
     by_place_only: bool
     """Nothing tells that any row of several is one that was known, but where it stands."""
+    held: Sequence[KnownRow] = ()
+    """Those that may be in a bad row: they were not found, and are not missing."""
 
 
 def match(known: Iterable[KnownRow], rows: Sequence[ReadRow], *, by_key: bool = False) -> Match:
@@ -78,7 +83,10 @@ def match(known: Iterable[KnownRow], rows: Sequence[ReadRow], *, by_key: bool = 
     if left and matched < len(rows):
         _match_runs(rows, [row for row in by_place if row.position is not None], found, left, pair, by_key=by_key)
     by_place_only = not matched and len(good) > 1 and len(by_place) > 1 and len(found) > 0
-    return Match(found, list(left.values()), by_place_only)
+    rest = list(left.values())
+    if any(row.swallows for row in rows):
+        return Match(found, [], by_place_only, held=rest)
+    return Match(found, rest, by_place_only)
 
 
 def _whole(digest: str) -> str:

@@ -154,7 +154,9 @@ def _to_be_matched(
             read.append(ReadRow(row.position, digests.get(row.digest, row.digest), row.key))
         elif bad < most_bad:
             bad += 1
-            read.append(ReadRow(row.position, None))
+            read.append(ReadRow(row.position, None, swallows=row.swallows))
+        elif row.swallows:
+            read[-1] = replace(read[-1], swallows=True)
         if len(read) > MATCHED_ROWS:
             break
     return read
@@ -191,7 +193,7 @@ class _Decisions:
         superseded = (row for row in known if row.state == RowState.SUPERSEDED)
         for row in sorted(superseded, key=lambda row: (row.task or 0, row.number)):
             self._superseded[row.digest].append(row)
-        for row in matched.missing:
+        for row in (*matched.missing, *matched.held):
             if row.position is not None:
                 self._enter(row, replace(row, position=None))
         for there in read:

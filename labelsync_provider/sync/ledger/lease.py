@@ -83,7 +83,7 @@ class Lease:
         while (held := self._acquire()) is not None:
             waited = self._runtime.monotonic() - began
             if waited >= self._wait_seconds:
-                raise held
+                raise LeaseHeld(f"{held} It was waited for {waited:.0f} s, see wait_for_lease.") if waited else held
             if told != self._held_by:
                 log.info("Waiting up to %.0f s. %s", self._wait_seconds - waited, held)
                 told = self._held_by
