@@ -478,7 +478,7 @@ class TestTargetStorage:
             assert {bool(written.pop("created_ago")) for written in theirs.values()} == {True}
             key, note = key_renderer(None, "annotation"), Note(project.uri, project.created_at, "annotation", "x")
             ours = {
-                file.key: json.loads(file.content)
+                file.key: json.loads(file.encode())
                 for found in all_of(project.annotated_tasks())
                 for file in annotation_files(found, note, key, include_cancelled=True)
             }
@@ -514,7 +514,7 @@ class TestTargetStorage:
         assert all(name in written["created_username"] for name in names.values())
 
     def test_of_imported_annotations(self, project: LabelStudioProject, ann: Json, compare) -> None:
-        many = {"id": 77, "completed_by": ann["id"], "lead_time": 1.5, "ground_truth": True, "unique_id": "0a1b"}
+        many = {"id": 77, "completed_by": {"email": ann["email"]}, "lead_time": 1.5, "ground_truth": True, "unique_id": "0a1b"}
         new = task(annotations=[{"result": RESULT, **many}, {"result": []}])
         project.adapt(new)
         project.import_tasks([new])

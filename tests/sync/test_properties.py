@@ -132,11 +132,14 @@ def content(task: Task) -> str:
         st.one_of(written(), st.sampled_from(["{", "1", '"x"', '{"data": 1}', '{"data": {}, "meta": 3}'])), min_size=2
     )
 )
-def test_a_bad_line_costs_a_row(items: list[dict[str, Any] | str]) -> None:
+def test_a_bad_line_costs_no_good_row(items: list[dict[str, Any] | str]) -> None:
+    """Two bad lines may be one: `{` with `1` below it is a document that is malformed."""
     lines = [item if isinstance(item, str) else json.dumps(item) for item in items]
     found = list(rows("a.jsonl", "\n".join(lines).encode()))
-    assert [row.position for row in found] == list(range(len(lines)))
-    assert [isinstance(row, BadRow) for row in found] == [isinstance(item, str) for item in items]
+    good = [next(rows("a.json", json.dumps(item).encode())) for item in items if not isinstance(item, str)]
+    assert [row.digest for row in found if isinstance(row, Row)] == [row.digest for row in good]  # type: ignore[union-attr]
+    assert [row.position for row in found] == list(range(len(found)))
+    assert any(isinstance(row, BadRow) for row in found) == any(isinstance(item, str) for item in items)
 
 
 @settings(max_examples=200)
