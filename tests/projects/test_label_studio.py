@@ -514,7 +514,8 @@ class TestTargetStorage:
         assert all(name in written["created_username"] for name in names.values())
 
     def test_of_imported_annotations(self, project: LabelStudioProject, ann: Json, compare) -> None:
-        many = {"id": 77, "completed_by": {"email": ann["email"]}, "lead_time": 1.5, "ground_truth": True, "unique_id": "0a1b"}
+        many = {"id": 77, "completed_by": {"email": ann["email"]}, "lead_time": 1.5, "ground_truth": True}
+        many["unique_id"] = "0a1b"
         new = task(annotations=[{"result": RESULT, **many}, {"result": []}])
         project.adapt(new)
         project.import_tasks([new])
