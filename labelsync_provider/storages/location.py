@@ -66,6 +66,10 @@ class Location:
         one, two = (f"{location.endpoint.rstrip('/')}/{location.start}" for location in (self, other))
         return _is_nested(one, two)
 
+    def overlaps(self, other: "Location", *, holds_files: bool) -> bool:
+        """Tell whether source and target share objects: folders keep files apart, a database is shared as a whole."""
+        return self.is_nested(other) if holds_files else self.endpoint == other.endpoint
+
     def is_elsewhere(self, other: "Location") -> bool:
         """Tell whether the same paths, at another endpoint, are those of other objects."""
         return self.endpoint != other.endpoint and _is_nested(self.start, other.start)

@@ -51,14 +51,14 @@ class Looks:
         seen = None
         for states in self._run.project.changes(since):
             seen = seen or max((state.updated_at for state in states if state.updated_at), default=None)
-            self._at_states(states, self._of_tasks([state.id for state in states]), by_stamp=True)
+            self._at_states(states, self._run.ledger.exports_of([state.id for state in states]), by_stamp=True)
         return max(since, seen or since)
 
     def again(self, task_ids: Iterable[int]) -> None:
         """Read some tasks, whatever has become of them."""
         for some in chunks(sorted(task_ids), LISTED):
             states = [TaskState(task, True, READ_AGAIN) for task in some]
-            self._at_states(states, self._of_tasks(some), by_stamp=False)
+            self._at_states(states, self._run.ledger.exports_of(some), by_stamp=False)
 
     def find_any(self) -> bool:
         """Tell whether the project has something to export; its counts are not asked."""
@@ -147,9 +147,6 @@ class Looks:
         # An annotation may have been moved to this task from another one, and has its object.
         moved = (known for page in self._run.ledger.exports_at(others) for known in page)
         return {**in_doubt, **{known.path: known for known in moved}}
-
-    def _of_tasks(self, task_ids: Sequence[int]) -> Iterator[list[KnownExport]]:
-        return self._run.ledger.exports_of(task_ids)
 
     def _read(self, task_ids: Sequence[int]) -> Iterator[list[Json]]:
         if not task_ids:

@@ -39,9 +39,7 @@ def refuse_sources(run: ExportRun) -> None:
     """
     target = run.target
     for source in run.ledger.storages("source"):
-        # A database is shared as a whole.
-        same = source.endpoint == target.location.endpoint
-        if source.is_nested(target.location) if target.holds_files else same:
+        if source.overlaps(target.location, holds_files=target.holds_files):
             raise StoragesOverlap(
                 f"target={target.uri!r}: tasks of project {run.project.title!r} are imported from "
                 f"{source.root or '/'!r} there, where annotations would come back as tasks. Choose another target."

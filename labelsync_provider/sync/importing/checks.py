@@ -94,9 +94,7 @@ def _warn(run: ImportRun) -> None:
 def _refuse_overlap(run: ImportRun) -> None:
     source = run.source
     for target in run.ledger.storages("target"):
-        # A database is shared as a whole.
-        same = target.endpoint == source.location.endpoint
-        if target.is_nested(source.location) if source.holds_files else same:
+        if target.overlaps(source.location, holds_files=source.holds_files):
             raise StoragesOverlap(
                 f"source={source.uri!r}: annotations of project {run.project.title!r} are exported to "
                 f"{target.root or '/'!r} there, which would come back as tasks. Import from, or export to, another "
