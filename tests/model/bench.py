@@ -235,7 +235,8 @@ class Bench:
         """Run, paused right before its n-th request that changes something; another run goes through meanwhile."""
         process = Process({at: "pause"}, pause=lambda: self._attempt(others, Process()) and None)
         # What cannot be is refused before a lease is asked for.
-        takes_over = not Sight(self, others).cannot_be
+        takes_over = not (meanwhile := Sight(self, others)).cannot_be
+        self.kinds.add(meanwhile.as_blob)
         outcome = self.run_with(options, process)
         if process.happened and takes_over:
             assert not isinstance(outcome, ImportReport), "it went on without its lease"
