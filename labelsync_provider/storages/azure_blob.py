@@ -97,7 +97,8 @@ class AzureContainer:
         for blob in next(pages, ()):
             if not isinstance(blob, BlobPrefix) and (blob.metadata or {}).get("hdi_isfolder") != "true":
                 key, problem = listed_key(blob.name)
-                objects.append(ObjectInfo(key, blob.size, version_of(blob.etag), problem))
+                modified = blob.last_modified.timestamp() if blob.last_modified else None
+                objects.append(ObjectInfo(key, blob.size, version_of(blob.etag), problem, modified))
         return objects, pages.continuation_token or None
 
     def read(self, key: str, most: int) -> tuple[bytes, str]:

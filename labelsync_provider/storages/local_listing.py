@@ -154,7 +154,8 @@ class Walk:
         if len(key) > SHORT_KEY:
             key, too_long = listed_key(key)
             problem = problem or too_long
-        return ObjectInfo(key, status.st_size, version_of(status), problem)
+        # Of a file that is copied or moved here, the time of its content may be kept; this one cannot be.
+        return ObjectInfo(key, status.st_size, version_of(status), problem, status.st_ctime)
 
     def _through_link(self, path: str) -> os.stat_result | str:
         """Return what a link leads to, or why it cannot be followed."""

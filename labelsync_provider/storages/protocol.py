@@ -1,7 +1,7 @@
 """What the engine asks of a storage, and nothing more."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -19,6 +19,19 @@ class ObjectInfo(Struct, frozen=True, array_like=True, gc=False):
     """Changes whenever the content does: an ETag, a generation, a hash, or size and mtime."""
     problem: str | None = None
     """Why the object can be listed and yet not be read, if so."""
+    modified: float | str | None = None
+    """When it was written: seconds since the epoch, or ISO 8601 as the listing has it, which costs time to read; None
+    if nothing tells."""
+
+    def modified_at(self) -> datetime | None:
+        """Return when it was written, by the clock of the service."""
+        if isinstance(self.modified, str):
+            try:
+                told = datetime.fromisoformat(self.modified)
+            except ValueError:
+                return None
+            return told if told.tzinfo else told.replace(tzinfo=UTC)
+        return None if self.modified is None else datetime.fromtimestamp(self.modified, UTC)
 
 
 Page = list[ObjectInfo]

@@ -12,7 +12,7 @@ from labelsync_provider.storages.keys import SHORT_KEY, listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 
 BEGIN, END = "<ListBucketResult", "</ListBucketResult>"
-FIELDS = re.compile(r"<(Key|Size|Generation|ETag)>([^<]*)<")
+FIELDS = re.compile(r"<(Key|Size|Generation|ETag|LastModified)>([^<]*)<")
 URL_ENCODED = re.compile(r"<EncodingType>\s*url\s*<")
 NEXT = re.compile(r"<NextContinuationToken>([^<]+)<")
 ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
@@ -62,7 +62,7 @@ def _object(contents: str, *, url_encoded: bool) -> ObjectInfo:
         if url_encoded:
             key = unquote_plus(key, errors="surrogateescape")
         key, problem = listed_key(key)
-    return ObjectInfo(key, size_of(size), version_of(version), problem)
+    return ObjectInfo(key, size_of(size), version_of(version), problem, fields.get("LastModified"))
 
 
 def size_of(text: str) -> int:
