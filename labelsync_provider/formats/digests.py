@@ -1,15 +1,11 @@
 """Digests: short texts that are equal for equal tasks, and whose parts tell in what two tasks differ."""
 
-from hashlib import blake2b
 from typing import Any
 
-import msgspec
+from labelsync_provider.tasks import DATA_HASH_BYTES, Task, data_digest, hashed
 
-from labelsync_provider.tasks import Task
-
-DATA_HASH_BYTES = 12
-"""Length of what decides whether two tasks have the same data: of ten million rows, two are confused once in 10^15."""
 HASH_BYTES = 8
+DATA_ALONE = ".?"
 
 
 def digest_of(task: Task) -> str:
@@ -19,16 +15,29 @@ def digest_of(task: Task) -> str:
     part, and is left out at the end.
     """
     if not (task.meta or task.predictions or task.annotations) and task.allow_skip is None:
-        return _hash(task.data, DATA_HASH_BYTES)
+        return data_digest(task.data)
     labels = [task.meta, task.predictions] if task.meta or task.predictions else None
     skip = "" if task.allow_skip is None else str(int(task.allow_skip))
-    parts = (_hash(task.data, DATA_HASH_BYTES), _hash(labels), _hash(task.annotations or None), skip)
+    parts = (data_digest(task.data), _hash(labels), _hash(task.annotations or None), skip)
     return ".".join(parts).rstrip(".")
 
 
 def data_part(digest: str) -> str:
     """Return the part of a digest that is equal for equal data."""
     return digest[: 2 * DATA_HASH_BYTES]
+
+
+def of_data_alone(data: str) -> str:
+    """Return the digest of a task of which only the data is known, and nothing tells the rest.
+
+    :param data: the data's own digest, `data_digest`.
+    """
+    return data + DATA_ALONE
+
+
+def is_of_data_alone(digest: str | None) -> bool:
+    """Tell whether a digest says nothing of all but the data."""
+    return digest is not None and digest.endswith(DATA_ALONE)
 
 
 def without_skip(digest: str) -> str:
@@ -51,7 +60,5 @@ def _with_part(digest: str, other: str, n: int) -> str:
     return ".".join([*parts[:n], others[n], *parts[n + 1 :]]).rstrip(".")
 
 
-def _hash(value: Any, size: int = HASH_BYTES) -> str:
-    if value is None:
-        return ""
-    return blake2b(msgspec.json.encode(value, order="sorted"), digest_size=size).hexdigest()
+def _hash(value: Any) -> str:
+    return "" if value is None else hashed(value, HASH_BYTES)
