@@ -43,6 +43,14 @@ LABEL_STUDIO_FORM: dict[str, Any] = {
         },
     },
     "conn-fields": {
+        "server": {
+            "label": "Known as",
+            "description": (
+                "The name by which this server is known, if not by its Server URL. One that has moved keeps the URL "
+                "that it had as its name; one that was set up anew at an old URL gets another name."
+            ),
+            "schema": {"type": ["string", "null"], "maxLength": 255},
+        },
         "ca_file": {
             "label": "CA file",
             "description": "Path of the CA certificate of the server, in PEM, if it is not a public one.",

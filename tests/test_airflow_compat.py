@@ -53,7 +53,8 @@ class TestTheFormOfAirflow31:
         monkeypatch.setitem(sys.modules, "wtforms", wtforms)
         fields = LabelStudioHook.get_connection_form_widgets()
         kinds = {name: type(field).__name__ for name, field in fields.items()}
-        assert kinds == {"ca_file": "String", "connect_timeout": "Integer", "read_timeout": "Integer"}
+        times = {"connect_timeout": "Integer", "read_timeout": "Integer"}
+        assert kinds == {"server": "String", "ca_file": "String", **times}
         assert fields["ca_file"].label == "CA file"
 
 

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.uris import HIDDEN
+from labelsync_provider.uris import HIDDEN, without_secrets
 
 HIGHEST_PORT = 65_535
 LONGEST_SECONDS = 7 * 86_400.0
+LONGEST_NAME = 255
+"""Characters."""
 
 
 class Kind(NamedTuple):
@@ -77,6 +79,12 @@ def is_url(value: Any) -> bool:
         return False
 
 
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_NAME:
+        return False
+    return bool(value.strip(" /")) and value == without_secrets(value)
+
+
 def _is_path(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value and Path(value).exists()
 
@@ -124,6 +132,12 @@ WORD = Kind(
     lambda value: isinstance(value, str) and not re.search(r"\s", value),
     "it is no word",
     "Write a text without blanks.",
+)
+NAME = Kind(
+    _is_name,
+    "it is no name",
+    f"Write a text of up to {LONGEST_NAME} characters that can be printed, without a login in it, such as "
+    "https://labels.example.com, or labels.",
 )
 URL = Kind(
     is_url, "it is no URL", "Write it with http:// or https:// and the host, such as https://minio.example.com:9000."

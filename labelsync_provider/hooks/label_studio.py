@@ -11,7 +11,7 @@ from labelsync_provider.errors import LabelsyncError, invalid
 from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.database import labelsync_database, opened_labelsync_database
-from labelsync_provider.hooks.fields import FILE, SECONDS, Fields
+from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS, Requests, count_in
 from labelsync_provider.stop import Stop
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EMBEDDED = ("embedded", "embedded://")
 """Hosts that mean the embedded store. The second one is empty after a round trip through a connection's URI."""
 CA_FILE = FILE._replace(remedy="Name a file of certificates in PEM, that the tasks can read.")
-FIELDS: Fields = {"ca_file": CA_FILE, "connect_timeout": SECONDS, "read_timeout": SECONDS}
+FIELDS: Fields = {"server": NAME, "ca_file": CA_FILE, "connect_timeout": SECONDS, "read_timeout": SECONDS}
 """All that the extra can hold."""
 TALKATIVE = ("httpx", "httpcore")
 """These log a line for every request."""
@@ -37,8 +37,9 @@ class LabelStudioHook(BaseHook):
     """Opens projects.
 
     :param label_studio_conn_id: the connection. Its host is the base URL of a Label Studio server, with a legacy token
-        or a personal access token as password, or `embedded` for the embedded store. Its extra may hold `ca_file`,
-        the path of a CA certificate in PEM, and `connect_timeout` and `read_timeout`, in seconds.
+        or a personal access token as password, or `embedded` for the embedded store. Its extra may hold `server`, the
+        name by which the server is known, which is its base URL by default; `ca_file`, the path of a CA certificate in
+        PEM; and `connect_timeout` and `read_timeout`, in seconds.
     :param stop: ends what is asked for here, and all that clients and projects of this hook do: they begin no request
         any more.
     """
@@ -173,6 +174,7 @@ class LabelStudioHook(BaseHook):
         client = Client(
             host,
             connection.password,
+            server=extra.get("server"),
             verify=_trusting(extra.get("ca_file"), login),
             connect_seconds=extra.get("connect_timeout") or CONNECT_SECONDS,
             read_seconds=extra.get("read_timeout") or READ_SECONDS,

@@ -33,7 +33,6 @@ COUNTED = {
     "failed": "annotations_failed",
 }
 """The counters, by what a report calls them."""
-REMOTE = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,7 @@ class Run:
     def announce(self) -> None:
         """Log what is about to happen."""
         storage = f"{self.storage.uri} (connection {getattr(self.hook, self.hook.conn_name_attr)!r})"
-        where = (
-            self.project.uri if self.project.uri.startswith(REMOTE) else f"{self.project.uri}, in the embedded store"
-        )
+        where = self.project.url or f"{self.project.uri}, in the embedded store"
         project = f"project {self.project.title!r}, {where} (connection {self.label_studio_conn_id!r})"
         importing = self.direction == "import"
         log.info(
@@ -98,7 +95,7 @@ class Run:
         uri = quote(self.storage.uri, safe="/:")
         if len(uri) <= LONGEST_ASSET:
             add_storage(context=self.hook, uri=uri)
-        add_project(context=self.hook, uri=self.project.uri)
+        add_project(context=self.hook, uri=self.project.url or self.project.uri)
 
 
 def log_links(links: Mapping[str, str]) -> None:

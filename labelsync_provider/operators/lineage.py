@@ -34,7 +34,7 @@ def datasets_of(runs: "Sequence[Run]") -> tuple[list[Name], list[Name]]:
     read, written = list[Name](), list[Name]()
     for run in runs:
         if not run.dry_run:
-            storage, project = storage_name(run.storage.location), project_name(run.project.uri)
+            storage, project = storage_name(run.storage.location), project_name(run.project.url or run.project.uri)
             source, target = (storage, project) if run.direction == "import" else (project, storage)
             read.append(source)
             written.append(target)
@@ -55,7 +55,7 @@ def storage_name(location: "Location") -> Name:
     return location.container, below or "/"
 
 
-def project_name(uri: str) -> Name:
-    """Return the name of a project, which is the end of its URI."""
-    server, _, number = uri.partition("://")[2].rpartition("projects/")
+def project_name(address: str) -> Name:
+    """Return the name of a project, which is the end of its address."""
+    server, _, number = address.partition("://")[2].rpartition("projects/")
     return f"label-studio://{server.rstrip('/')}" if server else "labelsync-embedded", f"projects/{number}"

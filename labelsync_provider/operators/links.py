@@ -48,11 +48,11 @@ def links_to(project: "Project | Annotated", task_ids: Sequence[int] = ()) -> di
 
     :param task_ids: the lowest and the highest id of tasks to be shown apart, if there are any.
     """
-    if not project.uri.startswith(("http://", "https://")):
+    if not project.url:
         return {}
-    links = {ProjectLink.name: f"{project.uri}/data", StorageSettingsLink.name: f"{project.uri}/settings/storage"}
+    links = {ProjectLink.name: f"{project.url}/data", StorageSettingsLink.name: f"{project.url}/settings/storage"}
     if task_ids:
-        links[ImportedTasksLink.name] = f"{project.uri}/data?tab={_tab_of(task_ids[0], task_ids[-1])}"
+        links[ImportedTasksLink.name] = f"{project.url}/data?tab={_tab_of(task_ids[0], task_ids[-1])}"
     return links
 
 

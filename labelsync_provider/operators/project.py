@@ -119,19 +119,17 @@ def open_project(
 
     :param read_only: note nothing.
     :raises NotFound: there is none.
-    :raises Invalid: the one that had the title was renamed; or the title is ambiguous.
+    :raises Invalid: the one that had the title was renamed; or the title is ambiguous; or it is not the project that
+        the ledger knows by its `uri`.
     """
     from labelsync_provider.errors import NotFound
-    from labelsync_provider.hooks.database import labelsync_database
-    from labelsync_provider.sync.ledger.titles import note_title
 
     try:
         found = hook.get_project(project, read_only=read_only)
     except NotFound:
         refuse_renamed(hook, project, "project", read_only=read_only)
         raise
-    if not read_only:
-        note_title(labelsync_database(), found)
+    _note(found, read_only=read_only)
     return found
 
 
@@ -140,18 +138,17 @@ def find_or_create_titled(
 ) -> "EmbeddedProject | LabelStudioProject":
     """Return the project of exactly that title, whatever the ids; create it if there is none.
 
-    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be one.
+    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be one; or the project is
+        not the one that the ledger knows by its `uri`.
     """
-    from labelsync_provider.hooks.database import labelsync_database
     from labelsync_provider.projects.label_config import label_config_of
-    from labelsync_provider.sync.ledger.titles import note_title
 
     label_config_of(label_config)
     found = hook.find_titled(title)
     if found is None:
         refuse_renamed(hook, title, "title", read_only=False)
         return create_once(hook, title, label_config, owner, description, runtime=runtime)
-    note_title(labelsync_database(), found)
+    _note(found)
     return found
 
 
@@ -209,15 +206,30 @@ def create_once(
     from labelsync_provider.hooks.database import labelsync_database
     from labelsync_provider.projects.naming import title_of
     from labelsync_provider.sync.ledger.lease import Lease
-    from labelsync_provider.sync.ledger.titles import note_title
 
     title, database = title_of(title), labelsync_database()
     # The lease is one for all who mean this project.
     resource = f"project {title!r} of {_store(hook)}"
     with Lease(database, resource, owner, wait_seconds=wait_seconds, runtime=runtime) as lease:
         created = hook.create_project(title, label_config, description, lease.check)
-        note_title(database, created)
+        _note(created)
         return created
+
+
+def _note(project: "EmbeddedProject | LabelStudioProject", *, read_only: bool = False) -> None:
+    """Note in the ledger that a project has its title; before anything is done to it, make sure whose it is.
+
+    :param read_only: note nothing.
+    :raises Invalid: it is not the one that the ledger knows by its `uri`.
+    """
+    from labelsync_provider.hooks.database import labelsync_database
+    from labelsync_provider.sync.identity import refuse_other_birth
+    from labelsync_provider.sync.ledger.titles import note_title
+
+    database = labelsync_database()
+    refuse_other_birth(project, database, read_only=read_only)
+    if not read_only:
+        note_title(database, project)
 
 
 def _store(hook: "LabelStudioHook") -> str:
@@ -230,4 +242,4 @@ def _store(hook: "LabelStudioHook") -> str:
     if client is None:
         return EMBEDDED_STORE
     with closing(client):
-        return client.url
+        return client.server

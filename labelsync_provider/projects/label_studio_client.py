@@ -57,6 +57,7 @@ class Client:
         url: str,
         token: str,
         *,
+        server: str | None = None,
         verify: SSLContext | bool = True,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
@@ -67,6 +68,7 @@ class Client:
 
         :param url: the base URL, with or without a path.
         :param token: a legacy token or a personal access token; which of them is told by looking at it.
+        :param server: by what name the server is known, wherever it is reached; by default the base URL.
         :param connect_seconds: so long a connection may take.
         :param read_seconds: so long the server may be silent.
         :param transfer_seconds: so long it may take besides to send a request and to receive the whole answer.
@@ -74,6 +76,7 @@ class Client:
         :raises Invalid: the token is of neither kind, or the URL is none.
         """
         self.url = _checked(url).rstrip("/")
+        self.server = (server or self.url).rstrip("/")
         self._base_path = httpx.URL(self.url).path.rstrip("/")
         self._connect_seconds, self._read_seconds, self._retry_seconds = connect_seconds, read_seconds, retry_seconds
         self._transfer_seconds = transfer_seconds

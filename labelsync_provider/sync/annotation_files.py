@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from json import JSONDecoder
+from json import JSONDecoder, dumps
 from string import Formatter
 from typing import Literal
 
@@ -207,9 +207,20 @@ def recognised(key: str, content: bytes, this: Note) -> Written:
 
 def _check_project(note: Note, this: Note) -> None:
     if note.project != this.project:
-        raise Invalid(f"it belongs to {note.project}")
+        raise Invalid(f"it belongs to {note.project}{_if_moved(note, this)}")
     if not note.is_of_project(this):
-        raise Invalid(f"it belongs to another project of this address, created at {note.project_created_at}")
+        raise Invalid(f"it belongs to another project of this name, created at {note.project_created_at}")
+
+
+def _if_moved(note: Note, this: Note) -> str:
+    """Return what to do if the project of a note is this one, at another address."""
+    if note.project_created_at != this.project_created_at:
+        return ""
+    server = dumps({"server": note.project.rpartition("/projects/")[0]})
+    return (
+        f", created at the same time; if that is no copy and its server has moved here, set {server} in the extra of "
+        "the Label Studio connection"
+    )
 
 
 def _encode(note: Note, value: Json) -> bytes:

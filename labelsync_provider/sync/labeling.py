@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from labelsync_provider.projects.protocol import Watchable
 from labelsync_provider.storages.location import Location
+from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.ledger.exports import ExportLedger
 
 
@@ -14,9 +15,11 @@ def annotated_since_export(project: Watchable, target: Location, engine: Engine)
     """Return how many annotated tasks are new, or have changed, since the last complete export to a target.
 
     :param engine: the database of the ledger. Without tables in it, all annotated tasks are new.
+    :raises Invalid: the project is not the one that the ledger knows by its `uri`.
     :raises SchemaOutdated: the database is of another version of this package.
     :raises Unavailable: the project did not answer as it should.
     """
+    refuse_other_birth(project, engine, read_only=True)
     ledger = ExportLedger.if_known(engine, project.uri, target)
     mark = ledger.watermark() if ledger else None
     since = datetime.fromisoformat(mark.changed_at) if mark else None

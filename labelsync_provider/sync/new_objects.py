@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import ObjectInfo, Page, Storage
 from labelsync_provider.sync.compare import compare
+from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.importing.checks import data_key_of
 from labelsync_provider.sync.importing.listing import Filter, worth_a_run
 from labelsync_provider.sync.importing.markers import is_marker
@@ -66,13 +67,15 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     the moment: every run tries that again, and one that is begun for nothing else would be the first of an endless row.
 
     :param engine: the database of the ledger. Without tables in it, everything is new.
-    :raises Invalid: `data_key` is needed and not given; or what is there was imported by the other `use_blob_urls`.
+    :raises Invalid: `data_key` is needed and not given; or what is there was imported by the other `use_blob_urls`; or
+        the project is not the one that the ledger knows by its `uri`.
     :raises Denied: permissions do not allow to list.
     :raises Unusable: the source cannot be used as it is named and logged in to.
     :raises Unavailable: the listing broke off.
     :raises SchemaOutdated: the database is of another version of this package.
     """
     judge = judged_by(project, options, data_key_of(project, options))
+    refuse_other_birth(project, engine, read_only=True)
     ledger = ImportLedger.if_known(engine, project.uri, source.location, as_blobs=options.use_blob_urls)
     if ledger:
         refuse_other_reading(source, project, ledger, options)

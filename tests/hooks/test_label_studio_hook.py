@@ -265,6 +265,23 @@ class TestReadTimeout:
         assert client._read_seconds == seconds
 
 
+@pytest.mark.parametrize(
+    ("extra", "known_as"),
+    [
+        ({}, "http://labels"),
+        ({"server": None}, "http://labels"),
+        ({"server": ""}, "http://labels"),
+        ({"server": "http://old:8080/"}, "http://old:8080"),
+        ({"server": "Etiketten 2"}, "Etiketten 2"),
+    ],
+)
+def test_a_server_is_known_by_its_url_or_by_a_name(connect_label_studio, extra: dict, known_as: str) -> None:
+    connect_label_studio("http://labels/", **extra)
+    client = LabelStudioHook().get_client()
+    assert client is not None
+    assert (client.server, client.url) == (known_as, "http://labels")
+
+
 class TestProjects:
     def test_are_created_and_found_on_the_server(self, any_label_studio: Server, connect_label_studio) -> None:
         connect_label_studio(any_label_studio.url + "/", any_label_studio.token)

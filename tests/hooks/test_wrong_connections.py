@@ -178,11 +178,17 @@ WRONG = [
     studio("ca_file=5: .*no file", {"ca_file": 5}),
     studio(r"ca_file=\['/x'\]: .*no file", {"ca_file": ["/x"]}),
     studio(f"ca_file='{__file__}': .*certificates in PEM", {"ca_file": __file__}),
+    studio("server=5: .*no name", {"server": 5}),
+    studio("server='/': .*no name", {"server": "/"}),
+    studio("server begins or ends with a blank", {"server": " "}),
+    studio(r"server='a.*b': .*no name", {"server": "a\nb"}),
+    studio("server='x+...: .*up to 255 characters", {"server": 256 * "x"}),
+    studio(r"server='https://\*\*\*@host': .*without a login", {"server": "https://ann:s3cret@host"}),
     studio("connect_timeout='soon': .*no length of time", {"connect_timeout": "soon"}),
     studio("connect_timeout=True: .*no length of time", {"connect_timeout": True}),
     studio("read_timeout=inf: .*no length of time", {"read_timeout": float("inf")}),
     studio(r"read_timeout={}: .*no length of time", {"read_timeout": {}}),
-    studio(r"extra=\['verify'\]: .*It can hold ca_file, connect_timeout, read_timeout", {"verify": "false"}),
+    studio(r"extra=\['verify'\]: .*It can hold server, ca_file, connect_timeout, read_timeout", {"verify": "false"}),
     *(
         (conn_type, {"host": "127.0.0.1", "extra": extra}, r"extra='\*\*\*': .*no JSON object.*Write")
         for conn_type in HOOKS

@@ -36,6 +36,7 @@ from labelsync_provider.errors import (
     UploadsFailed,
 )
 from labelsync_provider.sync import ExportOptions, ExportReport, Owner, Runtime, export_annotations
+from labelsync_provider.sync.ledger.lease import LEASE_SECONDS
 from labelsync_provider.sync.ledger.tables import METADATA
 
 DEFAULTS: Options = {
@@ -84,6 +85,8 @@ class ExportBench:
         self._ever: dict[str, set[tuple[Export, Content]]] = {}
         """By path, what runs were to write there; it may arrive late."""
         self._late_ever = False
+        self._leased: dict[str, float] = {}
+        """By the start of its target, until when a run that was killed has its lease; till then it may be going on."""
         self._put_meanwhile: dict[str, bytes] = {}
         """What somebody else has put into a target while the run goes on."""
         self._runs = 0
@@ -102,7 +105,7 @@ class ExportBench:
 
     def run(self, options: Options, *, dry_first: bool = False, again: bool = False) -> None:
         """Run without faults, and check all that can be."""
-        alone = not self.way.waiting
+        alone = not self.way.waiting and not self._is_beside_one_killed(self.export(options))
         foretold = self._dry(options) if dry_first and alone else None
         outcome = self.run_with(options, Process())
         if foretold is not None:
@@ -130,6 +133,7 @@ class ExportBench:
         must_refuse, may_refuse = self._refusals(export, forecast, before)
         self.unshown.setdefault(export.start, {})
         outcome = self._attempt(options, process, hand)
+        self._leased[export.start] = self.clock() + LEASE_SECONDS if isinstance(outcome, Crash) else 0.0
         after = self.look()
         late |= bool(self.way.waiting)
         self._late_ever |= late or bool(others)
@@ -239,7 +243,7 @@ class ExportBench:
     def _refusals(self, export: Export, forecast: Forecast, look: Look) -> tuple[set[Any], set[Any]]:
         """Return as what a run must be refused, one of these, and as what it may."""
         must = {forecast.refused} - {None}
-        may = set(must)
+        may = must | ({StoragesOverlap} if self._is_beside_one_killed(export) else set())
         for start, certain in self.remembered.items():
             other = export._replace(start=start)
             if export.is_nested(other):
@@ -254,6 +258,11 @@ class ExportBench:
                 if here:
                     may.add(StoragesOverlap)
         return must, may | must
+
+    def _is_beside_one_killed(self, export: Export) -> bool:
+        """Tell whether a run to a nested target was killed, and may be taken for one that goes on."""
+        leased = [start for start, until in self._leased.items() if self.clock() < until]
+        return any(export.is_nested(export._replace(start=start)) for start in leased)
 
     def _has_run(self, export: Export) -> None:
         """Note that the export is known. What is nested with it, and was no obstacle, is forgotten."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from model.bench import COVERAGE, Options
 from model.export_bench import DEFAULTS, ExportBench
+from model.export_model import written_by
 from model.export_worlds import EmbeddedLabeling, World
 from model.fake_labeling import FakeLabeling
 from model.fake_project import Clock, Process
@@ -35,7 +36,7 @@ UNSHOWN = ["change data", "predict", "rename"]
 MISCOUNTS = ["miscount a task", "miscount the project", "count the project right"]
 STOPPERS = ["copy", "copy over", "foreign", "empty", "replace", "cut", "of another project", "of an earlier project"]
 """What is no file of the export, and stops it."""
-HANDS = ["edit", "edit", "edit", "delete", "delete", "delete", "marker", *STOPPERS]
+HANDS = ["edit", "edit", "edit", "delete", "delete", "delete", "put back", "put back", "marker", *STOPPERS]
 WAITS = [1.0, 20.0, 90.0, 3600.0, 90_000.0]
 LAGS = [0.0, 0.0, 0.0, 30.0]
 
@@ -180,11 +181,14 @@ class ExportHistory:
         self._latest_to: dict[int, Options] = {}
         """By target, with which options it was exported to."""
         self._stoppers: dict[str, bytes] = {}
+        self._stood: set[tuple[str, bytes]] = set()
+        """The objects that there were, with their contents."""
 
     def take(self, step: Step) -> None:
         """Take a step, unless there is nothing to take it with."""
         self.bench.clock.sleep(0.1)
         getattr(self, step.name)(**step.given)
+        self._stood |= self.bench.place.objects.items()
 
     def end(self) -> None:
         """Whatever has happened: a run without faults puts it right, and the next has nothing to do."""
@@ -244,7 +248,12 @@ class ExportHistory:
         place, start = self.bench.place, self.bench.export({**DEFAULTS, **self._latest}).start
         path = start + ("folder/" if what == "marker" else "notes.txt")
         content = b"mine" if what == "foreign" else b""
-        if what not in ("foreign", "empty", "marker"):
+        if what == "put back":
+            # As one does from a backup, or from the versions that a bucket keeps.
+            if not (earlier := self._earlier(start)):
+                return
+            path, content = nth(earlier, object)
+        elif what not in ("foreign", "empty", "marker"):
             own = {p: content for p, content in place.objects.items() if p.startswith(start) and content[:1] == b"{"}
             # What is on the way may be for this object.
             if not own or (what in STOPPERS and what != "copy" and self.bench.way.waiting):
@@ -259,6 +268,14 @@ class ExportHistory:
             place.put(path, content)
         if what in STOPPERS:
             self._stoppers[path] = content
+
+    def _earlier(self, start: str) -> list[tuple[str, bytes]]:
+        """Return the objects that the project's exports to a target had there, and have no longer."""
+        project = self.bench.export(self._latest).project
+        files = {stood: written_by(*stood, start) for stood in self._stood - self.bench.place.objects.items()}
+        return [
+            stood for stood, file in files.items() if stood[0].startswith(start) and file and file[0].project == project
+        ]
 
     def _touched(self, what: str, content: bytes, other: bytes) -> bytes:
         """Return what becomes of a file."""

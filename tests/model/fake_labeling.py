@@ -160,7 +160,6 @@ class FakeLabelingProject(FakeProject):
 
     # What goes on in other threads would not be the same whenever a history is repeated.
     remote = False
-    created_at = "2021-07-06T06:06:25.927570Z"
 
     def __init__(self, server: FakeLabeling, process: Process) -> None:
         super().__init__(server, process)

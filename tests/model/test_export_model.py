@@ -44,6 +44,10 @@ def run(*faults: tuple[str, int, str], **options: Any) -> Step:
     return Step("run_with_faults", {"options": options, "faults": list(faults)})
 
 
+def touch(what: str, object: int = 0) -> Step:
+    return Step("touch", {"what": what, "object": object})
+
+
 LOST = Step("lose_the_ledger", {"exports_only": False})
 MISCOUNTED = Step("miscount", {"what": "miscount the project", "task": 0})
 
@@ -65,6 +69,45 @@ MISCOUNTED = Step("miscount", {"what": "miscount the project", "task": 0})
             "fake",
             [MISCOUNTED, add(False), run(), work("delete"), run(template=1, can_delete_objects=True)],
             id="an annotation that is counted and not there",
+        ),
+        pytest.param(
+            "fake",
+            [add(False, False), add(False), run(layout="task"), run(can_delete_objects=True), touch("put back", 1)],
+            id="a file of another task, put back in the place of an annotation's",
+        ),
+        pytest.param(
+            "fake",
+            [
+                add(False),
+                run(layout="task"),
+                run(can_delete_objects=True),
+                work("delete"),
+                touch("put back"),
+                run(can_delete_objects=True),
+                run(),
+            ],
+            id="a file of another export, seen by a run that would have emptied the target",
+        ),
+        pytest.param(
+            "fake",
+            [add(), run(("commit", 4, "crash after")), run(target=3)],
+            id="a nested target, and the lease of a run that was killed",
+        ),
+        pytest.param(
+            "fake, ids reused",
+            [
+                add(),
+                add(False),
+                run(layout="task"),
+                work("skip"),
+                run(("request", 0, "twice"), layout="task"),
+                work("delete the newest"),
+                run(can_delete_objects=True),
+                work("remove"),
+                add(False, False),
+                run(),
+            ],
+            id="a file of another task, come late in the place of an annotation's",
         ),
     ],
 )

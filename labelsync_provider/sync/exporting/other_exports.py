@@ -22,11 +22,6 @@ def nested(target: Location, known: Sequence[ExportTarget]) -> list[ExportTarget
     ]
 
 
-def is_same_project(note: Note, known: ExportTarget) -> bool:
-    """Tell whether what was exported is of this project, and not of one that had its `uri` before."""
-    return known.project_created_at in (None, note.project_created_at)
-
-
 def is_other_export(note: Note, known: ExportTarget) -> bool:
     """Tell whether what was exported to the same target was made otherwise."""
     return known.layout is not None and (known.layout, known.key_template) != (note.layout, note.key_template)
@@ -55,7 +50,8 @@ def refuse_nested(run: ExportRun, known: Sequence[ExportTarget]) -> None:
         raise StoragesOverlap(
             f"target={run.target.uri!r}: project {run.project.title!r} is exported to {other.location.uri}. Neither of "
             "two targets may lie in the other: each holds nothing but its own export. Choose a target beside it. An "
-            "export whose objects are all deleted is in nobody's way."
+            "export whose objects are all deleted is in nobody's way, once no run of it has its lease: one that was "
+            "killed has it for a minute or so."
         )
 
 
@@ -70,8 +66,8 @@ def forget_what_is_no_more(run: ExportRun) -> None:
             run.ledger.forget_target(other.location)
     refuse_nested(run, run.ledger.targets())
     here = known_here(run)
-    if here is None or here.location.endpoint != run.this.location.endpoint or not is_same_project(run.note, here):
-        # Left by a run that was refused, or known of another place of this name, or of another project.
+    if here is None or here.location.endpoint != run.this.location.endpoint:
+        # Left by a run that was refused, or known of another place of this name.
         run.ledger.forget_target(run.target.location)
 
 

@@ -24,6 +24,7 @@ from labelsync_provider.sync.exporting.rehearsal import RehearsedTarget
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.exporting.target_check import look_at_target
 from labelsync_provider.sync.exporting.writing import delete_gone
+from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
 from labelsync_provider.sync.report import ExportReport, log_report
@@ -48,7 +49,7 @@ def export_annotations(
     :param engine: the database of the ledger.
     :param owner: who runs this.
     :param runtime: clocks and threads, if not the machine's own; and what ends the run.
-    :raises Invalid: `key_template` cannot be.
+    :raises Invalid: `key_template` cannot be; or the project is not the one that the ledger knows by its `uri`.
     :raises StoragesOverlap: tasks of the project are imported from where the target is, or it is exported to a part of
         it, or to where it is a part of.
     :raises TargetOccupied: the target holds objects that the exporter did not write, or wrote with another layout or
@@ -64,6 +65,7 @@ def export_annotations(
     note = Note(project.uri, project.created_at, options.layout, template)
     report = ExportReport(dry_run=options.dry_run)
     count_in(Requests(runtime.stop, report.requests), project, target)
+    refuse_other_birth(project, engine, read_only=options.dry_run)
 
     def run_with(target: Target, ledger: ExportLedger, lease: Lease | None) -> ExportReport:
         confirm, number = (lease.check, lease.token) if lease else (lambda: None, REHEARSAL)

@@ -130,9 +130,13 @@ def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport
                 ours.append(_Ours(export, True))
             elif written is not None:
                 other = None if written.note == run.note else written.note
-                # It is announced to go, but for one in the place of an own file, which is written again.
-                state = GONE if other and known is None else ""
-                export = KnownExport(path, info.version, digest, written.task, "", state, written.annotations)
+                # In the place of an own file, that is written again: its task is read for it, not the one that this
+                # object says, which may have come late, or been put back.
+                of = known or written
+                # Another export's is announced to go. Without a digest, it is looked at again until it has gone: the
+                # next run may not be allowed to delete.
+                state = GONE if other and (known is None or known.state == GONE) else ""
+                export = KnownExport(path, info.version, "" if other else digest, of.task, "", state, of.annotations)
                 ours.append(_Ours(export, known is not None, bool(known and known.digest), other))
     if foreign:
         shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
@@ -163,7 +167,7 @@ def _looked_at(run: ExportRun, info: ObjectInfo, known: KnownExport | None) -> t
 
 
 def _is_unchanged(info: ObjectInfo, known: KnownExport) -> bool:
-    return known.version == info.version
+    return known.version == info.version and known.digest != ""
 
 
 def digest_of(content: bytes) -> str:
