@@ -21,7 +21,7 @@ from labelsync_provider.errors import SchemaOutdated, Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The last of the revisions. It stands here so that a run that has nothing to upgrade need not import Alembic."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 LEASE_WAIT_SECONDS = 3600.0

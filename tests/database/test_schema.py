@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
 from database.upgrading import PROCESSES, described
 from sqlalchemy import Engine, event, inspect, text
@@ -25,11 +26,13 @@ from labelsync_provider.sync.ledger.tables import METADATA as LEDGER
 
 pytest_plugins = ["servers.postgres"]
 
-NEXT_REVISION = """
+NEWEST = schema.NEWEST
+NEXT = f"{int(NEWEST) + 1:04}"
+NEXT_REVISION = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "{NEXT}", "{NEWEST}"
 
 def upgrade():
     op.add_column("labelsync_lease", sa.Column("note", sa.Text))
@@ -62,9 +65,9 @@ def release_second_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def release_second_revision() -> None:
         migrations = tmp_path / "100 % migrations"
         shutil.copytree(schema.MIGRATIONS, migrations)
-        (migrations / "versions" / "0003_third.py").write_text(NEXT_REVISION)
+        (migrations / "versions" / f"{NEXT}_next.py").write_text(NEXT_REVISION)
         monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-        monkeypatch.setattr(schema, "NEWEST", "0004")
+        monkeypatch.setattr(schema, "NEWEST", NEXT)
 
     return release_second_revision
 
@@ -227,16 +230,18 @@ class TestOlderSchema:
     def test_tells_what_it_was(self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]) -> None:
         ensure_schema(opened())
         release_second_revision()
-        assert ensure_schema(opened()) == "0003"
+        assert ensure_schema(opened()) == NEWEST
 
     def test_is_refused_by_who_may_not_upgrade_it(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]
     ) -> None:
         ensure_schema(opened())
         release_second_revision()
-        with pytest.raises(SchemaOutdated, match=r"is at revision 0003, .* needs 0004. Run `airflow labelsync db migr"):
+        with pytest.raises(
+            SchemaOutdated, match=rf"at revision {NEWEST}, .* needs {NEXT}. Run `airflow labelsync db m"
+        ):
             check_schema(opened())
-        assert revision(opened()) == "0003"
+        assert revision(opened()) == NEWEST
 
     def test_waits_for_a_lease_and_says_for_whose(
         self,
@@ -252,9 +257,9 @@ class TestOlderSchema:
         begun = time.monotonic()
         ensure_schema(opened())
         assert time.monotonic() - begun > 0.4
-        assert revision(opened()) == "0004"
+        assert revision(opened()) == NEXT
         (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert "from revision 0003 to 0004 as soon as DAG nightly, task import, which is writing to project 7" in said
+        assert f"from revision {NEWEST} to {NEXT} as soon as DAG nightly, task import, which is writing to" in said
 
     def test_is_left_alone_when_the_lease_does_not_end(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None], impatient: None
@@ -264,7 +269,7 @@ class TestOlderSchema:
         release_second_revision()
         with pytest.raises(Unavailable, match=r"DAG nightly, task import has been writing to project 7 from s3://pets"):
             ensure_schema(opened())
-        assert revision(opened()) == "0003"
+        assert revision(opened()) == NEWEST
 
     def test_a_run_that_was_paused_past_its_lease_has_lost_it(
         self, opened: Callable[[], Engine], release_second_revision: Callable[[], None]
@@ -305,16 +310,33 @@ class TestOlderSchema:
             with writing(old) as connection:
                 connection.execute(text("UPDATE labelsync_lease SET expires_at = 1e12"))
                 told.append(connection.scalar(text("SELECT version_num FROM labelsync_alembic_version")))
-                monkeypatch.setattr(schema, "NEWEST", "0003")
+                monkeypatch.setattr(schema, "NEWEST", NEWEST)
                 confirm_schema(connection)
 
         threading.Timer(0.3, may_end.set).start()
-        with pytest.raises(SchemaOutdated, match="is at revision 0004"):
+        with pytest.raises(SchemaOutdated, match=f"is at revision {NEXT}"):
             ask()
         upgrade.join()
-        assert told == ["0004"], "it had to wait for the end of the upgrade"
+        assert told == [NEXT], "it had to wait for the end of the upgrade"
         with opened().connect() as connection:
             assert connection.scalar(text("SELECT expires_at FROM labelsync_lease")) < time.time()
+
+
+class TestUpgradeFrom:
+    """What a revision makes of what an older version has noted."""
+
+    def test_0003_the_next_import_from_each_source_looks_for_its_tasks(self, opened: Callable[[], Engine]) -> None:
+        engine = opened()
+        with writing(engine) as connection:
+            config = schema._config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0003")
+            storages = "INSERT INTO labelsync_storage (scope, role, start, endpoint) VALUES (1, :role, 'in/', '')"
+            connection.execute(text(storages), [{"role": "source"}, {"role": "target"}])
+        assert ensure_schema(engine) == "0003"
+        with engine.connect() as connection:
+            noted = connection.execute(text("SELECT role, project_tasks, looked_at FROM labelsync_storage"))
+            assert sorted(map(tuple, noted)) == [("source", None, 0.0), ("target", None, None)]
 
 
 class TestRefused:
