@@ -52,6 +52,7 @@ soak: $(UV)
 	@PYTHONPATH=tests $(RUN) python -m model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	LABELSYNC_SWEEP=statements $(RUN) pytest --numprocesses 3 tests/sync -k at_every_commit
 	LABELSYNC_LABEL_STUDIO_ON=postgresql $(RUN) pytest tests -k "label_studio and postgresql"
+	LABELSYNC_SWITCH_OVER=300 $(RUN) pytest tests/sync/test_switch_over.py -k TestSwitchOver
 
 CASES ?= 3000
 fuzz: $(UV)

@@ -27,6 +27,7 @@ FIELDS = [
     "on_changed",
     "on_missing",
     "register_storage",
+    "lock_own_sync",
     "allow_static_keys",
     "presign",
     "adopt",

@@ -145,6 +145,14 @@ PARAMETERS: dict[str, Parameter] = {
         choices={None: "Automatic", 1: "Yes", 0: "No, only warn"},
         section=STUDIO,
     ),
+    "lock_own_sync": Parameter(
+        title="Lock Label Studio's own sync",
+        meaning="Nobody can press Sync any more on the project's source storages where the source is: Label Studio "
+        "would import everything there a second time. They go on showing files. Off, the log warns of them.",
+        kind="boolean",
+        default=False,
+        section=STUDIO,
+    ),
     "allow_static_keys": Parameter(
         title="Label Studio may have the keys",
         meaning="Label Studio may be handed the keys that stand in the storage's connection, and keeps them: best keys "
@@ -165,10 +173,11 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "adopt": Parameter(
         title="Take over tasks that are there",
-        meaning="Once, when coming from Label Studio's own sync or another tool: tasks that the project has already "
-        "are taken for those of the objects that they name, so that nothing comes in twice.",
-        in_code="They name it by the source reference or, with `use_blob_urls`, by its URI in their data. A ledger "
-        "that knows nothing of a source learns from references unasked.",
+        meaning="When coming from Label Studio's own sync or another tool: tasks that the project has already are "
+        "taken for those of the objects and rows that they were made from, so that nothing comes in twice, and what "
+        "somebody has deleted does not come back. Leave it on until a run has nothing in quarantine.",
+        in_code="Files are known by their URI under the data key; rows by equal data and, where the own sync has made "
+        "them, by their file. A ledger that knows nothing of a source learns from source references unasked.",
         kind="boolean",
         default=False,
         section=STUDIO,
@@ -176,6 +185,7 @@ PARAMETERS: dict[str, Parameter] = {
     "restore_deleted": Parameter(
         title="Bring back deleted tasks",
         meaning="Import rows again whose tasks somebody has deleted from the project.",
+        in_code="How many these are, other imports count as `deleted_by_hand`.",
         kind="boolean",
         default=False,
         section=STUDIO,
@@ -219,8 +229,9 @@ PARAMETERS: dict[str, Parameter] = {
     "max_workers": Parameter(title="Threads", meaning="Threads that read or write.", kind="integer", default=32),
     "skip_when_unchanged": Parameter(
         title="Skip when unchanged",
-        meaning="If nothing was written, updated or deleted, and there is nothing to report as changed, missing, gone "
-        "or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped too.",
+        meaning="If nothing was written, updated or deleted, and there is nothing to report as changed, missing, gone, "
+        "deleted by hand or newly in quarantine either, the task is marked as skipped, and what comes after it is "
+        "skipped too.",
         in_code="Its report is pushed all the same.",
         kind="boolean",
         default=False,

@@ -50,8 +50,8 @@ class ExportAnnotationsOperator(StoppableOperator):
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
-        missing, gone or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped
-        too. Its report is pushed all the same.
+        missing, gone, deleted by hand or newly in quarantine either, the task is marked as skipped, and what comes
+        after it is skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from labelsync_provider.projects.protocol import OwnStorage
+
 WORTH_SEEING = (
     "tasks_created",
     "tasks_updated",
     "tasks_deleted",
     "adopted",
+    "not_restored",
     "changed",
     "missing",
+    "deleted_by_hand",
     "quarantined_now",
 )
 """What a report counts that a person, or the task behind, should hear of."""
@@ -60,6 +64,8 @@ class ImportStorageSyncOperator(StoppableOperator):
         which must be allowed. Automatically, only where no keys are needed, which is for local files that Label Studio
         serves; elsewhere the log says what to do, and no import fails for it. `"auto"`: automatic; `True`: yes;
         `False`: no, only warn.
+    :param lock_own_sync: Nobody can press Sync any more on the project's source storages where the source is: Label
+        Studio would import everything there a second time. They go on showing files. Off, the log warns of them.
     :param allow_static_keys: Label Studio may be handed the keys that stand in the storage's connection, and keeps
         them: best keys that may only read. Off, a storage that needs them is refused. By plain `http://` to another
         machine none are sent either way.
@@ -85,11 +91,13 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param max_quarantined: If more objects and rows than this could not be imported, the run fails, after the good ones
         are in. Below 1 it is a share of the matched objects, such as `0.1`. A first run of which everything is in
         quarantine always fails. By default any number.
-    :param adopt: Once, when coming from Label Studio's own sync or another tool: tasks that the project has already are
-        taken for those of the objects that they name, so that nothing comes in twice. They name it by the source
-        reference or, with `use_blob_urls`, by its URI in their data. A ledger that knows nothing of a source learns
-        from references unasked.
-    :param restore_deleted: Import rows again whose tasks somebody has deleted from the project.
+    :param adopt: When coming from Label Studio's own sync or another tool: tasks that the project has already are taken
+        for those of the objects and rows that they were made from, so that nothing comes in twice, and what somebody
+        has deleted does not come back. Leave it on until a run has nothing in quarantine. Files are known by their URI
+        under the data key; rows by equal data and, where the own sync has made them, by their file. A ledger that knows
+        nothing of a source learns from source references unasked.
+    :param restore_deleted: Import rows again whose tasks somebody has deleted from the project. How many these are,
+        other imports count as `deleted_by_hand`.
     :param dry_run: Report what would happen, and write nothing anywhere.
     :param batch_size: How many are written, and entered in the ledger, at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
@@ -97,8 +105,8 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
-        missing, gone or newly in quarantine either, the task is marked as skipped, and what comes after it is skipped
-        too. Its report is pushed all the same.
+        missing, gone, deleted by hand or newly in quarantine either, the task is marked as skipped, and what comes
+        after it is skipped too. Its report is pushed all the same.
     """
 
     template_fields: Sequence[str] = (
@@ -112,6 +120,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         "url_mode",
         "presign_ttl",
         "register_storage",
+        "lock_own_sync",
         "allow_static_keys",
         "presign",
         "recursive_scan",
@@ -149,6 +158,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         url_mode: Literal["storage", "signed"] = "storage",
         presign_ttl: int = 15,
         register_storage: bool | Literal["auto"] = "auto",
+        lock_own_sync: bool = False,
         allow_static_keys: bool = False,
         presign: bool = True,
         recursive_scan: bool | None = None,
@@ -180,6 +190,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         self.url_mode = url_mode
         self.presign_ttl = presign_ttl
         self.register_storage = register_storage
+        self.lock_own_sync = lock_own_sync
         self.allow_static_keys = allow_static_keys
         self.presign = presign
         self.recursive_scan = recursive_scan
@@ -206,6 +217,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         from labelsync_provider.hooks.database import labelsync_database
         from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.hooks.storage import storage_hook
+        from labelsync_provider.operators.own_sync import own_storages_at
         from labelsync_provider.operators.parameters import ImportParameters, options_of
         from labelsync_provider.operators.project import find_or_create
         from labelsync_provider.operators.visibility import see_to_visibility
@@ -232,9 +244,11 @@ class ImportStorageSyncOperator(StoppableOperator):
                 source = storages.get_source(uri, given.recursive_scan)
                 run = Run("import", storages, source, project, given.label_studio_conn_id, options.dry_run)
                 run.announce()
+                own: Sequence[OwnStorage] = ()
                 if project.id:  # one that would only be created has no storages to look at
                     see_to_visibility(hook, project.id, storages, uri, source.uri, given, options)
-                report = import_storage(source, project, database, options, owner_of(context), self.runtime)
+                    own = own_storages_at(hook, project.id, source, options, locks=given.lock_own_sync)
+                report = import_storage(source, project, database, options, owner_of(context), self.runtime, own)
                 run.account(report)
                 self.runs.append(run)
                 return report

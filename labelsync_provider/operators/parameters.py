@@ -37,6 +37,7 @@ class ImportParameters(Options, frozen=True, kw_only=True):
     source_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
     register_storage: bool | Literal["auto"] = "auto"
+    lock_own_sync: bool = False
     allow_static_keys: bool = False
     presign: bool = True
     recursive_scan: bool | None = None

@@ -257,6 +257,7 @@ class EmbeddedProject:
         self.title: str = row["title"]
         self.label_config: str = row["label_config"]
         self.uri = f"{EMBEDDED_STORE}/projects/{self.id}"
+        self.url = ""
         self.created_at: str = row["created_at"]
 
     @cached_property
@@ -293,6 +294,11 @@ class EmbeddedProject:
         with self._engine.connect() as connection:
             return connection.scalar(LAST, {"table": TASK.name}) or 0
 
+    def count_all(self) -> int:
+        """Return how many tasks there are."""
+        with self._engine.connect() as connection:
+            return connection.scalar(select(func.count()).where(TASK.c.project == self.id)) or 0
+
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Add tasks in one transaction; see `Project.import_tasks`."""
         keys, title = self.data_keys, self.title
@@ -320,15 +326,16 @@ class EmbeddedProject:
         for page in self._by_id(select(*columns).where(TASK.c.project == self.id), after=task_id):
             yield [StoredTask(row["id"], row["meta"], row.get("data", {})) for row in page]
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Look at tasks; see `Project.look`. Of an annotation nobody can tell whether it came with its task."""
         looks: dict[int, TaskLook] = {}
         with self._engine.connect() as connection:
             for some in chunks(uris, IDS_IN_A_STATEMENT):
-                for task_id, row in self._made_from(connection, {task_id: uris[task_id] for task_id in some}).items():
-                    worked_on = bool(row["annotated"])
+                asked = {task_id: uris[task_id] for task_id in some}
+                for task_id, (row, of_others) in self._made_from(connection, asked, digests or {}).items():
+                    worked_on, meta = bool(row["annotated"]), row["meta"]
                     as_imported = not worked_on and row["created_at"] == row["updated_at"]
-                    looks[task_id] = TaskLook(worked_on, as_imported, effect_of(row["meta"]), held_back(row["meta"]))
+                    looks[task_id] = TaskLook(worked_on, as_imported, effect_of(meta), held_back(meta), of_others)
         return looks
 
     def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
@@ -342,7 +349,9 @@ class EmbeddedProject:
 
     def _update(self, connection: Connection, updates: Mapping[int, TaskUpdate]) -> dict[int, UpdateOutcome]:
         outcomes: dict[int, UpdateOutcome] = dict.fromkeys(updates, "gone")
-        there = self._made_from(connection, {task_id: update.uri for task_id, update in updates.items()})
+        uris = {task_id: update.uri for task_id, update in updates.items()}
+        digests = {task_id: update.data_digest for task_id, update in updates.items() if update.data_digest}
+        there = {task_id: row for task_id, (row, _) in self._made_from(connection, uris, digests).items()}
         merged = _data_of(connection, [task_id for task_id in there if updates[task_id].merge_data])
         predictions = _of_tasks(connection, PREDICTION, [task_id for task_id in there if updates[task_id].predictions])
         new_meta: list[Json] = []
@@ -385,8 +394,8 @@ class EmbeddedProject:
             self._confirm(connection)
             for some in chunks(uris, IDS_IN_A_STATEMENT):
                 self._hold(connection, some)
-                there = self._made_from(connection, {task_id: uris[task_id] for task_id in some})
-                free = [task_id for task_id, row in there.items() if not row["annotated"]]
+                there = self._made_from(connection, {task_id: uris[task_id] for task_id in some}, {})
+                free = [task_id for task_id, (row, of_others) in there.items() if not (row["annotated"] or of_others)]
                 connection.execute(delete(PREDICTION).where(PREDICTION.c.task.in_(free)))
                 connection.execute(delete(TASK).where(TASK.c.id.in_(free)))
                 left.update(there.keys() - set(free))
@@ -475,14 +484,20 @@ class EmbeddedProject:
         if connection.dialect.name == "postgresql":
             connection.execute(tasks.with_for_update())
 
-    def _made_from(self, connection: Connection, uris: Mapping[int, str]) -> dict[int, RowMapping]:
-        """Return those tasks that are there and were made from the objects named, without their data."""
+    def _made_from(
+        self, connection: Connection, uris: Mapping[int, str], digests: Mapping[int, str]
+    ) -> dict[int, tuple[RowMapping, bool]]:
+        """Return those tasks that are there and were made from the objects named, and `TaskLook.of_others` of each."""
         columns = (TASK.c.id, TASK.c.meta, TASK.c.created_at, TASK.c.updated_at, ANNOTATED.label("annotated"))
         tasks = select(*columns).where(TASK.c.id.in_(list(uris)), TASK.c.project == self.id)
         there = {row["id"]: row for row in connection.execute(tasks).mappings()}
         metas = {task_id: row["meta"] for task_id, row in there.items()}
-        mine = tasks_made_from(uris, metas, lambda task_ids: _data_of(connection, task_ids))
-        return {task_id: row for task_id, row in there.items() if task_id in mine}
+
+        def read(task_ids: Sequence[int]) -> dict[int, StoredTask]:
+            return {task_id: StoredTask(task_id, {}, data) for task_id, data in _data_of(connection, task_ids).items()}
+
+        mine = tasks_made_from(uris, digests, metas, read)
+        return {task_id: (there[task_id], of_others) for task_id, of_others in mine.items()}
 
     def _by_id(self, tasks: Select[Any], after: int = 0) -> Iterator[Sequence[RowMapping]]:
         statement = tasks.where(TASK.c.id > bindparam("after")).order_by(TASK.c.id).limit(PAGE)

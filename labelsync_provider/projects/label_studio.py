@@ -181,7 +181,8 @@ class LabelStudioProject:
         self.id: int = project["id"]
         self.title: str = project["title"] or ""
         self.label_config: str = project["label_config"]
-        self.uri = f"{client.url}/projects/{self.id}"
+        self.uri = f"{client.server}/projects/{self.id}"
+        self.url = f"{client.url}/projects/{self.id}"
         self.created_at: str = project["created_at"]
         self._opened = project
         self._newest: int | None = None
@@ -307,7 +308,7 @@ class LabelStudioProject:
             raise
         if ids is None or not len(set(ids)) == len(ids) == len(items):
             told = f"of {len(items)}: {self._client.shown(ids)}"
-            raise Unavailable(f"{self.uri}: the server does not tell which tasks were imported, {told}.")
+            raise Unavailable(f"{self.url}: the server does not tell which tasks were imported, {told}.")
         self._newest = max(ids)
         return ids
 
@@ -318,13 +319,13 @@ class LabelStudioProject:
             number = answer.get("import") or answer.get("id")
             if number is None or time.monotonic() > deadline:
                 raise Unavailable(
-                    f"{self.uri}: import {number} has not ended within {JOB_SECONDS:g} s: {self._client.shown(answer)}."
+                    f"{self.url}: import {number} has not ended within {JOB_SECONDS:g} s: {self._client.shown(answer)}."
                 )
             self.requests.stop.sleep(POLL_SECONDS)
             answer = self._client.get(f"/api/projects/{self.id}/imports/{number}/", shapes.Imported)
         if answer.get("status") == "failed":
             error = answer.get("error")
-            raise Refused(f"{self.uri}: the server could not import: {self._client.shown(error)}", reasons=error)
+            raise Refused(f"{self.url}: the server could not import: {self._client.shown(error)}", reasons=error)
         ids: list[int] | None = answer.get("task_ids")
         return ids
 
@@ -332,16 +333,16 @@ class LabelStudioProject:
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id; see `Project.tasks_after`."""
-        fields, last = "id,meta,data" if with_data else "id,meta", 0
-        for page in self._api.by_id(fields, shapes.Noted, after=task_id):
-            yield [StoredTask(task["id"], _object(task["meta"]), _object(task.get("data"))) for task in page]
+        fields, last = "id,meta,data,storage_filename" if with_data else "id,meta", 0
+        for page in self._api.by_id(fields, shapes.FoundNoted, after=task_id):
+            yield [label_studio_changes.stored(task) for task in page]
             last = page[-1]["id"]
         if last or not task_id:
             self._newest = last
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Look at tasks; see `Project.look`."""
-        return label_studio_changes.look(self._api, uris)
+        return label_studio_changes.look(self._api, uris, digests or {})
 
     def changes(
         self, since: datetime | None = None, *, after: int = 0, last: int | None = None
@@ -397,10 +398,18 @@ class LabelStudioProject:
 
     def labeling(self) -> Labeling:
         """Return how far annotators are; see `Watchable.labeling`. The first time, as it was when it was opened."""
+        counts = self._counts()
+        return Labeling(counts["task_number"] or 0, counts["finished_task_number"] or 0)
+
+    def count_all(self) -> int:
+        """Return how many tasks there are; see `Project.count_all`."""
+        return self._counts()["task_number"] or 0
+
+    def _counts(self) -> Json:
         counts, self._opened = self._opened, {}
         if "finished_task_number" not in counts:
             counts = self._client.get(f"/api/projects/{self.id}/", shapes.Labeled, include=DONE)
-        return Labeling(counts["task_number"] or 0, counts["finished_task_number"] or 0)
+        return counts
 
     def count_annotated(self, since: datetime | None, exported: Callable[[Sequence[int]], set[int]]) -> int:
         """Return how many annotated tasks have changed; see `Watchable.count_annotated`."""
@@ -457,11 +466,6 @@ class LabelStudioProject:
 
 def _instant(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _object(value: Any) -> Json:
-    """Return a field that the server takes an array or null for, too, if it is an object; else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def _state(task: Json) -> TaskState:

@@ -14,7 +14,7 @@ from labelsync_provider.errors import NotFound
 from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
 from labelsync_provider.projects.label_studio_client import Conflict, Refused
-from labelsync_provider.projects.protocol import Json, Rejected, TaskLook, TaskUpdate
+from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, TaskLook, TaskUpdate
 from labelsync_provider.projects.task_content import (
     UpdateOutcome,
     canonical,
@@ -45,15 +45,15 @@ Members = Mapping[Any, int] | None
 """The ids of those whom an annotation may be by, by e-mail address; None if the server does not tell."""
 
 
-def look(api: TaskApi, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+def look(api: TaskApi, uris: Mapping[int, str], digests: Mapping[int, str]) -> dict[int, TaskLook]:
     """Look at tasks; see `Project.look`."""
     looks: dict[int, TaskLook] = {}
     for page in api.with_work(list(uris), shapes.Seen, "meta", "created_at", "updated_at", "updated_by"):
         there = {task["id"]: task for task in page}
-        for task_id in _made_from(api, uris, there):
+        for task_id, of_others in _made_from(api, uris, digests, there).items():
             task = there[task_id]
-            meta = task["meta"]
-            looks[task_id] = TaskLook(is_worked_on(task), _is_as_imported(task), effect_of(meta), held_back(meta))
+            meta, worked_on = task["meta"], is_worked_on(task)
+            looks[task_id] = TaskLook(worked_on, _is_as_imported(task), effect_of(meta), held_back(meta), of_others)
     return looks
 
 
@@ -71,14 +71,22 @@ def _is_as_imported(task: Json) -> bool:
     return not task["updated_by"] and not task["draft_exists"] and updated - created < AT_ONCE
 
 
-def _made_from(api: TaskApi, uris: Mapping[int, str], there: Mapping[int, Json]) -> set[int]:
-    return tasks_made_from(uris, {task_id: task["meta"] for task_id, task in there.items()}, partial(_data_of, api))
+def _made_from(
+    api: TaskApi, uris: Mapping[int, str], digests: Mapping[int, str], there: Mapping[int, Json]
+) -> dict[int, bool]:
+    metas = {task_id: task["meta"] for task_id, task in there.items()}
+    return tasks_made_from(uris, digests, metas, partial(_with_data, api))
 
 
-def _data_of(api: TaskApi, task_ids: Sequence[int]) -> dict[int, Json]:
-    pages = api.by_ids(task_ids, "id,data", shapes.Task)
-    # The server takes an array for data, too.
-    return {task["id"]: data for page in pages for task in page if isinstance(data := task.get("data"), dict)}
+def _with_data(api: TaskApi, task_ids: Sequence[int]) -> dict[int, StoredTask]:
+    pages = api.by_ids(task_ids, "id,data,storage_filename", shapes.Found)
+    return {task["id"]: stored(task) for page in pages for task in page}
+
+
+def stored(task: Json) -> StoredTask:
+    """Return a task as an import sees it; `meta` and data can be anything, and the server takes an array for data."""
+    meta, data = (value if isinstance(value := task.get(name), dict) else {} for name in ("meta", "data"))
+    return StoredTask(task["id"], meta, data, task.get("storage_filename"))
 
 
 # --- update ---
@@ -95,7 +103,9 @@ def update_tasks(
     for start in range(0, len(ids), UPDATED_AFTER_ONE_LOOK):
         some = {task_id: updates[task_id] for task_id in ids[start : start + UPDATED_AFTER_ONE_LOOK]}
         there = _content(api, some)
-        mine = _made_from(api, {task_id: update.uri for task_id, update in some.items()}, there)
+        uris = {task_id: update.uri for task_id, update in some.items()}
+        digests = {task_id: update.data_digest for task_id, update in some.items() if update.data_digest}
+        mine = _made_from(api, uris, digests, there)
         for task_id, update in some.items():
             if task_id in mine:
                 yield task_id, _update(api, there[task_id], update, project_uri, members)
@@ -181,9 +191,10 @@ def _annotate(api: TaskApi, task_id: int, update: TaskUpdate, project_uri: str, 
 
 def delete_tasks(api: TaskApi, uris: Mapping[int, str], *, untouched: bool) -> set[int]:
     """Delete tasks that nobody has worked on; see `Project.delete_tasks`."""
-    looks = look(api, uris)
-    free = [task_id for task_id, seen in looks.items() if not seen.worked_on]
-    as_imported = [task_id for task_id, seen in looks.items() if seen.worked_on and seen.as_imported and untouched]
+    looks = look(api, uris, {})
+    own = {task_id: seen for task_id, seen in looks.items() if not seen.of_others}
+    free = [task_id for task_id, seen in own.items() if not seen.worked_on]
+    as_imported = [task_id for task_id, seen in own.items() if seen.worked_on and seen.as_imported and untouched]
     # The server looks once more: somebody may be annotating.
     no_draft = column_filter("draft_exists", "equal", "Boolean", False)
     no_annotation = column_filter("annotations_ids", "empty", "Number", True)
@@ -191,4 +202,4 @@ def delete_tasks(api: TaskApi, uris: Mapping[int, str], *, untouched: bool) -> s
     api.change_tasks("delete_tasks", free, no_draft, no_annotation)
     api.change_tasks("delete_tasks", as_imported, no_draft, nobodys)
     asked = {task_id: uris[task_id] for task_id in (*free, *as_imported)}
-    return (set(uris) - looks.keys()) | (asked.keys() - look(api, asked).keys())
+    return (set(uris) - looks.keys()) | (asked.keys() - look(api, asked, {}).keys())

@@ -35,7 +35,7 @@ class Project(TypedDict):
     id: Id
     title: str | None
     label_config: str
-    created_at: str
+    created_at: datetime
     task_number: NotRequired[Count | None]
     finished_task_number: NotRequired[Count | None]
 
@@ -100,6 +100,16 @@ class Noted(Task):
     """A task with its source reference."""
 
     meta: Any
+
+
+class Found(Task):
+    """A task with what Label Studio's own sync made it from."""
+
+    storage_filename: NotRequired[str | None]
+
+
+class FoundNoted(Found, Noted):
+    """The same with the source reference."""
 
 
 class Changed(Task):
@@ -206,6 +216,14 @@ class SyncMeta(TypedDict):
     time_last_ping: NotRequired[str | None]
     time_queued: NotRequired[str | None]
     time_failure: NotRequired[str | None]
+
+
+class OwnStorage(Created):
+    """A storage among those of all types."""
+
+    type: str
+    status: NotRequired[str | None]
+    meta: NotRequired[Any]
 
 
 class Storage(TypedDict):

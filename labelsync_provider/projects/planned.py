@@ -21,6 +21,7 @@ class PlannedProject:
     remote = False
     id = 0
     """What no project has."""
+    url = created_at = ""
 
     def __init__(self, title: str, label_config: str) -> None:
         self.title, self.label_config = title, label_config
@@ -52,6 +53,10 @@ class PlannedProject:
         """Return 0: there are no tasks."""
         return 0
 
+    def count_all(self) -> int:
+        """Return 0: there are no tasks."""
+        return 0
+
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Refuse: `Rehearsal` is what a dry run imports into."""
         raise NotImplementedError
@@ -60,7 +65,7 @@ class PlannedProject:
         """Yield nothing."""
         return iter(())
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Return nothing."""
         return {}
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from labelsync_provider.projects.label_config import DataKey
+from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.tasks import Json as Json
 from labelsync_provider.tasks import Task as Task
 
@@ -39,6 +40,8 @@ class TaskUpdate(Struct, gc=False):
     """They replace those of the same `model_version`; other models' stay."""
     annotations: Sequence[Json] = ()
     """Added if nobody works on the task; never to one that has an annotation or a draft."""
+    data_digest: str | None = None
+    """Of the data that it has, if it was made from a row: see `Project.look`."""
 
 
 class TaskLook(NamedTuple):
@@ -52,6 +55,9 @@ class TaskLook(NamedTuple):
     """The `effect` in its source reference: which import or update wrote it last; empty if it tells of none."""
     held_back: bool = False
     """Whether that update left its annotations out, because somebody worked on the task."""
+    of_others: bool = False
+    """It has no source reference, as others made it, and more in its data than the URI of an object: it is never
+    deleted."""
 
 
 class StoredTask(NamedTuple):
@@ -61,6 +67,36 @@ class StoredTask(NamedTuple):
     meta: Json
     data: Json
     """Empty unless asked for."""
+    storage_filename: str | None = None
+    """What Label Studio's own sync made it from: a key or, of local files, a path on the server. None unless asked for
+    with the data, for tasks that others made, and once the storage is deleted."""
+
+
+class OwnStorage(NamedTuple):
+    """A source storage of the project's own: what Label Studio's own sync makes tasks from."""
+
+    type: StorageType
+    id: int
+    container: str
+    """As a `Location` has it."""
+    start: str
+    """What the names of all its objects begin with: keys or, of local files, paths on the server."""
+    recursive: bool
+    regex_filter: str
+    as_blobs: bool
+    synchronizable: bool
+    """Whether somebody may press Sync."""
+    synced_at: datetime | None = None
+    """When its last sync began, if that has completed, by the server's clock."""
+
+    @property
+    def uri(self) -> str:
+        """What a person calls it."""
+        return f"{self.container}/{self.start}" if self.container != "file://" else f"file://{self.start}"
+
+    def covers(self, name: str) -> bool:
+        """Tell whether its sync takes an object of this name; a filter is not looked at."""
+        return name.startswith(self.start) and (self.recursive or "/" not in name[len(self.start) :])
 
 
 class TaskState(NamedTuple):
@@ -97,14 +133,25 @@ class Labeling(NamedTuple):
     annotation that was not cancelled."""
 
 
-class Watchable(Protocol):
-    """A project whose annotators are waited for. Each look is one request, or one statement."""
+class Named(Protocol):
+    """What tells a project from all others."""
 
     uri: str
+    """What names this project among all projects, wherever they live: the name of its server, and its id there."""
+
+    created_at: str
+    """When it was created, by its own clock. Another project that has this `uri` later was created at another time."""
+
+    url: str
+    """Where its pages begin; empty if it has none. A server may be known by another name than its address."""
 
     id: int
 
     title: str
+
+
+class Watchable(Named, Protocol):
+    """A project whose annotators are waited for. Each look is one request, or one statement."""
 
     def labeling(self) -> Labeling:
         """Return how far annotators are."""
@@ -119,15 +166,8 @@ class Watchable(Protocol):
         """
 
 
-class Project(Protocol):
+class Project(Named, Protocol):
     """What an import asks of a project. Both stores pass the same contract tests."""
-
-    uri: str
-    """What names this project among all projects, wherever they live."""
-
-    id: int
-
-    title: str
 
     label_config: str
 
@@ -162,6 +202,12 @@ class Project(Protocol):
     def last_task_id(self) -> int:
         """Return an id that all tasks imported later exceed, though not by far."""
 
+    def count_all(self) -> int:
+        """Return how many tasks there are, by the project's own counter; the first time, as it was when it was opened.
+
+        So that it costs no request. Asked again, it is what the counter says then.
+        """
+
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Add tasks; return their ids, or why they were rejected, in the order of `tasks`.
 
@@ -174,13 +220,15 @@ class Project(Protocol):
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id, in pages of bounded length, by ascending id."""
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Look at tasks, in few requests; return those that are there and were made from the object named.
 
         The annotations and drafts themselves are looked at: a server's counters are not the truth.
 
-        :param uris: by task id, the URI of the object that it was made from: that of its source reference or, where it
-            has none, a value of its data.
+        :param uris: by task id, the URI of the object that it was made from: that of its source reference. Where it has
+            none, it is known by a value of its data, or by its `storage_filename`.
+        :param digests: by task id, `data_digest` of what the row has that it was made from: a task that has no source
+            reference, and this data, is known by it.
         """
 
     def update_tasks(
@@ -198,6 +246,8 @@ class Project(Protocol):
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that have no annotation and no draft; return those that are there no longer.
 
+        One that others made stays; see `TaskLook.of_others`.
+
         :param uris: by task id, the URI of the object that it was made from. A task made from another one is not the
             one meant.
         :param untouched: delete those too that have the annotations they were imported with, and nothing else has
@@ -205,17 +255,8 @@ class Project(Protocol):
         """
 
 
-class Annotated(Protocol):
+class Annotated(Named, Protocol):
     """A project whose annotations are exported. What an import asks for, `Project`, is another matter."""
-
-    uri: str
-
-    id: int
-
-    title: str
-
-    created_at: str
-    """When it was created, by its own clock: another project that has this `uri` later was created at another time."""
 
     remote: bool
     """See `Project.remote`."""

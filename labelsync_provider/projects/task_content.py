@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
 from labelsync_provider.annotators import UNKNOWN
-from labelsync_provider.projects.protocol import Json, TaskUpdate
+from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate
+from labelsync_provider.tasks import data_digest
 
 HELD_BACK = "annotations_held_back"
 """The key in a task's source reference which says that the update left its annotations out, because somebody worked on
 the task. When the same update is done again, to complete it, they are left out again."""
+
+SERVED = "/data/local-files/?d="
+"""What stands before the path of a file in the URL under which Label Studio serves it."""
 
 UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
 
@@ -27,6 +32,11 @@ class Change(NamedTuple):
     """The task has this update's `effect` already."""
 
 
+def uri_of(meta: Any) -> str | None:
+    """Return the URI in a task's source reference; None if it has none."""
+    return _text(meta, "uri")
+
+
 def effect_of(meta: Any) -> str:
     """Return the `effect` in a task's source reference; empty if it tells of none."""
     return _text(meta, "effect") or ""
@@ -38,22 +48,47 @@ def held_back(meta: Any) -> bool:
 
 
 def tasks_made_from(
-    uris: Mapping[int, str], metas: Mapping[int, Any], data_of: Callable[[Sequence[int]], Mapping[int, Json]]
-) -> set[int]:
-    """Return those of some tasks that were made from the objects named.
+    uris: Mapping[int, str],
+    digests: Mapping[int, str],
+    metas: Mapping[int, Any],
+    read: Callable[[Sequence[int]], Mapping[int, StoredTask]],
+) -> dict[int, bool]:
+    """Return those of some tasks that were made from the objects named, and of each `TaskLook.of_others`.
 
     :param uris: by task id, the URI of the object.
+    :param digests: by task id, the digest of the data of the row that it was made from; see `Project.look`.
     :param metas: by task id, the `meta` of the tasks that are there.
-    :param data_of: returns the data of tasks; called for those without a source reference, which are known by it.
+    :param read: returns tasks with their data; called for those without a source reference, which are known by it.
     """
-    noted = {task_id: _text(meta, "uri") for task_id, meta in metas.items()}
+    noted = {task_id: uri_of(meta) for task_id, meta in metas.items()}
     unnoted = [task_id for task_id, uri in noted.items() if uri is None]
-    data = data_of(unnoted) if unnoted else {}
-    return {
-        task_id
-        for task_id, uri in noted.items()
-        if uri == uris[task_id] or (uri is None and uris[task_id] in data.get(task_id, {}).values())
-    }
+    mine = {task_id: False for task_id, uri in noted.items() if uri == uris[task_id]}
+    for task_id, task in (read(unnoted) if unnoted else {}).items():
+        if _is_of(task, uris[task_id], digests.get(task_id)):
+            mine[task_id] = len(task.data) > 1 or not _shows(task, uris[task_id])
+    return mine
+
+
+def _is_of(task: StoredTask, uri: str, digest: str | None) -> bool:
+    """Tell whether a task without a source reference was made from an object, or from a row with this data."""
+    if _shows(task, uri) or (task.storage_filename and is_named(uri, task.storage_filename)):
+        return True
+    return digest is not None and digest == data_digest(task.data)
+
+
+def _shows(task: StoredTask, uri: str) -> bool:
+    """Tell whether a URI is in a task's data; Label Studio may have put its own address before that of a file."""
+    values = task.data.values()
+    of_file = uri.startswith(SERVED)
+    return uri in values or (of_file and any(isinstance(value, str) and value.endswith(uri) for value in values))
+
+
+def is_named(uri: str, storage_filename: str) -> bool:
+    """Tell whether what a task says that Label Studio's own sync made it from may be the object of a URI."""
+    _, served, path = uri.partition(SERVED)
+    if served:
+        return storage_filename.endswith(f"/{unquote(path, errors='surrogateescape')}")
+    return uri.partition("://")[2].partition("/")[2] == storage_filename
 
 
 def planned(update: TaskUpdate, data: Json, meta: Any, *, worked_on: bool) -> Change | None:

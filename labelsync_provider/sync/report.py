@@ -53,8 +53,16 @@ class ImportReport:
     changed: int = 0
     missing: int = 0
     """Rows imported earlier that are in the source no more, because of their object or by themselves."""
+    deleted_by_hand: int = 0
+    """Tasks imported from this source earlier that are in the project no more, whether their row is in the source or
+    not. They are looked for when the project has fewer tasks than after the last import, and once a day; else this is
+    0, as it is with `restore_deleted`."""
     adopted: int = 0
     """Tasks that the project had already, and that are known from now on."""
+    adopted_sharing: int = 0
+    """Tasks that show the same object as one that is known, and stay as they are."""
+    not_restored: int = 0
+    """Objects and rows whose tasks somebody has deleted after Label Studio's own sync had made them."""
     gone: int = 0
     """Objects that vanished between listing and reading."""
     tasks_created: int = 0
@@ -77,6 +85,8 @@ class ImportReport:
     """The lowest and the highest id of the tasks created; empty if there are none."""
     quarantine: list[Failure] = field(default_factory=list)
     """The first of them."""
+    not_restored_rows: list[Failure] = field(default_factory=list)
+    """The first of those that were not restored."""
 
     @property
     def is_full(self) -> bool:
@@ -93,6 +103,12 @@ class ImportReport:
         if failure and not self.is_full:
             self.quarantine.append(failure)
 
+    def not_restored_as(self, row: Failure) -> None:
+        """Count an object or row whose task somebody has deleted, and keep the first by name."""
+        self.not_restored += 1
+        if len(self.not_restored_rows) < FAILURES_SHOWN:
+            self.not_restored_rows.append(row)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as Airflow's XCom takes it."""
         return asdict(self)
@@ -107,7 +123,7 @@ def summed(reports: Iterable[ImportReport]) -> dict[str, Any]:
     Quarantine is not among them, as a key says what it names only beside its source; nor is what is no number.
     """
     sums: dict[str, Any] = ImportReport().as_dict()
-    del sums["quarantine"], sums["dry_run"]
+    del sums["quarantine"], sums["not_restored_rows"], sums["dry_run"]
     for report in reports:
         for name, value in report.as_dict().items():
             if isinstance(value, int | float) and name in sums:

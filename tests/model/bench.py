@@ -45,6 +45,7 @@ from labelsync_provider.errors import (
 from labelsync_provider.formats import rows as task_rows
 from labelsync_provider.formats import task_files
 from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
+from labelsync_provider.sync.importing.deleted_by_hand import LOOK_AGAIN_SECONDS
 
 COVERAGE: Counter[str] = Counter()
 """Steps by rule, faults by kind, runs by outcome."""
@@ -183,7 +184,7 @@ class Bench:
         odd = Sight(self, options).odd
         outcome = self.run_with(options, Process())
         if foretold is not None and not odd:
-            dry, real = _told(foretold), _told(outcome)
+            dry, real = told(foretold), told(outcome)
             differences = {
                 name: (dry.get(name), real.get(name)) for name in dry | real if dry.get(name) != real.get(name)
             }
@@ -202,6 +203,7 @@ class Bench:
         self.kinds.add(sight.as_blob)
         unclear = self.unclear or sight.as_blob in self.lost
         forecast = None if unclear or sight.odd else self._forecast(sight, options, before)
+        deleted_by_hand = self._deleted_by_hand(sight, options, before)
         outcome = self._attempt(options, process)
         COVERAGE[f"ended: {type(outcome).__name__}"] += 1
         COVERAGE.update(f"fault: {fault}" for fault in process.happened)
@@ -224,6 +226,7 @@ class Bench:
             self.unclear = True
             return outcome
         if forecast and not process.happened:
+            assert outcome.deleted_by_hand == deleted_by_hand
             self._check_forecast(forecast, outcome, sight, before)
         self._take_over()
         self._check_always(Sight(self, options), process.happened)
@@ -330,6 +333,24 @@ class Bench:
             restore_deleted=options.get("restore_deleted", False),
             by_key=bool(self.row_key) and not sight.as_blob,
         )
+
+    def _deleted_by_hand(self, sight: Sight, options: Options, before: dict[int, Stored]) -> int:
+        """Return how many deleted tasks the run is to count: none, unless it has a reason to look for them."""
+        location, sources = sight.storage.location, [row for row in self.ledger()["storage"] if row["role"] == "source"]
+        noted = next((row for row in sources if row["start"] == location.start), None)
+        if options.get("restore_deleted") or noted is None or noted["looked_at"] is None:
+            return 0
+        is_today = self.clock() - noted["looked_at"] <= LOOK_AGAIN_SECONDS
+        if is_today and len(before) >= (noted["project_tasks"] or 0):
+            return 0
+        COVERAGE["deleted by hand: looked for"] += 1
+        known = [
+            (known.task, sight.storage.object_uri(location.key(path)))
+            for (_, path), some in self.known.items()
+            for known in some
+            if known.live and known.task and path.startswith(location.start)
+        ]
+        return sum(task not in before or before[task].note.get("uri") not in (None, uri) for task, uri in known)
 
     def _comes_in_twice(self, sight: Sight, before: dict[int, Stored]) -> bool:
         """Tell whether an object that is in by the other kind of run would come in by this one."""
@@ -516,7 +537,7 @@ def _bad(o: Object, as_blob: bool) -> set[int | None]:
     return {None if as_blob else n for n, row in enumerate(o.rows) if row is BAD}
 
 
-def _told(outcome: Outcome) -> Any:
+def told(outcome: Outcome) -> Any:
     if not isinstance(outcome, ImportReport):
         return {"ended": type(outcome)}
     said = outcome.as_dict() | {"quarantine": sorted(map(str, outcome.quarantine))}

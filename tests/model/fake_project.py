@@ -16,6 +16,7 @@ from labelsync_provider.errors import AlreadyThere, RequestFailed, Unavailable
 from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
 from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
 from labelsync_provider.stop import Stop
+from labelsync_provider.tasks import data_digest
 
 STRICT = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="x"/></Choices></View>'
 LOOSE = "<View/>"
@@ -129,6 +130,8 @@ class FakeServer:
         self.touched: set[int] = set()
         """Tasks that a person has done something to."""
         self.label_config = STRICT
+        self.links: dict[int, str] = {}
+        """By task, the name of the object that the own sync has made it from."""
         self._last = 0
         self._on_the_way: list[_OnTheWay] = []
 
@@ -167,15 +170,22 @@ class FakeServer:
             raise Refused(refused)
         return [self._create(stored_from(task)) for task in tasks]
 
-    def add(self, data: Json) -> int:
-        """Add a task that no import made."""
-        return self._create(Stored(data, {}, {}))
+    def add(self, data: Json, name: str | None = None) -> int:
+        """Add a task that no import made; the own sync makes one from an object of a name."""
+        task_id = self._create(Stored(data, {}, {}))
+        if name is not None:
+            self.links[task_id] = name
+        return task_id
+
+    def storage_filename(self, task_id: int) -> str | None:
+        return self.links.get(task_id)
 
     def _create(self, stored: Stored) -> int:
         self._last = max(self.tasks, default=0) + 1 if self._reuses_ids else self._last + 1
         self.tasks[self._last] = stored
         self.effects[self._last] = {str(stored.note.get("effect"))} if stored.annotations else set()
         self.touched.discard(self._last)
+        self.links.pop(self._last, None)
         return self._last
 
     def patch(self, task_id: int, update: TaskUpdate) -> None:
@@ -258,6 +268,8 @@ class FakeProject:
     id = 1
     title = "Fake"
     uri = "fake://projects/1"
+    url = ""
+    created_at = "2021-07-06T06:06:25.927570Z"
 
     def __init__(self, server: FakeServer, process: Process) -> None:
         self._server, self._process = server, process
@@ -286,6 +298,10 @@ class FakeProject:
 
     # --- look ---
 
+    def count_all(self) -> int:
+        self._process.alive()
+        return len(self._server.tasks)
+
     def _tasks(self) -> dict[int, Stored]:
         self._process.alive()
         self._server.step()
@@ -299,19 +315,28 @@ class FakeProject:
     def _stored(self, task_id: int, with_data: bool) -> StoredTask:
         task = self._server.tasks[task_id]
         meta = {**task.meta, "labelsync": task.note} if task.note else task.meta
-        return StoredTask(task_id, deepcopy(meta), deepcopy(task.data) if with_data else {})
+        name = self._server.storage_filename(task_id) if with_data else None
+        return StoredTask(task_id, deepcopy(meta), deepcopy(task.data) if with_data else {}, name)
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         tasks = self._tasks()
         return {
             n: TaskLook(
                 tasks[n].worked_on,
                 n not in self._server.touched and not tasks[n].drafts,
                 tasks[n].note.get("effect", ""),
+                of_others=not tasks[n].note and list(tasks[n].data.values()) != [uri],
             )
             for n, uri in uris.items()
-            if n in tasks and _is_of(tasks[n], uri)
+            if n in tasks and self._is_of(n, uri, (digests or {}).get(n))
         }
+
+    def _is_of(self, task_id: int, uri: str, digest: str | None = None) -> bool:
+        task, name = self._server.tasks[task_id], self._server.storage_filename(task_id)
+        if task.note:
+            return bool(task.note.get("uri") == uri)
+        named = name is not None and uri.endswith(f"/{name}")
+        return uri in task.data.values() or named or digest == data_digest(task.data)
 
     # --- change ---
 
@@ -335,7 +360,7 @@ class FakeProject:
     ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
         for task_id, update in deepcopy(dict(updates)).items():
             task = self._tasks().get(task_id)
-            if not task or not _is_of(task, update.uri):
+            if not task or not self._is_of(task_id, update.uri, update.data_digest):
                 yield task_id, "gone"
                 continue
             begun = task.note.get("effect") == update.meta["labelsync"]["effect"]
@@ -357,12 +382,13 @@ class FakeProject:
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         tasks = self._tasks()
-        mine = {n: tasks[n] for n, uri in uris.items() if n in tasks and _is_of(tasks[n], uri)}
-        free = {n: task for n, task in mine.items() if untouched or not task.worked_on}
+        mine = {n: tasks[n] for n, uri in uris.items() if n in tasks and self._is_of(n, uri)}
+        own = {n: task for n, task in mine.items() if task.note or list(task.data.values()) == [uris[n]]}
+        free = {n: task for n, task in own.items() if untouched or not task.worked_on}
         if free:
             self._request(lambda: self._server.delete(free, untouched))
         there = self._tasks()
-        return {n for n, uri in uris.items() if n not in there or not _is_of(there[n], uri)}
+        return {n for n, uri in uris.items() if n not in there or not self._is_of(n, uri)}
 
     def _request(self, deliver: Callable[[], T], *, late: bool = True) -> T:
         return sent(self._server, self._process, deliver, self._confirm, late=late)
@@ -385,7 +411,3 @@ def stored_from(task: Task) -> Stored:
     predictions = tuple((p.get("model_version"), text_of(p["result"])) for p in task.predictions)
     annotations = tuple(text_of(a["result"]) for a in task.annotations)
     return Stored(task.data, meta, note, predictions, annotations, skip=task.allow_skip)
-
-
-def _is_of(task: Stored, uri: str) -> bool:
-    return bool(task.note.get("uri") == uri if task.note else uri in task.data.values())

@@ -44,10 +44,16 @@ def run_paused(**options: Any) -> Step:
     return Step("run_paused", how)
 
 
+def run_with_fault(request: int, fault: str, **options: Any) -> Step:
+    how = {"options": DEFAULTS | options, "faults": [("request", request, fault)], "next_try": False}
+    return Step("run_with_faults", how)
+
+
 def draft(task: int) -> Step:
     return Step("work_by_hand", {"task": task, "what": "draft"})
 
 
+@pytest.mark.parametrize("world", ["fake", "fake, ids reused"])
 @pytest.mark.parametrize(
     "steps",
     [
@@ -63,7 +69,38 @@ def draft(task: int) -> Step:
             [put(TWO, THREE), run(), draft(0), put(ONE, {"data": ONE, "allow_skip": True}), run(on_changed="update")],
             id="a task that is updated in part, and has the content of another row then",
         ),
+        pytest.param(
+            [
+                *[put(ONE, TWO), run(), put(ONE), run_with_fault(0, "stop late", on_missing="delete"), run()],
+                *[put(ONE, {"data": TWO, "meta": {"q": 1}}), run(on_changed="update")],
+            ],
+            id="a deletion that comes late, right before an update of a row that is back",
+        ),
+        pytest.param(
+            [
+                *[put(ONE, TWO), run(), put(ONE), run_with_fault(0, "stop late", on_missing="delete"), run()],
+                *[put(ONE, TWO, THREE), run()],
+            ],
+            id="a deletion that comes late, right before the id of a row that is back is given again",
+        ),
     ],
 )
-def test_what_the_model_has_found_is_mended(steps: list[Step]) -> None:
-    taken(steps, partial(sqlite_history, "fake", files=False, by_key=False), "a history with 'fake'")
+def test_what_the_model_has_found_is_mended(steps: list[Step], world: str) -> None:
+    taken(steps, partial(sqlite_history, world, files=False, by_key=False), f"a history with {world!r}")
+
+
+def test_a_task_deleted_by_hand_does_not_come_back_once_its_double_is_deleted() -> None:
+    with sqlite_history("fake", files=False, by_key=False) as history:
+
+        def take(*steps: Step) -> None:
+            for step in steps:
+                history.take(step)
+
+        def meanwhile() -> None:
+            deleted = Step("work_by_hand", {"task": 0, "what": "delete the newest"})
+            take(run(), deleted, put(ONE, {"data": TWO, "meta": {"q": 1}}), run(on_changed="update"))
+
+        take(put(ONE, TWO))
+        history.bench.run_meanwhile(DEFAULTS, 0, meanwhile)
+        take(run_with_fault(0, "crash after"), run())
+        assert [task.data for task in history.bench.world.snapshot().values()] == [ONE]

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseOperator, Param
 from msgspec.structs import fields
+from sqlalchemy import delete
 
 from labelsync_provider.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
-from labelsync_provider.database import open_database
+from labelsync_provider.database import open_database, writing
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 from labelsync_provider.operators.parameters import ExportParameters, ImportParameters, options_of
 from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.projects.embedded import TASK
 from labelsync_provider.sync import ExportOptions, ImportOptions
 from labelsync_provider.sync.ledger.lease import Lease
 
@@ -46,6 +48,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "max_delete": None,
         "max_quarantined": None,
         "register_storage": "auto",
+        "lock_own_sync": False,
         "allow_static_keys": False,
         "presign": True,
         "adopt": False,
@@ -372,8 +375,8 @@ class TestWholeDag:
         assert result(again, "load")["unchanged"] == 1
         assert result(again, "save")["unchanged"] == 1
 
-    @pytest.mark.parametrize("what", ["a bad object", "a changed object", "a missing object"])
-    def test_does_not_skip_what_a_person_should_hear_of(self, connections, project, what: str) -> None:
+    @pytest.mark.parametrize("what", ["a bad object", "a changed object", "a missing object", "a deleted task"])
+    def test_does_not_skip_what_a_person_should_hear_of(self, connections, engine, project, what: str) -> None:
         load = ImportStorageSyncOperator(
             task_id="load", source=connections.uri, project="Pets", skip_when_unchanged=True
         )
@@ -386,10 +389,14 @@ class TestWholeDag:
             connections.put("bad.json", "{")
         elif what == "a changed object":
             connections.put("b.json", {"text": "another"})
-        else:
+        elif what == "a missing object":
             (connections.path / "b.json").unlink()
+        else:
+            with writing(engine) as connection:
+                connection.execute(delete(TASK).where(TASK.c.id == next(project.tasks_after(0))[0].id))
         report = load.execute({})
-        assert report["quarantined_now"] + report["changed"] + report["missing"] == 1
+        told = ("quarantined_now", "changed", "missing", "deleted_by_hand")
+        assert sum(report[name] for name in told) == 1
         if what == "a bad object":
             with pytest.raises(AirflowSkipException, match="quarantined now 0"):
                 load.execute({})

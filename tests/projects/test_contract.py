@@ -21,6 +21,7 @@ from labelsync_provider.projects.protocol import (
     Progress,
     Project,
     Rejected,
+    StoredTask,
     Task,
     TaskLook,
     TaskState,
@@ -240,13 +241,15 @@ class TestReconciling:
     def test_tasks_after_an_id_come_by_id_with_their_meta(self, create_project: Create, project: Project) -> None:
         first, *rest = project.import_tasks([Task({"image": ""}, {"n": n}) for n in range(4)])
         create_project("Cars").import_tasks([task()])
-        assert all_of(project.tasks_after(first)) == [(task_id, {"n": n}, {}) for n, task_id in enumerate(rest, 1)]
+        assert all_of(project.tasks_after(first)) == [
+            StoredTask(task_id, {"n": n}, {}) for n, task_id in enumerate(rest, 1)
+        ]
 
     def test_tasks_after_an_id_come_with_their_data_if_asked_for(self, project: Project) -> None:
         ids = project.import_tasks([Task({"image": "1.jpg"}, {"n": 1}), Task({"image": "2.jpg", "deep": {"n": [2]}})])
         assert all_of(project.tasks_after(0, with_data=True)) == [
-            (ids[0], {"n": 1}, {"image": "1.jpg"}),
-            (ids[1], {}, {"image": "2.jpg", "deep": {"n": [2]}}),
+            StoredTask(ids[0], {"n": 1}, {"image": "1.jpg"}),
+            StoredTask(ids[1], {}, {"image": "2.jpg", "deep": {"n": [2]}}),
         ]
 
     def test_tasks_after_an_id_come_in_bounded_pages_to_the_end(self, project: Project) -> None:
@@ -254,6 +257,11 @@ class TestReconciling:
         pages = list(project.tasks_after(0))
         assert [found.id for found in all_of(pages)] == ids
         assert max(map(len, pages)) <= 1000
+
+    def test_all_tasks_are_counted_and_by_the_second_time_anew(self, project: Project) -> None:
+        before = project.count_all()
+        project.import_tasks([task(n) for n in range(3)])
+        assert (before, project.count_all()) == (0, 3)
 
 
 class TestLook:
@@ -317,7 +325,7 @@ class TestUpdateTasks:
         (task_id,) = project.import_tasks([task(1, meta={"v": 1, "kept": [1, None]})])
         new = change(data={"image": "new.jpg", "n": 2}, meta={"v": 2})
         assert update_one(project, task_id, new) == "updated"
-        ((_, meta, data),) = all_of(project.tasks_after(0, with_data=True))
+        ((_, meta, data, _),) = all_of(project.tasks_after(0, with_data=True))
         assert (data, meta) == (new.data, {"v": 2, "kept": [1, None], "labelsync": new.meta["labelsync"]})
 
     def test_sets_keys_of_data_and_leaves_the_others_if_told_so(self, project: Project) -> None:
@@ -329,7 +337,7 @@ class TestUpdateTasks:
         data = {"image": "1.jpg", "odd": [1.5, None, {"a": "ä"}]}
         (task_id,) = project.import_tasks([Task(data, task().meta)])
         assert update_one(project, task_id, change(meta={"v": 2})) == "updated"
-        ((_, meta, after),) = all_of(project.tasks_after(0, with_data=True))
+        ((_, meta, after, _),) = all_of(project.tasks_after(0, with_data=True))
         assert (after, meta["v"]) == (data, 2)
 
     @pytest.mark.parametrize(
@@ -340,8 +348,8 @@ class TestUpdateTasks:
     ) -> None:
         (task_id,) = project.import_tasks([Task({"image": "", "n": before}, task().meta)])
         update_one(project, task_id, change(data={"image": "", "n": after}))
-        ((_, _, data),) = all_of(project.tasks_after(0, with_data=True))
-        assert repr(data["n"]) == repr(after)
+        (stored,) = all_of(project.tasks_after(0, with_data=True))
+        assert repr(stored.data["n"]) == repr(after)
 
     def test_yields_the_outcomes_one_by_one_in_the_order_of_the_updates(self, project: Project) -> None:
         first, labeled, deleted, last = project.import_tasks([task(1), annotated(2), task(3), task(4)])

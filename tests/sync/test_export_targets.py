@@ -271,14 +271,12 @@ class TestWhatStandsThere:
         else:
             assert counts(exports("out")) == (1, 2, 0, 0)
 
-    @pytest.mark.parametrize("lost", [False, True], ids=["", "ledger lost"])
-    def test_another_project_of_the_same_address_is_foreign(self, exports: Exports, lost: bool) -> None:
+    def test_another_project_of_the_same_name_is_foreign(self, exports: Exports) -> None:
         exports("out")
-        if lost:
-            exports.lose_ledger()
+        exports.lose_ledger()
         exports.sql("UPDATE labelsync_project SET created_at = '2020-01-01T00:00:00.000000Z'")
         exports.project = EmbeddedStore(exports.engine).project(exports.project.id)
-        with pytest.raises(TargetOccupied, match="another project of this address, created at 20"):
+        with pytest.raises(TargetOccupied, match="another project of this name, created at 20"):
             exports("out")
 
     def test_a_note_of_something_else_is_foreign(self, exports: Exports) -> None:

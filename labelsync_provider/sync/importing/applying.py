@@ -12,19 +12,20 @@ from msgspec.structs import replace
 from labelsync_provider.formats.digests import with_annotations_of
 from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
-from labelsync_provider.sync.importing.planning import Plan
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
-from labelsync_provider.sync.importing.state import ImportRun, SourceObject
-from labelsync_provider.sync.importing.steps import Create, Quarantine, Step, Update
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject, looked_at
+from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update
 from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
+from labelsync_provider.sync.report import Failure
 from labelsync_provider.sync.runtime import Inline
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
 FIRST_BATCH = 250
 """Size of the first batch to a remote project, in tasks. Small, so that the server starts before a full one is read."""
+DELETED = "Label Studio's own sync has imported it, and somebody has deleted the task; restore_deleted brings it back"
 ENTRIES_AT_ONCE = 10_000
 """Objects and rows that wait to be entered with the next announcement; without one, this many are entered."""
 
@@ -60,7 +61,7 @@ class Applier:
         # What is written by this process itself is not waited for.
         with self._run.runtime.threads(1, "send") if self._run.project.remote else Inline() as pool:
             for plan in plans:
-                if plan.obj.known_rows is not None:
+                if plan.obj.known_rows is not None or plan.adopted:
                     self._open(plan)
                 for step in plan.steps:
                     self._take(plan.obj, step, pool)
@@ -81,13 +82,27 @@ class Applier:
         report.unchanged += plan.unchanged
         report.changed += plan.changed
         report.new += plan.new
-        report.missing += len(plan.missing)
+        report.missing += len(plan.missing) + plan.missing_of_others
         self._deletions.note(plan.missing)
-        if plan.changed_rows:
+        self._adopt(plan)
+        if plan.changed_rows or plan.adopted or plan.dropped:
             for row in plan.changed_rows:
                 self._changes.change(row)
             self._changes.objects[obj.path] = obj.opened()
             self._enter_if_many()
+
+    def _adopt(self, plan: Plan) -> None:
+        report, run = self._run.report, self._run
+        self._changes.created.extend(plan.adopted)
+        self._changes.dropped.extend(plan.dropped)
+        tasks = [row.task for row in plan.adopted if row.task is not None]
+        report.adopted += len(tasks)
+        if run.candidates and tasks:
+            run.candidates.take(tasks)
+        for row in plan.adopted:
+            if row.task is None:
+                position = None if run.options.use_blob_urls else row.position
+                report.not_restored_as(Failure(plan.obj.info.key, position, DELETED))
 
     def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
         if isinstance(step, Quarantine):
@@ -212,8 +227,8 @@ class Applier:
 
     def _without_held_back(self, updates: dict[int, Update]) -> dict[int, Update]:
         """Account for the updates that would only annotate a task which somebody works on; return the others."""
-        uris = {task: step.obj.uri for task, step in updates.items() if step.only_annotations}
-        looks = self._run.project.look(uris) if uris else {}
+        rows = [step.before for step in updates.values() if step.only_annotations]
+        looks = looked_at(self._run.project, self._run.source, rows)
         held_back = {task for task, look in looks.items() if look.worked_on}
         for task in held_back:
             self._account_update(updates[task], "worked_on")
@@ -282,7 +297,7 @@ class Applier:
     def _enter_source(self) -> None:
         """Remember the source, which something comes from: one that brings nothing may be mistyped."""
         if not self._source_entered:
-            self._run.ledger.enter_source()
+            self._run.ledger.enter_source(self._run.project.created_at)
             self._source_entered = True
 
 

@@ -12,6 +12,7 @@ from labelsync_provider.storages.protocol import MadeByWrites
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.own_sync import syncable
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.uris import if_wildcard
 
@@ -87,7 +88,16 @@ def _warn(run: ImportRun) -> None:
             "The URLs in the tasks expire %d minutes after they were listed. URIs (url_mode='storage') do not.",
             options.presign_ttl,
         )
-    elif options.use_blob_urls and not run.source.holds_files:
+    for storage in syncable(run.own_storages, run.source.location):
+        log.warning(
+            "Somebody can still press Sync on source storage %d of project %d, %s: Label Studio would import "
+            "everything there a second time. Set lock_own_sync=True, which leaves it to show objects only, or delete "
+            "it.",
+            storage.id,
+            run.project.id,
+            storage.uri,
+        )
+    if options.use_blob_urls and options.url_mode != "signed" and not run.source.holds_files:
         log.warning("%s: Label Studio cannot show values under their URIs.", run.source.uri)
 
 

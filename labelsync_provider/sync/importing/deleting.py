@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import TooManyMissing
-from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, DeleteEffect, JournalEntry, KnownRow
 
@@ -71,10 +71,10 @@ class Deletions:
 
     def _look(self, count: int) -> None:
         rows, self._unseen = self._still_theirs(self._unseen[:count]), self._unseen[count:]
-        uris = {row.task: self._run.uri(row.path) for row in rows if row.task is not None}
-        looks = self._run.project.look(uris) if uris else {}
+        looks = looked_at(self._run.project, self._run.source, rows)
         self._gone.extend(row for row in rows if row.task not in looks)
-        free = [row for row in rows if row.task in looks and not looks[row.task].worked_on]
+        there = [(row, looks[row.task]) for row in rows if row.task in looks]
+        free = [row for row, seen in there if not (seen.worked_on or seen.of_others)]
         self._count += len(free)
         if self._count <= self._allowed:
             self._pending.extend(free)

@@ -47,7 +47,9 @@ def objects_to_look_at(
 
     def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
         same = known.state == COMPLETE and known.version == info.version
-        return same and not _worth_another_try(info, known, judged_by)
+        # Which task a row is may have been made plain in the project.
+        decides_anew = run.options.adopt and known.quarantined > 0
+        return same and not (decides_anew or _worth_another_try(info, known, judged_by))
 
     pages = _filtered(run, passes, progress)
     for page in compare(pages, source.location, is_unchanged, ledger.objects_between, ledger.objects_at):

@@ -1,22 +1,23 @@
 """Planning: what is to become of the rows of an object, as data. Nothing is done here."""
 
 import logging
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
 from labelsync_provider.formats import task_files
-from labelsync_provider.formats.digests import without_skip
+from labelsync_provider.formats.digests import data_part, is_of_data_alone
 from labelsync_provider.formats.rows import BadRow, Row
 from labelsync_provider.projects.protocol import Task
+from labelsync_provider.sync.importing.adopted_rows import Leftover, leftover
+from labelsync_provider.sync.importing.candidates import Candidates
+from labelsync_provider.sync.importing.deciding import Decisions, Rows
 from labelsync_provider.sync.importing.matching import Match, ReadRow, match
 from labelsync_provider.sync.importing.reading import Read
-from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
-from labelsync_provider.sync.importing.steps import Quarantine, Step, create, update_of
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.importing.steps import Plan, Quarantine, Step, create
 from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
 from labelsync_provider.uris import printable
@@ -32,26 +33,6 @@ TOO_MANY_ROWS = (
 )
 
 
-class Plan(Struct, gc=False):
-    """What is to become of an object."""
-
-    obj: SourceObject
-    steps: Iterable[Step]
-    changed_rows: Sequence[KnownRow] = ()
-    """Rows of the ledger as they are from now on: in another position, superseded, or live again."""
-    missing: Sequence[KnownRow] = ()
-    unchanged: int = 0
-    changed: int = 0
-    """Of the rows that have changed, those of which that is only reported, or whose content had a task before, which
-    stands for them again."""
-    new: int = 0
-    """Of the rows that are new, those whose content had a task before, which stands for them again."""
-
-
-Rows = Callable[[], Iterator[Row | BadRow]]
-"""Goes through the rows of an object from the first; can be called again."""
-
-
 def blob_plans(run: ImportRun, objects: Iterable[SourceObject], unshown: Unshown) -> Iterator[Plan]:
     """Yield what is to become of objects that are imported as they are, each as one row."""
     extra, data_key = run.options.extra_data or {}, run.data_key
@@ -62,10 +43,14 @@ def blob_plans(run: ImportRun, objects: Iterable[SourceObject], unshown: Unshown
         if "?" in obj.info.key:
             unshown.note(obj)
         row = Row(0, Task({**extra, data_key: obj.url}), obj.info.version, None, len(obj.url))
-        if obj.known_rows is None:
+        if obj.known_rows is None and was_synced(run, obj):
+            deleted = KnownRow(obj.path, 0, RowState.LIVE, 0, None, row.digest, None)
+            obj.rows = 1
+            yield Plan(obj, (), adopted=[deleted])
+        elif obj.known_rows is None:
             yield Plan(obj, (create(run, obj, row, 0, None),))
         else:
-            yield _plan_of_known(run, obj, lambda row=row: iter((row,)), obj.known_rows)  # type: ignore[misc]
+            yield _plan_of_known(run, obj, lambda row=row: iter((row,)))  # type: ignore[misc]
 
 
 def task_file_plans(run: ImportRun, read: Iterable[Read]) -> Iterator[Plan]:
@@ -96,11 +81,11 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes | str | Ex
         rows = parsed()
     except Invalid as error:
         return Plan(obj, [Quarantine(None, str(error))])
-    if obj.known_rows is None:
+    if obj.known_rows is None and run.candidates is None:
         return Plan(obj, _all_new(run, obj, rows))
     first = iter([rows])
     # The file as a whole was checked: the rows of the first pass are at hand, later ones are parsed again.
-    return _plan_of_known(run, obj, lambda: next(first, None) or parsed(), obj.known_rows)
+    return _plan_of_known(run, obj, lambda: next(first, None) or parsed())
 
 
 def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) -> Iterator[Step]:
@@ -114,16 +99,20 @@ def _all_new(run: ImportRun, obj: SourceObject, rows: Iterable[Row | BadRow]) ->
             yield create(run, obj, row, row.position, None)
 
 
-def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known_rows: KnownRows) -> Plan:
+def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows) -> Plan:
     """Match the rows with those that are known, and decide about each."""
-    if known_rows.count(obj.path) > MATCHED_ROWS:
+    if obj.known_rows and obj.known_rows.count(obj.path) > MATCHED_ROWS:
         return Plan(obj, [Quarantine(None, TOO_MANY_ROWS)])
-    known = known_rows.take(obj.path)
-    live = [row for row in known if row.state == RowState.LIVE]
+    known = obj.known_rows.take(obj.path) if obj.known_rows else []
+    # An import that adopts decides anew about what was left undecided.
+    dropped = [row for row in known if is_of_data_alone(row.digest)] if run.candidates else []
+    known = [row for row in known if not is_of_data_alone(row.digest)] if dropped else known
+    of_others = _numbered(run.candidates.of_object(obj.path), [*known, *dropped]) if run.candidates else []
+    live = [row for row in known if row.state == RowState.LIVE] + of_others
     digests = {row.digest: row.digest for row in live}
     rows = _checked(run, rows, digests.keys())
     read = _to_be_matched(rows(), digests, most_bad=max(len(live), 1))
-    if len(read) > MATCHED_ROWS:
+    if max(len(read), len(live)) > MATCHED_ROWS:
         return Plan(obj, [Quarantine(None, TOO_MANY_ROWS)])
     if read and all(row.digest is None for row in read):
         # A file that has become garbage says nothing of its rows.
@@ -131,12 +120,48 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows, known_rows: Kn
     matched = match(live, read, by_key=run.options.row_key is not None)
     if matched.by_place_only and run.options.on_changed != "add":
         _warn_of_guess(run, obj, len(matched.known))
-    decisions = _Decisions(run, obj, known, matched, read)
-    if decisions.not_writable:
-        _warn_of_skip(obj, decisions.not_writable)
+    if run.candidates:
+        matched, more = _matched_anywhere(run.candidates, obj, read, matched, [*known, *dropped, *of_others])
+        of_others += more
+    decisions = Decisions(run, obj, read, known, of_others, matched, _leftover(run, obj, read, matched))
     plan = decisions.plan
-    plan.steps = _steps(run, obj, rows, decisions, next_number=max(row.number for row in known) + 1)
+    plan.dropped, plan.steps = dropped, decisions.steps(rows)
     return plan
+
+
+def _matched_anywhere(
+    candidates: Candidates, obj: SourceObject, read: Sequence[ReadRow], matched: Match, numbered: Sequence[KnownRow]
+) -> tuple[Match, list[KnownRow]]:
+    """Match the rows that are left with tasks of equal data of which nothing tells the object, and return these."""
+    left = [row for row in read if row.digest is not None and row.position not in matched.known]
+    found = candidates.with_data(obj.path, {data_part(row.digest or "") for row in left}) if left else []
+    more = match(_numbered(found, numbered), left)
+    of_others = list(more.known.values())
+    return Match(matched.known | more.known, matched.missing, matched.by_place_only, matched.held), of_others
+
+
+def _numbered(rows: Iterable[KnownRow], others: Sequence[KnownRow]) -> list[KnownRow]:
+    """Return rows with numbers that no other row of their object has."""
+    first = max((row.number for row in others), default=-1) + 1
+    return [replace(row, number=first + n) for n, row in enumerate(rows)]
+
+
+def _leftover(run: ImportRun, obj: SourceObject, read: Sequence[ReadRow], matched: Match) -> Leftover:
+    """Return what is known of the rows and tasks that are not matched, where others have made tasks of the object."""
+    if run.own_sync is None and not any(is_of_data_alone(row.digest) for row in (*matched.missing, *matched.held)):
+        return Leftover()
+    left = leftover(read, matched, was_synced=was_synced(run, obj))
+    if left.tail:
+        run.unfinished.note(obj.info.key, left.tail)
+    return left
+
+
+def was_synced(run: ImportRun, obj: SourceObject) -> bool:
+    """Tell whether Label Studio's own sync has imported an object that no import of this package has dealt with."""
+    if run.own_sync is None or run.options.restore_deleted:
+        return False
+    is_new = obj.known is None or obj.known.version is None
+    return is_new and run.own_sync.took(obj.path, obj.info)
 
 
 def _to_be_matched(
@@ -174,100 +199,6 @@ def _checked(run: ImportRun, rows: Rows, known: Set[str | None]) -> Rows:
     return checked
 
 
-class _Decisions:
-    """What is to become of each row of an object of which some rows are known."""
-
-    def __init__(
-        self, run: ImportRun, obj: SourceObject, known: list[KnownRow], matched: Match, read: list[ReadRow]
-    ) -> None:
-        self.create: dict[int, KnownRow | None] = {}
-        """By position, the row that the new task supersedes, if any."""
-        self.update: dict[int, KnownRow] = {}
-        self._changed_rows: list[KnownRow] = []
-        self.plan = Plan(obj, (), self._changed_rows, matched.missing)
-        self.not_writable: list[int] = []
-        """Positions of rows of which only `allow_skip` has changed, which no API of a project can change."""
-        self.bad_rows = any(row.digest is None for row in read)
-        self._run, self._obj = run, obj
-        self._superseded: dict[str | None, deque[KnownRow]] = defaultdict(deque)
-        superseded = (row for row in known if row.state == RowState.SUPERSEDED)
-        for row in sorted(superseded, key=lambda row: (row.task or 0, row.number)):
-            self._superseded[row.digest].append(row)
-        for row in (*matched.missing, *matched.held):
-            if row.position is not None:
-                self._enter(row, replace(row, position=None))
-        for there in read:
-            self._decide(there, matched.known.get(there.position))
-        obj.complete = obj.complete and not matched.missing
-
-    def _decide(self, row: ReadRow, known: KnownRow | None) -> None:
-        plan = self.plan
-        if row.digest is None:
-            if known:
-                self._enter(known, replace(known, position=row.position))
-            return
-        if known and known.digest in (None, row.digest):
-            plan.unchanged += 1
-            self._obj.rows += 1
-            self._enter(known, replace(known, position=row.position, digest=row.digest, key=row.key or known.key))
-        elif known and (self._run.options.on_changed != "add" or self._was_overwritten(known, row.digest)):
-            here = replace(known, position=row.position, key=row.key or known.key)
-            self._enter(known, here)
-            if self._run.options.on_changed == "report" and not self._was_overwritten(known, row.digest):
-                self._report_changed()
-            elif self._only_skip_differs(known.digest or "", row.digest):
-                self.not_writable.append(row.position)
-                self._report_changed()
-            else:
-                self.update[row.position] = here
-        elif again := self._superseded.get(row.digest):
-            self._revive(again.popleft(), row, known)
-        else:
-            if known:
-                self._enter(known, replace(known, position=row.position))
-            self.create[row.position] = known
-
-    def _report_changed(self) -> None:
-        self.plan.changed += 1
-        self._obj.rows += 1
-        self._obj.complete = False
-
-    def _revive(self, again: KnownRow, row: ReadRow, instead_of: KnownRow | None) -> None:
-        again = replace(again, state=RowState.LIVE, position=row.position, key=row.key or again.key)
-        self._changed_rows.append(again)
-        self._obj.rows += 1
-        if instead_of:
-            self.plan.changed += 1
-            self._changed_rows.append(replace(instead_of, state=RowState.SUPERSEDED, position=None))
-        else:
-            self.plan.new += 1
-
-    def _was_overwritten(self, known: KnownRow, digest: str) -> bool:
-        """Tell whether a request that came late has overwritten what the task had, and the row still has."""
-        return self._run.overwritten.get((known.path, known.number)) == digest
-
-    def _only_skip_differs(self, before: str, now: str) -> bool:
-        return not self._run.options.use_blob_urls and without_skip(before) == without_skip(now)
-
-    def _enter(self, before: KnownRow, now: KnownRow) -> None:
-        if now != before:
-            self._changed_rows.append(now)
-
-
-def _steps(run: ImportRun, obj: SourceObject, rows: Rows, decisions: _Decisions, next_number: int) -> Iterator[Step]:
-    """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
-    if not (decisions.create or decisions.update or decisions.bad_rows):
-        return
-    for row in rows():
-        if isinstance(row, BadRow):
-            yield Quarantine(row.position, row.reason)
-        elif row.position in decisions.create:
-            yield create(run, obj, row, next_number, decisions.create[row.position])
-            next_number += 1
-        elif row.position in decisions.update:
-            yield update_of(run, obj, row, decisions.update[row.position])
-
-
 def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:
     log.warning(
         "%s: none of its rows is one that was imported before; by their place in the file, %d were taken for changed. "
@@ -275,14 +206,4 @@ def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:
         "of their own, row_key matches them by these.",
         printable(obj.uri),
         paired,
-    )
-
-
-def _warn_of_skip(obj: SourceObject, positions: list[int]) -> None:
-    log.warning(
-        "%s: of %d rows, row %d for one, only allow_skip has changed. It cannot be written to a task that is there: "
-        "delete the task and import it again with restore_deleted.",
-        printable(obj.uri),
-        len(positions),
-        positions[0],
     )

@@ -11,6 +11,7 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter, in_groups
 from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.state import looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import RowState
 
@@ -77,12 +78,6 @@ def _doubled(
 
 def _with_tasks(source: Storage, project: Project, other: ImportLedger, paths: list[str]) -> Iterator[tuple[str, int]]:
     """Yield those of some objects that have tasks in the project, and how many."""
-    tasks = {
-        row.task: path
-        for path, rows in other.rows_of(paths).items()
-        for row in rows
-        if row.state == RowState.LIVE and row.task is not None
-    }
-    uris = {task: source.object_uri(source.location.key(path)) for task, path in tasks.items()}
-    there = project.look(uris) if uris else ()
-    yield from Counter(tasks[task] for task in there).items()
+    rows = [row for some in other.rows_of(paths).values() for row in some if row.state == RowState.LIVE]
+    there = looked_at(project, source, rows)
+    yield from Counter(row.path for row in rows if row.task in there).items()

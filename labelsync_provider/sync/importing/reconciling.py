@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 DOUBT_SECONDS = 3600.0
 """Time after which a request that was given up cannot arrive any more."""
+UNKNOWN = -1
+"""The number of a row that the ledger does not have."""
 
 
 def reconcile(run: ImportRun) -> None:
@@ -96,8 +98,11 @@ def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
     uris = {deletion.row.task: deletion.uri for deletion in deletions if deletion.row.task is not None}
     paths = {deletion.row.task: deletion.row.path for deletion in deletions}
     there = run.project.look(uris)
-    known = run.ledger.of(blobs=entry.as_blob).known_tasks([task for task in uris if task not in there])
+    ledger = run.ledger.of(blobs=entry.as_blob)
+    known = ledger.known_tasks([task for task in uris if task not in there])
     changes = Changes(dropped=[row for task, row in known.items() if row.path == paths[task]])
+    # What came late, a run may have found out already: by an update, or because the id was given again.
+    changes.dropped += ledger.without_task([deletion.row for deletion in deletions])
     if entry.doubted_since is None or changes:
         _enter(run, entry, changes, all_known=not there)
     else:
@@ -148,7 +153,11 @@ def _keep_one_each(
     if not extra:
         return
     log.warning("A request that was given up arrived after all; %d tasks are one too many.", len(extra))
-    deletions = [DeleteEffect(creation.uri, replace(creation.row, task=task)) for task, (creation, _) in extra.items()]
+    # The ledger has no row of them; that which has the number of the creation has its own task, or had.
+    deletions = [
+        DeleteEffect(creation.uri, replace(creation.row, number=UNKNOWN, task=task))
+        for task, (creation, _) in extra.items()
+    ]
     worked_on = {
         task: extra[task] for task in sorted(extra.keys() - delete_announced(run, ledger, deletions, untouched=True))
     }

@@ -27,7 +27,8 @@ class Rehearsal:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self.uri, self.id, self.title = project.uri, project.id, project.title
+        self.uri, self.url, self.created_at = project.uri, project.url, project.created_at
+        self.id, self.title = project.id, project.title
         self.label_config, self.data_keys = project.label_config, project.data_keys
         self._ids = count(FIRST_ID)
         self._deleted: set[int] = set()
@@ -53,22 +54,27 @@ class Rehearsal:
         reasons = [self.check(task) for task in tasks]
         return [Rejected(reason) if reason else next(self._ids) for reason in reasons]
 
+    def count_all(self) -> int:
+        """Return how many tasks there are now."""
+        return self._project.count_all()
+
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id."""
         for page in self._project.tasks_after(task_id, with_data=with_data):
             yield [task for task in page if task.id not in self._deleted]
 
-    def look(self, uris: Mapping[int, str]) -> dict[int, TaskLook]:
+    def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Look at tasks as they would be: those deleted are gone, those given annotations are worked on."""
         there = {task: uri for task, uri in uris.items() if task not in self._deleted}
-        looks = self._project.look(there) if there else {}
+        looks = self._project.look(there, digests) if there else {}
         return looks | {task: looks[task]._replace(worked_on=True) for task in looks.keys() & self._annotated}
 
     def update_tasks(
         self, updates: Mapping[int, TaskUpdate]
     ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
         """Yield what would become of each update."""
-        looks = self.look({task: update.uri for task, update in updates.items()})
+        digests = {task: update.data_digest for task, update in updates.items() if update.data_digest}
+        looks = self.look({task: update.uri for task, update in updates.items()}, digests)
         for task, update in updates.items():
             outcome = _outcome(update, looks.get(task))
             if outcome == "updated" and update.annotations:
@@ -78,7 +84,11 @@ class Rehearsal:
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Return the tasks that would be there no longer."""
         looks = self.look(uris)
-        kept = {task for task, look in looks.items() if look.worked_on and not (untouched and look.as_imported)}
+        kept = {
+            task
+            for task, look in looks.items()
+            if look.of_others or (look.worked_on and not (untouched and look.as_imported))
+        }
         self._deleted |= uris.keys() - kept
         return set(uris) - kept
 

@@ -1,7 +1,7 @@
 """Restoring: rows whose tasks somebody has deleted from the project are new again."""
 
 from labelsync_provider.sync.importing.listing import Filter, covers
-from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.ledger.records import Changes
 
 
@@ -11,7 +11,7 @@ def forget_deleted(run: ImportRun, passes: Filter) -> None:
     Objects that this run does not look at stay as they are.
     """
     for rows in run.ledger.all_rows():
-        there = run.project.look({row.task: run.uri(row.path) for row in rows if row.task is not None})
+        there = looked_at(run.project, run.source, rows)
         deleted = [row for row in rows if row.task not in there and covers(run, passes, row.path)]
         if deleted:
             run.ledger.enter(Changes(dropped=deleted), reopens={row.path for row in deleted})

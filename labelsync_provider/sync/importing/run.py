@@ -5,14 +5,16 @@ account. The stages are generators that pull from each other, so that only a bou
 """
 
 import logging
+from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
 from labelsync_provider.errors import Stopped
-from labelsync_provider.projects.protocol import Project
+from labelsync_provider.projects.protocol import OwnStorage, Project
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
-from labelsync_provider.sync.adoption import adopt
+from labelsync_provider.sync.identity import refuse_other_birth
+from labelsync_provider.sync.importing.adopting import adopt, tell_adoption
 from labelsync_provider.sync.importing.applying import Applier
 from labelsync_provider.sync.importing.checks import (
     check_blob_data,
@@ -21,6 +23,7 @@ from labelsync_provider.sync.importing.checks import (
     judge_listing,
     judge_quarantine,
 )
+from labelsync_provider.sync.importing.deleted_by_hand import look_for_deleted, note_tasks
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.listing import Filter, objects_to_look_at
 from labelsync_provider.sync.importing.options import ImportOptions
@@ -48,14 +51,17 @@ def import_storage(
     options: ImportOptions,
     owner: Owner | str,
     runtime: Runtime | None = None,
+    own_storages: Sequence[OwnStorage] = (),
 ) -> ImportReport:
     """Import what is new in a source, and report the rest.
 
     :param engine: the database of the ledger.
     :param owner: who runs this.
     :param runtime: clocks, sleep and threads, if not the machine's own; and what ends the run.
+    :param own_storages: those of the project: what its own sync has made tasks from. Only `adopt` asks.
     :raises Invalid: `data_key` is needed and not given, or does not suffice for the label config; or the source
-        cannot be told from another one; or what is in it was imported by the other value of `use_blob_urls`.
+        cannot be told from another one; or what is in it was imported by the other value of `use_blob_urls`; or the
+        project is not the one that the ledger knows by its `uri`.
     :raises EmptyListing: the source lists nothing, or nothing but markers, where the ledger knows objects.
     :raises NotFound: the source is a directory that is not there.
     :raises StoragesOverlap: the project's annotations are exported to where the source is.
@@ -74,10 +80,12 @@ def import_storage(
     check_blob_data(project, options, data_key)
     blobs, report = options.use_blob_urls, ImportReport(dry_run=options.dry_run)
     count_in(Requests(runtime.stop, report.requests), source, project)
+    refuse_other_birth(project, engine, read_only=options.dry_run)
     if options.dry_run:
         # A rehearsal: the same run, on a copy of the ledger, with a project to which nothing is done.
         ledger = ImportLedger.copy_of(engine, project.uri, source.location, as_blobs=blobs)
-        return _import(ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime, report))
+        run = ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime, own_storages, report)
+        return _import(run)
     with Lease(
         engine,
         f"import into {project.uri}",
@@ -88,7 +96,7 @@ def import_storage(
     ) as lease:
         project.fence(lease.token, lease.check)
         ledger = ImportLedger(engine, project.uri, source.location, lease.confirm, as_blobs=blobs)
-        return _import(ImportRun(source, project, ledger, options, data_key, runtime, report))
+        return _import(ImportRun(source, project, ledger, options, data_key, runtime, own_storages, report))
 
 
 def _import(run: ImportRun) -> ImportReport:
@@ -107,9 +115,10 @@ def _carried_out(run: ImportRun) -> ImportReport:
     started, options, report = run.runtime.monotonic(), run.options, run.report
     check_source(run)
     reconcile(run)
-    _adopt(run)
-    refuse_other_reading(run.source, run.project, run.ledger, options)
     passes = Filter(options.regex_filter)
+    adopt(run, passes)
+    refuse_other_reading(run.source, run.project, run.ledger, options)
+    tasks_before = look_for_deleted(run)
     if options.restore_deleted:
         forget_deleted(run, passes)
 
@@ -123,27 +132,18 @@ def _carried_out(run: ImportRun) -> ImportReport:
         run.aside.log(log)
         run.ignored.log(log)
         unshown.log(log)
+        run.unfinished.log(log)
 
     report.seconds = run.runtime.monotonic() - started
+    tell_adoption(run)
     judge_listing(run, passes)
     deletions.forget_gone()
     judge_quarantine(run)
     deletions.carry_out()
+    note_tasks(run, tasks_before)
     report.seconds = run.runtime.monotonic() - started
     if options.dry_run:
         report.created_ids = []
     would = "Dry run, nothing was written. " if options.dry_run else ""
     log_report(log, f"{would}Import from {run.source.uri}, in {report.seconds:.1f} s", report)
     return report
-
-
-def _adopt(run: ImportRun) -> None:
-    """Learn from the project's tasks what was imported, if the ledger cannot tell or is asked to look again."""
-    options = run.options
-    if options.adopt or not run.ledger.storages("source"):
-        by_data = options.adopt and options.use_blob_urls
-        run.report.adopted = adopt(run.project, run.source, run.ledger, by_data=by_data)
-        if run.report.adopted:
-            log.info(
-                "%d tasks from %s were known to the project only.", run.report.adopted, run.source.location.container
-            )

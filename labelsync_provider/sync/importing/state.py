@@ -1,7 +1,7 @@
 """What the steps of an import share: what it is given, what it has found, and objects on their way."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -13,12 +13,16 @@ from msgspec.structs import replace
 
 from labelsync_provider import __version__
 from labelsync_provider.errors import Denied
-from labelsync_provider.projects.protocol import Project
+from labelsync_provider.formats.digests import data_part
+from labelsync_provider.projects.protocol import OwnStorage, Project, TaskLook
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.importing.aside import SetAside
 from labelsync_provider.sync.importing.bad_rows import BadRows
+from labelsync_provider.sync.importing.candidates import Candidates
 from labelsync_provider.sync.importing.ignored import IgnoredKeys
 from labelsync_provider.sync.importing.options import ImportOptions
+from labelsync_provider.sync.importing.own_sync import OwnSync
+from labelsync_provider.sync.importing.unfinished import Unfinished
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import COMPLETE, OPEN, KnownObject, KnownRow, QuarantinedRow
 from labelsync_provider.sync.report import Failure, ImportReport
@@ -53,7 +57,14 @@ class ImportRun:
     data_key: str
     """Where a blob's URI goes in the task's data; empty for task files."""
     runtime: Runtime
+    own_storages: Sequence[OwnStorage] = ()
+    """The source storages of the project's own."""
     report: ImportReport = field(default_factory=ImportReport)
+    own_sync: OwnSync | None = None
+    """What these tell of the source; None unless the run adopts."""
+    candidates: Candidates | None = None
+    """Tasks that others made, and that rows may stand for; None unless the run adopts, and of task files."""
+    unfinished: Unfinished = field(default_factory=Unfinished)
     effects: Iterator[str] = field(default_factory=_effects)
     aside: SetAside = field(default_factory=SetAside)
     ignored: IgnoredKeys = field(default_factory=IgnoredKeys)
@@ -102,6 +113,14 @@ class ImportRun:
     def failure(self, row: QuarantinedRow) -> Failure:
         """Return what is in quarantine as the report shows it."""
         return Failure(self.key(row.path), row.position, row.reason)
+
+
+def looked_at(project: Project, source: Storage, rows: Iterable[KnownRow]) -> dict[int, TaskLook]:
+    """Look at the tasks of some rows of a source; return those that are there and were made from these."""
+    with_task = {row.task: row for row in rows if row.task is not None}
+    uris = {task: source.object_uri(source.location.key(row.path)) for task, row in with_task.items()}
+    digests = {task: data_part(row.digest) for task, row in with_task.items() if row.digest}
+    return project.look(uris, digests) if uris else {}
 
 
 class KnownRows:

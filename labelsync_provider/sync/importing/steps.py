@@ -1,4 +1,6 @@
-"""Steps: what is to be done for a row, as data."""
+"""Steps: what is to be done for an object and its rows, as data."""
+
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,6 +56,28 @@ class Quarantine(Struct, gc=False):
 Step = Create | Update | Quarantine
 
 
+class Plan(Struct, gc=False):
+    """What is to become of an object."""
+
+    obj: SourceObject
+    steps: Iterable[Step]
+    changed_rows: Sequence[KnownRow] = ()
+    """Rows of the ledger as they are from now on: in another position, superseded, or live again."""
+    missing: Sequence[KnownRow] = ()
+    adopted: Sequence[KnownRow] = ()
+    """Rows that are new to the ledger, and whose tasks others made; without a task if somebody has deleted that."""
+    missing_of_others: int = 0
+    """Of these, those that are in the object no more."""
+    dropped: Sequence[KnownRow] = ()
+    """Rows to be forgotten: nothing is known of their tasks any more."""
+    unchanged: int = 0
+    changed: int = 0
+    """Of the rows that have changed, those of which that is only reported, or whose content had a task before, which
+    stands for them again."""
+    new: int = 0
+    """Of the rows that are new, those whose content had a task before, which stands for them again."""
+
+
 def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: KnownRow | None) -> Create:
     """Return what makes a task of a row.
 
@@ -84,6 +108,7 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
         update.data, update.merge_data = {run.data_key: obj.url}, True
     else:
         update.predictions, update.annotations = task.predictions, task.annotations
+        update.data_digest = data_part(before.digest or "")
         if data_part(before.digest or "") != data_part(row.digest):
             update.data = task.data
     only_annotations = with_annotations_of(digest, before.digest or "") == before.digest

@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -31,12 +32,14 @@ from labelsync_provider.sync.ledger.records import (
     JournalEntry,
     KnownObject,
     KnownRow,
+    LiveTask,
     QuarantinedRow,
     RowState,
+    TaskCount,
     UpdateEffect,
 )
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT, PAGE, Confirm, Scope, open_empty
-from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, STORAGE
+from labelsync_provider.sync.ledger.tables import JOURNAL, OBJECT, QUARANTINE, ROW, SCOPE, STORAGE
 
 EFFECTS = {"create": list[CreateEffect], "update": list[UpdateEffect], "delete": list[DeleteEffect]}
 KNOWN_OBJECTS = select(*(OBJECT.c[name] for name in KnownObject.__struct_fields__))
@@ -71,14 +74,48 @@ class ImportLedger(Scope):
         copy.take_over(engine, (STORAGE, OBJECT, ROW, QUARANTINE, JOURNAL))
         return copy
 
-    def enter_source(self) -> None:
-        """Note that this location is a source of the project; what had its name has moved here."""
+    def enter_source(self, created_at: str) -> None:
+        """Note that this location is a source of the project; what had its name has moved here.
+
+        :param created_at: the project's.
+        """
         here = (STORAGE.c.scope == self._scope, STORAGE.c.role == "source")
         moved = [used.start for used in self.storages("source") if used.is_elsewhere(self.location)]
-        start, endpoint = self.location.start, self.location.endpoint
+        where = {"start": self.location.start, "endpoint": self.location.endpoint}
+        this = {"scope": self._scope, "role": "source", **where, "project_created_at": created_at}
         with self._write() as connection:
-            connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, start])))
-            connection.execute(insert(STORAGE).values(scope=self._scope, role="source", start=start, endpoint=endpoint))
+            connection.execute(delete(STORAGE).where(*here, STORAGE.c.start.in_([*moved, self.location.start])))
+            connection.execute(insert(STORAGE).values(this))
+
+    def task_counts(self) -> tuple[TaskCount | None, int]:
+        """Return what imports from here have noted of the project's tasks, and the most that any import has counted.
+
+        The former is None if there was no import from here.
+        """
+        columns = (STORAGE.c.scope, STORAGE.c.start, STORAGE.c.project_tasks, STORAGE.c.looked_at)
+        with self._engine.connect() as connection:
+            found = connection.execute(select(*columns).where(*self._sources_of_project())).all()
+        here = {row[:2]: TaskCount(*row[2:]) for row in found}.get((self._scope, self.location.start))
+        return here, max((row.project_tasks or 0 for row in found), default=0)
+
+    def note_tasks(self, before: TaskCount, *, added: int = 0) -> None:
+        """Note how many tasks the project has, and when it was looked which of them are there.
+
+        :param before: as it was before this import.
+        :param added: how many tasks this import has added; imports from other sources take them into account.
+        """
+        now = TaskCount((before.project_tasks or 0) + added, before.looked_at)
+        if not added and now == self.task_counts()[0]:
+            return
+        sources = update(STORAGE).where(*self._sources_of_project())
+        here = sources.where(STORAGE.c.scope == self._scope, STORAGE.c.start == self.location.start)
+        with self._write() as connection:
+            connection.execute(sources.values(project_tasks=STORAGE.c.project_tasks + added))
+            connection.execute(here.values(now._asdict()))
+
+    def _sources_of_project(self) -> list[ColumnElement[bool]]:
+        scopes = select(SCOPE.c.id).where(SCOPE.c.project == self._project)
+        return [STORAGE.c.scope.in_(scopes), STORAGE.c.role == "source"]
 
     def of(self, *, blobs: bool) -> "ImportLedger":
         """Return the ledger of the same location, of blobs or of task files."""
@@ -159,6 +196,15 @@ class ImportLedger(Scope):
             yield list(starmap(KnownRow, page))
             last = {"path": page[-1].path, "number": page[-1].number}
 
+    def live_tasks(self) -> Iterator[list[LiveTask]]:
+        """Yield the tasks that stand for rows of this location, of blobs or of task files, in pages and by id."""
+        tasks = select(ROW.c.task, ROW.c.path).where(ROW.c.scope == self._scope, ROW.c.state == RowState.LIVE)
+        tasks = tasks.where(*self._within(ROW), ROW.c.task > bindparam("after")).order_by(ROW.c.task).limit(PAGE)
+        after = 0
+        while page := self._page(tasks, {"after": after}):
+            yield list(starmap(LiveTask, page))
+            after = page[-1].task
+
     def known_tasks(self, task_ids: Iterable[int]) -> dict[int, KnownRow]:
         """Return the rows of this project and container that some tasks stand for."""
         found: dict[int, KnownRow] = {}
@@ -166,6 +212,16 @@ class ImportLedger(Scope):
             for some in chunks(task_ids, IN_A_STATEMENT):
                 these = KNOWN_ROWS.where(*self._rows(), ROW.c.task.in_(some))
                 found |= {row.task: KnownRow(*row) for row in connection.execute(these)}
+        return found
+
+    def without_task(self, rows: Sequence[KnownRow]) -> list[KnownRow]:
+        """Return those of some rows whose task is known to be gone by now, as they are known now."""
+        found: list[KnownRow] = []
+        with self._engine.connect() as connection:
+            for some in chunks(rows, IN_A_STATEMENT):
+                at = self._these(ROW, sorted({row.path for row in some}))
+                which = tuple_(ROW.c.path, ROW.c.number).in_([(row.path, row.number) for row in some])
+                found.extend(starmap(KnownRow, connection.execute(KNOWN_ROWS.where(*at, which, ROW.c.task.is_(None)))))
         return found
 
     # --- the journal ---

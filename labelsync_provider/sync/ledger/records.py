@@ -62,6 +62,23 @@ class KnownRow(Struct, frozen=True, array_like=True, gc=False):
         return (self.path, self.number) == (other.path, other.number)
 
 
+class LiveTask(NamedTuple):
+    """A task that stands for a row of the object at a path."""
+
+    task: int
+    path: str
+
+
+class TaskCount(NamedTuple):
+    """What an import from a source has noted of the tasks in its project."""
+
+    project_tasks: int | None
+    """How many there should be; None if that is not known."""
+    looked_at: float | None
+    """When it was looked which of the source's own are there, in seconds since the epoch. The first import counts as a
+    look; None if it has not ended yet."""
+
+
 class QuarantinedRow(Struct, frozen=True, array_like=True, gc=False):
     """What could not be imported, and why."""
 
@@ -153,7 +170,6 @@ class ExportTarget(NamedTuple):
     key_template: str | None
     """Both None if a version of this package wrote it that did not note them."""
     project_created_at: str | None
-    """The project that has this `uri` now may be another one."""
 
 
 class KnownExport(Struct, frozen=True, array_like=True, gc=False):

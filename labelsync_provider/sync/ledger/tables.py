@@ -25,7 +25,11 @@ STORAGE = Table(
     # Of a target: how its objects were made.
     Column("layout", Text),
     Column("key_template", Text),
+    # None if a version of this package wrote it that did not note it.
     Column("project_created_at", Text),
+    # Of a source: how many tasks its project should have, and when its own were looked for (seconds since the epoch).
+    Column("project_tasks", BigInteger),
+    Column("looked_at", Float),
 )
 # Which projects were found, or created, by which title.
 TITLE = Table(

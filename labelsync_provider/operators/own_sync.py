@@ -1,0 +1,60 @@
+"""Label Studio's own sync of what is imported: whoever presses Sync gets everything a second time."""
+
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from labelsync_provider.hooks.label_studio import LabelStudioHook
+    from labelsync_provider.projects.label_studio_client import Client
+    from labelsync_provider.projects.protocol import OwnStorage
+    from labelsync_provider.storages.protocol import Storage
+    from labelsync_provider.sync import ImportOptions
+
+log = logging.getLogger(__name__)
+
+
+def own_storages_at(
+    hook: "LabelStudioHook", project_id: int, source: "Storage", options: "ImportOptions", *, locks: bool
+) -> "Sequence[OwnStorage]":
+    """Return the source storages of a project, those at the source locked, if that is asked.
+
+    Who may import need not be allowed to look at storages: unless the run needs to know, what goes wrong is only said.
+
+    :param locks: whether nobody is to press Sync on them any more.
+    """
+    from labelsync_provider.errors import LabelsyncError, Stopped
+    from labelsync_provider.projects.label_studio_own_storages import own_storages
+
+    client = hook.get_client()
+    if client is None:
+        return ()
+    with closing(client):
+        try:
+            storages = own_storages(client, project_id)
+            return _locked(client, storages, source, dry_run=options.dry_run) if locks else storages
+        except Stopped:
+            raise
+        except LabelsyncError as error:
+            if options.adopt or locks:
+                raise
+            log.warning("It could not be seen whether somebody can press Sync on what is imported here. %s", error)
+            return ()
+
+
+def _locked(
+    client: "Client", storages: "Sequence[OwnStorage]", source: "Storage", *, dry_run: bool
+) -> "Sequence[OwnStorage]":
+    from labelsync_provider.projects.label_studio_own_storages import lock
+    from labelsync_provider.sync.importing.own_sync import syncable
+
+    at_source = syncable(storages, source.location)
+    for storage in at_source:
+        if dry_run:
+            log.info("Dry run: source storage %d, %s, would be locked.", storage.id, storage.uri)
+        else:
+            lock(client, storage)
+            log.info("Nobody can press Sync any more on source storage %d, %s.", storage.id, storage.uri)
+    return [storage._replace(synchronizable=False) if storage in at_source else storage for storage in storages]

@@ -1,0 +1,88 @@
+"""The source storages that a project has of its own, as an import sees them: what it may have been synced from.
+
+Source of what is said about them: label-studio 1.23.2, its package `io_storages`.
+"""
+
+import os
+from datetime import datetime
+from typing import Any
+
+from labelsync_provider.projects import label_studio_shapes as shapes
+from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio_storages import SCHEMES, storages_path
+from labelsync_provider.projects.protocol import Json, OwnStorage
+
+KEPT = (
+    *("bucket", "container", "prefix", "host", "port", "db", "path"),
+    *("regex_filter", "use_blob_urls", "recursive_scan"),
+)
+"""Fields that tell where a storage is, and what it takes."""
+
+
+def own_storages(client: Client, project_id: int) -> list[OwnStorage]:
+    """Return the source storages of a project, of all types, the oldest first.
+
+    A sync that has shown no life for 25 seconds is marked `failed` by this, though it may go on.
+    """
+    rows: list[Json] = client.get("/api/storages/", list[shapes.OwnStorage], project=project_id)
+    return [_own_storage(row) for row in sorted(rows, key=lambda row: int(row["id"])) if row["type"] in OF_TYPES]
+
+
+def lock(client: Client, storage: OwnStorage) -> None:
+    """See to it that nobody can press Sync on a storage; annotators see its objects as before."""
+    path = storages_path("import", storage.type, storage.id)
+    row = client.get(path, shapes.Created)
+    # Of some types, Label Studio checks a PATCH as if what is not in it were empty.
+    client.ask("PATCH", path, body={name: row[name] for name in KEPT if name in row} | {"synchronizable": False})
+
+
+def _own_storage(row: Json) -> OwnStorage:
+    container, start = OF_TYPES[row["type"]](row)
+    return OwnStorage(
+        row["type"],
+        row["id"],
+        container,
+        start,
+        recursive=row["type"] == "redis" or bool(row.get("recursive_scan")),
+        regex_filter=str(row.get("regex_filter") or ""),
+        as_blobs=bool(row.get("use_blob_urls")),
+        synchronizable=row.get("synchronizable") is not False,
+        synced_at=_synced_at(row),
+    )
+
+
+def _in_bucket(scheme: str, name: str) -> Any:
+    def place(row: Json) -> tuple[str, str]:
+        prefix = str(row.get("prefix") or "").rstrip("/")
+        return f"{scheme}://{row.get(name) or ''}", f"{prefix}/" if prefix else ""
+
+    return place
+
+
+def _in_database(row: Json) -> tuple[str, str]:
+    return f"redis://{row.get('db') or 0}", str(row.get("path") or "")
+
+
+def _in_directory(row: Json) -> tuple[str, str]:
+    return "file://", f"{os.path.normpath(str(row.get('path') or '/').strip()).rstrip('/')}/"
+
+
+OF_TYPES = {
+    **{storage_type: _in_bucket(scheme, name) for scheme, (storage_type, name) in SCHEMES.items()},
+    "redis": _in_database,
+    "localfiles": _in_directory,
+}
+
+
+def _synced_at(row: Json) -> datetime | None:
+    """Return when the last sync began, if it has completed.
+
+    What was there then was imported. `completed_with_errors` says that some was not.
+    """
+    if row.get("status") != "completed":
+        return None
+    try:
+        began = datetime.fromisoformat((row.get("meta") or {})["time_in_progress"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return began if began.tzinfo else None

@@ -1,0 +1,47 @@
+"""Adopted rows: what is to become of rows of a task file that no task was found for. A pure decision.
+
+What Label Studio's own sync has left: a person has edited the data of tasks, and has deleted others; and a file of
+which the sync broke off has no tasks from some row to its end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from labelsync_provider.formats.digests import is_of_data_alone
+from labelsync_provider.sync.importing.matching import Match, ReadRow
+from labelsync_provider.sync.ledger.records import KnownRow
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Positions of rows that no task was found for, by what they are."""
+
+    edited: dict[int, KnownRow] = field(default_factory=dict)
+    """The one row that is left, and the one task: its data was edited."""
+    undecided: frozenset[int] = frozenset()
+    """Each may be one of the tasks that are left."""
+    deleted: frozenset[int] = frozenset()
+    """They were imported by Label Studio's own sync, and somebody has deleted their tasks."""
+    tail: frozenset[int] = frozenset()
+    """The last of the file, which the sync did not come to."""
+    held: Sequence[KnownRow] = ()
+    """Tasks that may be those of undecided rows, or of bad ones: they are not missing."""
+
+
+def leftover(read: Sequence[ReadRow], matched: Match, *, was_synced: bool) -> Leftover:
+    """Decide about the rows of one object.
+
+    :param was_synced: whether this object was there when a sync began that has completed.
+    """
+    left = [row for row in read if row.position not in matched.known]
+    rows = frozenset(row.position for row in left if row.digest is not None)
+    tasks = [row for row in (*matched.missing, *matched.held) if is_of_data_alone(row.digest)]
+    if rows and len(tasks) == len(left) == 1:
+        return Leftover(edited={min(rows): tasks[0]})
+    if left and tasks:
+        return Leftover(undecided=rows, held=tasks)
+    if not was_synced:
+        return Leftover()
+    last = max(matched.known, default=None)
+    tail = frozenset() if last is None else frozenset(position for position in rows if position > last)
+    return Leftover(deleted=rows - tail, tail=tail)

@@ -1,0 +1,185 @@
+"""Adopting: tasks that a project has already are taken for those of the objects and rows that they were made from.
+
+They are from a ledger that was lost, or others made them: Label Studio's own sync, or another tool. The former name
+their object in a source reference, and are taken into the ledger wherever in the container they belong. Of the latter,
+which are looked for only if that is asked, those that show the URI of an object are entered here, and the others wait
+as candidates for the rows of task files.
+"""
+
+import logging
+
+from msgspec.structs import replace
+
+from labelsync_provider.formats.digests import is_of_data_alone
+from labelsync_provider.projects.protocol import Json, StoredTask
+from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.sync.importing.candidates import Candidates
+from labelsync_provider.sync.importing.listing import Filter, covers
+from labelsync_provider.sync.importing.own_sync import OwnSync
+from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.ledger.imports import ImportLedger
+from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
+from labelsync_provider.tasks import data_digest
+
+log = logging.getLogger(__name__)
+
+HIGHEST_POSITION = 2**31 - 1
+LONGEST_BYTES = 2000
+"""Length of a text that PostgreSQL takes in an index, with room for what stands beside it."""
+
+
+def adopt(run: ImportRun, passes: Filter) -> None:
+    """Learn from the project's tasks what was imported, if the ledger cannot tell or is asked to look again."""
+    options, report = run.options, run.report
+    if not options.adopt and run.ledger.storages("source"):
+        return
+    if options.adopt:
+        run.own_sync = OwnSync(run.own_storages, run.source.location, as_blobs=options.use_blob_urls)
+        run.candidates = None if options.use_blob_urls else Candidates()
+    for page in run.project.tasks_after(0, with_data=options.adopt):
+        for blobs in (False, True):
+            found = [row for task in page if (row := _noted(task, run.source, blobs))]
+            report.adopted += _enter(run.ledger.of(blobs=blobs), found)
+        others = [task for task in page if not isinstance(_note(task).get("uri"), str)] if options.adopt else []
+        if run.candidates:
+            _add_candidates(run, run.candidates, others)
+        elif others:
+            _adopt_shown(run, passes, others)
+
+
+def tell_adoption(run: ImportRun) -> None:
+    """Say what was adopted, and what nothing tells."""
+    report, source = run.report, run.source.uri
+    if report.adopted:
+        log.info("%d tasks from %s were known to the project only.", report.adopted, run.source.location.container)
+    if report.adopted_sharing:
+        log.warning(
+            "%d tasks show objects of %s that other tasks stand for; they stay as they are.",
+            report.adopted_sharing,
+            source,
+        )
+    if report.not_restored:
+        log.warning(
+            "%d objects and rows of %s were not imported: Label Studio's own sync had imported them, and somebody has "
+            "deleted their tasks. Such as %s. With restore_deleted=True they come in.",
+            report.not_restored,
+            source,
+            "; ".join(row.key if row.row is None else f"{row.key}, row {row.row}" for row in report.not_restored_rows),
+        )
+    if run.own_sync and run.own_sync.without_evidence and report.new:
+        log.warning(
+            "adopt: of %d objects of %s that no import has dealt with before, nothing tells whether somebody has "
+            "deleted tasks of theirs, as no sync of a storage of the project that takes them has completed since they "
+            "were written. What has no task was imported.",
+            run.own_sync.without_evidence,
+            source,
+        )
+
+
+def _enter(ledger: ImportLedger, tasks: list[KnownRow]) -> int:
+    """Enter those of the tasks that the ledger does not know; return how many these are.
+
+    Of several tasks for one row the youngest stands for it, unless the object has been compared: then what the ledger
+    knows is right.
+
+    :param tasks: by ascending id, each with the row that it was made from; their `number` does not count.
+    """
+    known_tasks = ledger.known_tasks([row.task for row in tasks if row.task is not None])
+    unknown = [row for row in tasks if row.task not in known_tasks]
+    paths = sorted({row.path for row in unknown})
+    rows = {path: {row.number: row for row in known} for path, known in ledger.rows_of(paths).items()}
+    compared = {obj.path for page in ledger.objects_at(paths) for obj in page if obj.version is not None}
+    changes, adopted = Changes(), dict[tuple[str, int], KnownRow]()
+    for row in unknown:
+        known = rows.setdefault(row.path, {})
+        row = replace(row, number=max(known, default=-1) + 1)
+        live = (other for other in known.values() if other.state == RowState.LIVE)
+        same = next((other for other in live if other.position == row.position), None)
+        if same and row.path in compared:
+            row = replace(row, state=RowState.SUPERSEDED, position=None)
+        elif same:
+            known[same.number] = same = replace(same, state=RowState.SUPERSEDED, position=None)
+            (adopted if (same.path, same.number) in adopted else changes.changed)[same.path, same.number] = same
+        known[row.number] = row
+        adopted[row.path, row.number] = row
+    changes.created = list(adopted.values())
+    if changes:
+        ledger.enter(changes, reopens=paths)
+    return len(adopted)
+
+
+def _adopt_shown(run: ImportRun, passes: Filter, tasks: list[StoredTask]) -> None:
+    """Enter, for each object that this import looks at, the oldest of the tasks that show it, unless it has one."""
+    ledger, report = run.ledger, run.report
+    shown = [row for task in tasks if (row := _shown(run, task)) and covers(run, passes, row.path)]
+    known_tasks = ledger.known_tasks([row.task for row in shown if row.task is not None])
+    unknown = [row for row in shown if row.task not in known_tasks]
+    taken = set(ledger.count_rows(sorted({row.path for row in unknown})))
+    adopted: dict[str, KnownRow] = {}
+    for row in unknown:
+        if row.path in taken or row.path in adopted:
+            report.adopted_sharing += 1
+        else:
+            adopted[row.path] = row
+    report.adopted += len(adopted)
+    if adopted:
+        ledger.enter(Changes(created=list(adopted.values())), reopens=adopted)
+
+
+def _add_candidates(run: ImportRun, candidates: Candidates, tasks: list[StoredTask]) -> None:
+    """Keep the tasks that a row of a task file may stand for: not those of other places, nor those that have a row."""
+    known = run.ledger.known_tasks([task.id for task in tasks])
+    free = [task for task in tasks if task.id not in known or is_of_data_alone(known[task.id].digest)]
+    candidates.add([(task.id, path, data_digest(task.data)) for task, path in _placed(run, free)])
+
+
+def _placed(run: ImportRun, tasks: list[StoredTask]) -> list[tuple[StoredTask, str | None]]:
+    """Return tasks that may be of this source, with the path of the object if that is told."""
+    own_sync = run.own_sync
+    placed = list[tuple[StoredTask, str | None]]()
+    for task in tasks:
+        name = task.storage_filename
+        if own_sync is None or name is None:
+            placed.append((task, None))
+        elif not own_sync.is_elsewhere(name):
+            placed.append((task, own_sync.path_of(name)))
+    return placed
+
+
+def _note(task: StoredTask) -> Json:
+    note = task.meta.get("labelsync")
+    return note if isinstance(note, dict) else {}
+
+
+def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:
+    """Return the row in a task's source reference, if it leads to this container."""
+    note = _note(task)
+    uri, position, key = note.get("uri"), note.get("row"), note.get("key")
+    digest = note.get("version") if blobs else note.get("digest")
+    path = source.path_of(uri) if isinstance(uri, str) else None
+    if not path or not isinstance(digest, str) or blobs != (position is None):
+        return None
+    # To Python, true is a number.
+    if not (position is None or (type(position) is int and 0 <= position <= HIGHEST_POSITION)):
+        return None
+    key = key if isinstance(key, str) else None
+    if not all(map(_can_be_entered, (path, digest, key or ""))):
+        return None
+    return KnownRow(path, 0, RowState.LIVE, position or 0, task.id, digest, key)
+
+
+def _shown(run: ImportRun, task: StoredTask) -> KnownRow | None:
+    """Return the row of the object whose URI a task has under the data key; of its version, nothing is known."""
+    value = task.data.get(run.data_key)
+    path = run.source.path_of(value) if isinstance(value, str) else None
+    if path is None or not _can_be_entered(path):
+        return None
+    return KnownRow(path, 0, RowState.LIVE, 0, task.id, None, None)
+
+
+def _can_be_entered(text: str) -> bool:
+    """Tell whether every database takes a text in an index: what stands in a task may be anybody's."""
+    try:
+        return "\0" not in text and len(text.encode()) <= LONGEST_BYTES
+    except UnicodeEncodeError:
+        return False
