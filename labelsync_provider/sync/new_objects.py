@@ -13,12 +13,12 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.importing.checks import data_key_of
 from labelsync_provider.sync.importing.listing import Filter, worth_a_run
-from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.readings import refuse_other_reading
 from labelsync_provider.sync.importing.state import judged_by
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import KnownObject
+from labelsync_provider.sync.markers import is_marker
 
 DIGEST_SIZE = 16
 """In bytes, of the digest of what is new."""

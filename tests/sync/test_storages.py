@@ -664,6 +664,12 @@ class TestOccupiedTarget:
         assert some(export()) == {"annotations": 3, "written": 3}
         assert some(export()) == {"annotations": 3, "unchanged": 3}
 
+    def test_by_what_a_file_browser_leaves_it_is_not(self, export: Exporting) -> None:
+        for name in ("out/.DS_Store", "out/Thumbs.db"):
+            export.place.put(name, b"Bud1")
+        assert export().written == 3
+        assert some(export(can_delete_objects=True)) == {"annotations": 3, "unchanged": 3}
+
     def test_by_another_projects_export_stops_the_run(self, export: Exporting, store: EmbeddedStore) -> None:
         export()
         other = store.create_project("Cars", "<View/>")

@@ -113,8 +113,8 @@ def _carried_out(run: ExportRun) -> ExportReport:
     report.seconds = run.runtime.monotonic() - started
     if report.failed:
         raise UploadsFailed(
-            f"{report.failed:,} objects could not be written to {run.target.uri}; {report.written:,} were. Run "
-            f"it again to write the rest. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
+            f"{report.failed:,} objects could not be written to {run.target.uri}; {report.written:,} were. "
+            f"Every run tries them again. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
         )
     would = "Dry run, nothing was written. " if run.options.dry_run else ""
     log_report(log, f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s", report)

@@ -14,6 +14,7 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import GONE, KnownExport
+from labelsync_provider.sync.markers import has_name_of_marker
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import Failure
 from labelsync_provider.uris import printable
@@ -25,9 +26,9 @@ READ_WHOLE = 64 * 1024
 """Objects of so many bytes are read at once; of larger ones the note first."""
 
 
-def is_folder_marker(info: ObjectInfo) -> bool:
-    """Tell whether an object is what tools leave to show a folder."""
-    return info.size == 0 and info.key.endswith("/") and not info.problem
+def is_left_by_tools(info: ObjectInfo) -> bool:
+    """Tell whether an object is what tools leave in folders, or to show one. An empty one may be a file cut by hand."""
+    return (info.size == 0 and info.key.endswith("/") and not info.problem) or has_name_of_marker(info.key)
 
 
 def look_at_target(run: ExportRun) -> bool:
@@ -112,7 +113,7 @@ class _Ours(NamedTuple):
 
 def _objects(listing: Iterator[Page]) -> Iterator[Page]:
     for page in listing:
-        yield [info for info in page if not is_folder_marker(info)]
+        yield [info for info in page if not is_left_by_tools(info)]
 
 
 def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]) -> list[_Ours]:

@@ -8,11 +8,11 @@ from labelsync_provider.regex_filter import RegexFilter
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
-from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
 from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.imports import RowCount
 from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
+from labelsync_provider.sync.markers import is_marker
 from labelsync_provider.sync.report import FAILURES_SHOWN
 
 ROWS_AT_ONCE = 10_000

@@ -9,11 +9,11 @@ from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter, in_groups
-from labelsync_provider.sync.importing.markers import is_marker
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.state import looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import RowState
+from labelsync_provider.sync.markers import is_marker
 
 
 def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger, options: ImportOptions) -> None:
