@@ -47,7 +47,7 @@ class LabelingProgressTrigger(LookingTrigger):
             if given["min_new"] is not None:
                 new = counts["new"] = self._new(project)
                 aims.append(_Aim("new", new, given["min_new"]))
-                said.append(f"{new:,} annotated or changed since the last export, of {given['min_new']:,}")
+                said.append(f"{new:,} annotated or changed and not exported yet, of {given['min_new']:,}")
         now, met = time.time(), all(aim.met for aim in aims)
         first = self.memory["first"] if self.memory.get("project") == project.id else None
         if first and not met and (pace := _pace(aims, first, now)):

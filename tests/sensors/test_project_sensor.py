@@ -196,7 +196,7 @@ class TestLog:
         add(1, DONE)
         arguments = {"min_annotated": 3, "min_new": 10, "target": target.uri}
         assert self.looks(waiting, arguments, lambda: add(2, DONE))[1] == (
-            "Project 'Pets': 3 of 3 tasks annotated (100 %), 3 annotated or changed since the last export, of 10, "
+            "Project 'Pets': 3 of 3 tasks annotated (100 %), 3 annotated or changed and not exported yet, of 10, "
             "2.0/h, about 4 h left."
         )
 
