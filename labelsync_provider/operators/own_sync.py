@@ -26,9 +26,11 @@ def own_storages_at(
     :param locks: whether nobody is to press Sync on them any more.
     """
     from labelsync_provider.errors import LabelsyncError, Stopped
+    from labelsync_provider.hooks.storage import TRIAL_SECONDS
     from labelsync_provider.projects.label_studio_own_storages import own_storages
 
-    client = hook.get_client()
+    is_needed = options.adopt or locks
+    client = hook.get_client() if is_needed else hook.get_client(TRIAL_SECONDS)
     if client is None:
         return ()
     with closing(client):
@@ -38,7 +40,7 @@ def own_storages_at(
         except Stopped:
             raise
         except LabelsyncError as error:
-            if options.adopt or locks:
+            if is_needed:
                 raise
             log.warning("It could not be seen whether somebody can press Sync on what is imported here. %s", error)
             return ()

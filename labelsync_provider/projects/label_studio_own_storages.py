@@ -10,6 +10,7 @@ from typing import Any
 from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_studio_client import Client
 from labelsync_provider.projects.label_studio_storages import SCHEMES, storages_path
+from labelsync_provider.projects.label_studio_sync import IN_PROGRESS
 from labelsync_provider.projects.protocol import Json, OwnStorage
 
 KEPT = (
@@ -48,6 +49,7 @@ def _own_storage(row: Json) -> OwnStorage:
         as_blobs=bool(row.get("use_blob_urls")),
         synchronizable=row.get("synchronizable") is not False,
         synced_at=_synced_at(row),
+        is_syncing=row.get("status") in IN_PROGRESS,
     )
 
 

@@ -56,8 +56,7 @@ class TaskLook(NamedTuple):
     held_back: bool = False
     """Whether that update left its annotations out, because somebody worked on the task."""
     of_others: bool = False
-    """It has no source reference, as others made it, and more in its data than the URI of an object: it is never
-    deleted."""
+    """Others made it, and it has more in its data than the URI of an object: it is never deleted."""
 
 
 class StoredTask(NamedTuple):
@@ -88,6 +87,8 @@ class OwnStorage(NamedTuple):
     """Whether somebody may press Sync."""
     synced_at: datetime | None = None
     """When its last sync began, if that has completed, by the server's clock."""
+    is_syncing: bool = False
+    """Whether a sync of it is under way."""
 
     @property
     def uri(self) -> str:

@@ -13,6 +13,8 @@ from labelsync_provider.tasks import data_digest
 HELD_BACK = "annotations_held_back"
 """The key in a task's source reference which says that the update left its annotations out, because somebody worked on
 the task. When the same update is done again, to complete it, they are left out again."""
+OF_OTHERS = "of_others"
+"""The key which says that an update gave this source reference to a task that others made."""
 
 SERVED = "/data/local-files/?d="
 """What stands before the path of a file in the URL under which Label Studio serves it."""
@@ -32,6 +34,12 @@ class Change(NamedTuple):
     """The task has this update's `effect` already."""
 
 
+def reference_of(meta: Any) -> Json:
+    """Return the source reference in `meta`; empty if there is none."""
+    reference = meta.get("labelsync") if isinstance(meta, dict) else None
+    return reference if isinstance(reference, dict) else {}
+
+
 def uri_of(meta: Any) -> str | None:
     """Return the URI in a task's source reference; None if it has none."""
     return _text(meta, "uri")
@@ -44,7 +52,7 @@ def effect_of(meta: Any) -> str:
 
 def held_back(meta: Any) -> bool:
     """Tell from a task's source reference whether the update that wrote it last left its annotations out."""
-    return HELD_BACK in _reference(meta)
+    return HELD_BACK in reference_of(meta)
 
 
 def tasks_made_from(
@@ -58,15 +66,23 @@ def tasks_made_from(
     :param uris: by task id, the URI of the object.
     :param digests: by task id, the digest of the data of the row that it was made from; see `Project.look`.
     :param metas: by task id, the `meta` of the tasks that are there.
-    :param read: returns tasks with their data; called for those without a source reference, which are known by it.
+    :param read: returns tasks with their data; called for those that others made, which are known by it as long as no
+        update has given them a source reference.
     """
     noted = {task_id: uri_of(meta) for task_id, meta in metas.items()}
-    unnoted = [task_id for task_id, uri in noted.items() if uri is None]
     mine = {task_id: False for task_id, uri in noted.items() if uri == uris[task_id]}
-    for task_id, task in (read(unnoted) if unnoted else {}).items():
-        if _is_of(task, uris[task_id], digests.get(task_id)):
+    made_by_others = [
+        task_id for task_id, uri in noted.items() if uri in (None, uris[task_id]) and _is_of_others(metas[task_id])
+    ]
+    for task_id, task in (read(made_by_others) if made_by_others else {}).items():
+        if task_id in mine or _is_of(task, uris[task_id], digests.get(task_id)):
             mine[task_id] = len(task.data) > 1 or not _shows(task, uris[task_id])
     return mine
+
+
+def _is_of_others(meta: Any) -> bool:
+    """Tell whether others made a task: it has no source reference, or one that an update gave it."""
+    return uri_of(meta) is None or OF_OTHERS in reference_of(meta)
 
 
 def _is_of(task: StoredTask, uri: str, digest: str | None) -> bool:
@@ -104,13 +120,14 @@ def planned(update: TaskUpdate, data: Json, meta: Any, *, worked_on: bool) -> Ch
     new_meta = before | update.meta
     keeps_back = bool(update.annotations) and (held_back(before) if begun else worked_on)
     adds_annotations = bool(update.annotations) and not keeps_back
-    if isinstance(reference := update.meta.get("labelsync"), dict) and not adds_annotations:
-        # What annotations there are came earlier: who made them stays noted.
-        kept = _reference(before).get(UNKNOWN)
+    if isinstance(reference := update.meta.get("labelsync"), dict):
+        # What annotations there were stay noted with who made them, unless others are added.
+        unknown = (reference if adds_annotations else reference_of(before)).get(UNKNOWN)
         new_meta["labelsync"] = (
             {name: value for name, value in reference.items() if name != UNKNOWN}
-            | ({UNKNOWN: kept} if kept else {})
+            | ({UNKNOWN: unknown} if unknown else {})
             | ({HELD_BACK: True} if keeps_back else {})
+            | ({OF_OTHERS: True} if _is_of_others(before) else {})
         )
     new_data = data | update.data if update.data is not None and update.merge_data else update.data
     return Change("in_part" if keeps_back else "updated", new_data, new_meta, adds_annotations, begun)
@@ -150,11 +167,5 @@ def number(value: Any) -> Any:
 
 def _text(meta: Any, name: str) -> str | None:
     """Return a text from a source reference; what others put at its place in `meta` is none."""
-    value = _reference(meta).get(name)
+    value = reference_of(meta).get(name)
     return value if isinstance(value, str) else None
-
-
-def _reference(meta: Any) -> Json:
-    """Return the source reference in `meta`; empty if there is none."""
-    reference = meta.get("labelsync") if isinstance(meta, dict) else None
-    return reference if isinstance(reference, dict) else {}

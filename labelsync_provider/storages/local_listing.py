@@ -138,6 +138,7 @@ class Walk:
             return None  # gone since the directory was read, or the directory is
         except PermissionError as error:
             return ObjectInfo(key, 0, "", _refused(error, "it may not be looked at"))
+        linked = status.st_ctime
         if stat.S_ISLNK(status.st_mode):
             found = self._through_link(directory.path_of(name))
             if isinstance(found, str):
@@ -154,8 +155,10 @@ class Walk:
         if len(key) > SHORT_KEY:
             key, too_long = listed_key(key)
             problem = problem or too_long
-        # Of a file that is copied or moved here, the time of its content may be kept; this one cannot be.
-        return ObjectInfo(key, status.st_size, version_of(status), problem, status.st_ctime)
+        # Of a file that is copied or moved here, the time of its content may be kept; this one cannot be. What a link
+        # leads to may be older than the link, and when a whole directory was linked, nothing tells.
+        written = None if directory.link else max(status.st_ctime, linked)
+        return ObjectInfo(key, status.st_size, version_of(status), problem, written)
 
     def _through_link(self, path: str) -> os.stat_result | str:
         """Return what a link leads to, or why it cannot be followed."""

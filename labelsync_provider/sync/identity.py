@@ -34,6 +34,17 @@ def refuse_other_birth(project: Named, engine: Engine, *, read_only: bool) -> No
             connection.execute(unknown.values(project_created_at=project.created_at))
 
 
+def has_other_name(project: Named, engine: Engine) -> bool:
+    """Tell whether the ledger knows a project by another `uri` too: that of its server's other name, or of a copy."""
+    if not check_schema(engine):
+        return False
+    notes = select(STORAGE.c.project_created_at).join(SCOPE, SCOPE.c.id == STORAGE.c.scope).distinct()
+    others = notes.where(SCOPE.c.project != project.uri, SCOPE.c.project.like(f"%/projects/{project.id}"))
+    with engine.connect() as connection:
+        noted = set(connection.scalars(others))
+    return any(_instant(created_at) == _instant(project.created_at) for created_at in noted - {None})
+
+
 def _instant(created_at: str) -> datetime:
     """Return when a project was created, to the millisecond: Django's dumpdata, which moves databases, has no more."""
     instant = datetime.fromisoformat(created_at)

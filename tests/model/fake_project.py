@@ -192,7 +192,7 @@ class FakeServer:
         if task_id not in self.tasks:
             return
         task, meta = self.tasks[task_id], dict(update.meta)
-        note = meta.pop("labelsync")
+        note = meta.pop("labelsync") | ({"of_others": True} if is_of_others(task) else {})
         data = task.data if update.data is None else {**(task.data if update.merge_data else {}), **update.data}
         if data.get("text") == "refused":
             raise Refused({0})
@@ -325,7 +325,7 @@ class FakeProject:
                 tasks[n].worked_on,
                 n not in self._server.touched and not tasks[n].drafts,
                 tasks[n].note.get("effect", ""),
-                of_others=not tasks[n].note and list(tasks[n].data.values()) != [uri],
+                of_others=is_of_others(tasks[n]) and list(tasks[n].data.values()) != [uri],
             )
             for n, uri in uris.items()
             if n in tasks and self._is_of(n, uri, (digests or {}).get(n))
@@ -383,7 +383,7 @@ class FakeProject:
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         tasks = self._tasks()
         mine = {n: tasks[n] for n, uri in uris.items() if n in tasks and self._is_of(n, uri)}
-        own = {n: task for n, task in mine.items() if task.note or list(task.data.values()) == [uris[n]]}
+        own = {n: t for n, t in mine.items() if not is_of_others(t) or list(t.data.values()) == [uris[n]]}
         free = {n: task for n, task in own.items() if untouched or not task.worked_on}
         if free:
             self._request(lambda: self._server.delete(free, untouched))
@@ -403,6 +403,11 @@ class FakeProject:
 
     def progress(self) -> Progress:
         return Progress(len(self._tasks()), 0, 0)  # a counter, and a wrong one
+
+
+def is_of_others(task: Stored) -> bool:
+    """Tell whether no import made a task, be it that one has updated it since."""
+    return not task.note or "of_others" in task.note
 
 
 def stored_from(task: Task) -> Stored:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from labelsync_provider.sync.exporting import changes, run, target_check, writing
 from labelsync_provider.sync.importing import applying, planning, reconciling
+from labelsync_provider.sync.importing.deciding import Decisions
 from labelsync_provider.sync.importing.matching import Match
 from labelsync_provider.sync.ledger import entering
 from labelsync_provider.sync.ledger.imports import ImportLedger
@@ -53,7 +54,7 @@ def superseded_not_marked() -> None:
 
     def live(changes: Changes, announces: JournalEntry | None) -> JournalEntry | None:
         for place, row in changes.changed.items():
-            changes.changed[place] = row._replace(state=RowState.LIVE)
+            changes.changed[place] = replace(row, state=RowState.LIVE)
         return announces
 
     _before_entering(live)
@@ -61,12 +62,12 @@ def superseded_not_marked() -> None:
 
 def position_not_entered() -> None:
     """A row that only moved stays where it was in the ledger."""
-    enter = planning._Decisions._enter
+    enter = Decisions._enter
 
     def without_position(self: Any, before: KnownRow, now: KnownRow) -> None:
-        enter(self, before, now._replace(position=before.position) if before.position is not None else now)
+        enter(self, before, replace(now, position=before.position) if before.position is not None else now)
 
-    planning._Decisions._enter = without_position  # type: ignore[method-assign]
+    Decisions._enter = without_position  # type: ignore[method-assign]
 
 
 def late_requests_not_looked_for() -> None:

@@ -1,4 +1,4 @@
-"""Run histories of imports and of exports for a long time, each another; at last, some against a real Label Studio.
+"""Run histories of imports, exports and adoption for a long time, each another; some against a real Label Studio.
 
 make soak MINUTES=30 SEED=7
 """
@@ -7,17 +7,19 @@ import argparse
 import logging
 import os
 import random
+import secrets
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model import test_export_model, test_model
+from model import test_adoption_model, test_export_model, test_model
+from model.adoption_worlds import LabelStudioSite
 from model.bench import COVERAGE
 from model.export_worlds import LabelStudioLabeling
 from model.machine import history_at, sqlite_history
@@ -27,24 +29,26 @@ from servers.postgres import PostgresServer, running_postgres
 
 from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
 from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio_own_storages import own_storages
+from labelsync_provider.projects.protocol import OwnStorage
 
 ON_POSTGRES = 10
 """Every so manieth history has its ledger, and its embedded store, on PostgreSQL."""
-ON_A_SERVER = {"": 200, "export ": 100}
-"""Steps of imports, and of exports, against a real Label Studio."""
-HALVES: dict[str, Any] = {"": test_model, "export ": test_export_model}
+ON_A_SERVER = {"": 200, "export ": 100, "adoption ": 200}
+"""Steps of imports, of exports and of adoption, against a real Label Studio."""
+MODELS: dict[str, Any] = {"": test_model, "export ": test_export_model, "adoption ": test_adoption_model}
 """By what the names begin with by which it is counted what was covered."""
 
 
 def soak(seconds: float, number: int) -> Counter[str]:
-    """Run histories of either half until its time is over; return what was covered."""
+    """Run histories of each model until its time is over; return what was covered."""
     numbers = random.Random(number)
     with running_postgres() as postgres:
-        for half, model in HALVES.items():
-            ends = time.monotonic() + seconds / len(HALVES)
+        for name, model in MODELS.items():
+            ends = time.monotonic() + seconds / len(MODELS)
             while time.monotonic() < ends:
-                on_postgres = COVERAGE[f"{half}histories"] % ON_POSTGRES == 0
-                COVERAGE[f"{half}histories on PostgreSQL"] += on_postgres
+                on_postgres = COVERAGE[f"{name}histories"] % ON_POSTGRES == 0
+                COVERAGE[f"{name}histories on PostgreSQL"] += on_postgres
                 begin = {"begin": partial(postgres_history, postgres)} if on_postgres else {}
                 world, faults = numbers.choice(model.WORLDS), numbers.random() < 0.7
                 model.check(numbers.getrandbits(32), world, faults=faults, **begin)
@@ -66,13 +70,14 @@ def postgres_history(postgres: PostgresServer, world: str, **how: Any) -> Iterat
 def on_label_studio(number: int) -> None:
     """Run histories without faults against a real Label Studio: it has enough of its own."""
     with tempfile.TemporaryDirectory() as documents, running_label_studio(Path(documents)) as server:
-        for half, world in (("", LabelStudioWorld), ("export ", LabelStudioLabeling)):
+        worlds = {"": LabelStudioWorld, "export ": LabelStudioLabeling, "adoption ": partial(synced_site, server)}
+        for model, world in worlds.items():
             begin = partial(label_studio_history, server, world)
             steps: Counter[str] = Counter()
-            while steps.total() < ON_A_SERVER[half]:
+            while steps.total() < ON_A_SERVER[model]:
                 number, before = number + 1, COVERAGE.copy()
-                HALVES[half].check(number, "Label Studio", faults=False, begin=begin, shrink=False)
-                steps.update({name: n for name, n in (COVERAGE - before).items() if name.startswith(f"{half}step")})
+                MODELS[model].check(number, "Label Studio", faults=False, begin=begin, shrink=False)
+                steps.update({name: n for name, n in (COVERAGE - before).items() if name.startswith(f"{model}step")})
 
 
 @contextmanager
@@ -88,6 +93,17 @@ def label_studio_history(server: LabelStudioServer, world: Any, _: str, **how: A
         sqlite_history(world(client, project, open_project), **how) as history,
     ):
         yield history
+
+
+def synced_site(server: LabelStudioServer, client: Any, project: int, open_project: Any) -> Any:
+    """Return what makes the site of a history: the project, and a directory that the server may read."""
+
+    def open_storages() -> Sequence[OwnStorage]:
+        with closing(Client(server.url, server.token)) as own:
+            return own_storages(own, project)
+
+    directory = server.document_root / secrets.token_hex(8)
+    return partial(LabelStudioSite, client, project, open_project, open_storages, directory)
 
 
 def main() -> None:

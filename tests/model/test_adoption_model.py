@@ -9,7 +9,7 @@ from model.machine import Begin, sqlite_history, taken
 
 WORLDS = ["fake", "fake, ids reused"]
 STEPS = 14
-HISTORIES = 20
+HISTORIES = 8
 
 
 def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_history, shrink: bool = True) -> None:

@@ -333,6 +333,14 @@ class TestUpdateTasks:
         assert update_one(project, task_id, change(data={"image": "2.jpg"}, merge_data=True)) == "updated"
         assert all_of(project.tasks_after(0, with_data=True))[0].data == {"image": "2.jpg", "patient": "P0"}
 
+    @pytest.mark.parametrize("more", [{}, {"patient": "P0"}], ids=["the URI alone", "more than the URI"])
+    def test_leaves_a_task_that_others_made_theirs(self, project: Project, more: Json) -> None:
+        (task_id,) = project.import_tasks([Task({"image": uri(1), **more})])
+        for _ in range(2):
+            assert update_one(project, task_id, change(data={"image": uri(1)}, merge_data=True)) == "updated"
+            assert project.look({task_id: uri(1)})[task_id].of_others == bool(more)
+        assert project.delete_tasks({task_id: uri(1)}) == (set() if more else {task_id})
+
     def test_leaves_the_data_as_it_is_without_data(self, project: Project) -> None:
         data = {"image": "1.jpg", "odd": [1.5, None, {"a": "ä"}]}
         (task_id,) = project.import_tasks([Task(data, task().meta)])
@@ -476,7 +484,8 @@ class TestUpdateTasks:
         (task_id,) = project.import_tasks([Task({"image": uri(1)}, {"labelsync": "theirs", "kept": 1})])
         new = change(effect="b.1")
         assert update_one(project, task_id, new) == "updated"
-        assert all_of(project.tasks_after(0))[0].meta == {**new.meta, "kept": 1}
+        reference = {**new.meta["labelsync"], "of_others": True}
+        assert all_of(project.tasks_after(0))[0].meta == {"labelsync": reference, "kept": 1}
 
     def test_does_not_reach_into_another_project(self, create_project: Create, project: Project) -> None:
         other = create_project("Cars")

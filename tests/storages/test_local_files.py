@@ -126,6 +126,15 @@ class TestSymbolicLinks:
         assert problems(source.storage()) == {"link/a": None}
         assert source.storage().read("link/a") == b"1"
 
+    def test_do_not_tell_of_what_they_lead_to_that_it_was_here_before_them(self, source, folder) -> None:
+        folder("other").put("a", "1")
+        time.sleep(0.02)  # no clock of a file system is coarser
+        (source.path / "file").symlink_to(folder("other").path / "a")
+        (source.path / "link").symlink_to(folder("other").path)
+        written = {info.key: info.modified for page in source.storage().list() for info in page}
+        assert written == {"file": (source.path / "file").lstat().st_ctime, "link/a": None}
+        assert written["file"] > (source.path / "file").stat().st_ctime
+
     def test_to_a_directory_inside_is_not_shown_when_not_recursive(self, source, folder) -> None:
         folder("other").put("a", "1")
         (source.path / "link").symlink_to(folder("other").path)

@@ -191,6 +191,18 @@ class TestServerThatHasMoved:
         with pytest.raises(TargetOccupied, match=rf'belongs to {LABELS}/projects/1, created at .* "{LABELS}"}}'):
             syncing.save(there)
 
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_doubles_nothing_that_came_in_before_the_connection_said_so(
+        self, moved: Server, syncing: Syncing, dry_run: bool
+    ) -> None:
+        syncing.load(moved.project(ELSEWHERE))
+        syncing.source.put("d.json", b'{"text": "d"}')
+        syncing.load(moved.project(ELSEWHERE))
+        report = syncing.load(moved.project(ELSEWHERE, LABELS), dry_run=dry_run)
+        assert (report.tasks_created, report.adopted, moved.tasks()) == (0, 2, ["a", "b", "c", "d"])
+        again = syncing.load(moved.project(ELSEWHERE, LABELS))
+        assert (again.tasks_created, again.adopted) == (0, 2 if dry_run else 0)
+
 
 class TestBirth:
     def test_that_was_not_noted_is_by_the_next_run(self, server: Callable[[str], Server], syncing: Syncing) -> None:

@@ -270,7 +270,7 @@ class TestChanged:
 
     def test_task_that_somebody_deleted_does_not_come_back(self, run: Importing) -> None:
         run.delete("2")
-        assert some(run()) == {"unchanged": 3}
+        assert some(run()) == {"unchanged": 3, "deleted_by_hand": 1}
         run.source.put("a.json", texts("1", "two", "3"))
         report = run(on_changed="update")
         assert (report.changed, report.tasks_created, report.tasks_updated) == (1, 0, 0)
@@ -605,7 +605,7 @@ class TestBlobs:
         with pytest.raises(Invalid, match="delete their 1 task from the project first"):
             run(use_blob_urls=True)
         run.project.delete_tasks({run.rows()[0]["id"]: run.source.storage().object_uri("a.json")})
-        assert some(run(use_blob_urls=True)) == {"new": 1, "tasks_created": 1}
+        assert some(run(use_blob_urls=True)) == {"new": 1, "deleted_by_hand": 1, "tasks_created": 1}
 
     def test_blobs_and_task_files_beside_each_other_are_told_apart_by_a_filter(self, run: Importing) -> None:
         run.source.put("a.json", [{"image": "1"}, {"image": "2"}])

@@ -1,14 +1,17 @@
 """What a project's own storages tell of a source: which object a task was made from, and what was synced."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labelsync_provider.errors import Invalid
 from labelsync_provider.projects.protocol import OwnStorage
+from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo
-from labelsync_provider.sync.importing.own_sync import OwnSync, syncable
+from labelsync_provider.sync.importing.own_sync import OwnSync, syncable, syncing
 
 BEGAN = datetime(2026, 11, 1, 12, 0, 0, 900_000, tzinfo=UTC)
 BUCKET = Location("s3://b", "aws", prefix="rows/")
@@ -64,7 +67,7 @@ def test_what_only_other_places_have_is_theirs(own: OwnSync, elsewhere: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("own", "modified", "took"),
+    ("own", "modified", "has_imported"),
     [
         (of(storage()), "2026-11-01T12:00:00.899Z", True),
         (of(storage()), "2026-11-01T12:00:00.901Z", False),
@@ -87,9 +90,9 @@ def test_what_only_other_places_have_is_theirs(own: OwnSync, elsewhere: bool) ->
     ],
 )
 def test_was_synced_what_was_there_when_a_sync_began_that_has_completed(
-    own: OwnSync, modified: float | str | None, took: bool
+    own: OwnSync, modified: float | str | None, has_imported: bool
 ) -> None:
-    assert own.took("rows/a.json", ObjectInfo("rows/a.json", 1, "1", None, modified)) == took
+    assert own.has_imported("rows/a.json", ObjectInfo("rows/a.json", 1, "1", None, modified)) == has_imported
 
 
 @pytest.mark.parametrize(
@@ -109,3 +112,29 @@ def test_somebody_can_press_sync_where_it_would_take_objects_of_the_source(
     own: OwnStorage, location: Location, warns: bool
 ) -> None:
     assert bool(syncable([own], location)) == warns
+    assert bool(syncing([own._replace(is_syncing=own.synchronizable)], location)) == warns
+
+
+@pytest.mark.parametrize(("ours", "its"), [("link", "link"), ("link", "real"), ("real", "link"), ("real", "real")])
+def test_a_document_root_may_be_a_link_here_or_there(tmp_path: Path, ours: str, its: str) -> None:
+    (tmp_path / "real" / "rows").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    location = LocalFiles(f"file://{tmp_path}/{ours}/rows", f"{tmp_path}/{ours}").location
+    storage, name = directory(start=f"{tmp_path}/{its}/rows/"), f"{tmp_path}/{its}/rows/a.json"
+    own = of(storage, location=location)
+    assert syncable([storage], location)
+    assert own.path_of(name) == "rows/a.json"
+    assert not own.is_elsewhere(name)
+    assert own.has_imported("rows/a.json", ObjectInfo("a.json", 1, "1", None, 0))
+
+
+def test_a_filter_that_cannot_be_read_is_that_of_the_storage() -> None:
+    with pytest.raises(Invalid, match=r"source storage 7, s3://b/rows/: .*'\('"):
+        of(storage(id=7, regex_filter="("))
+
+
+@pytest.mark.parametrize("own", [storage(synced_at=None), storage(as_blobs=True), storage(container="s3://other")])
+def test_a_filter_that_tells_nothing_of_the_source_may_be_any(own: OwnStorage) -> None:
+    assert not of(own._replace(regex_filter="(")).has_imported(
+        "rows/a.json", ObjectInfo("rows/a.json", 1, "1", None, 0)
+    )

@@ -10,8 +10,9 @@ import logging
 
 from msgspec.structs import replace
 
-from labelsync_provider.formats.digests import is_of_data_alone
-from labelsync_provider.projects.protocol import Json, StoredTask
+from labelsync_provider.formats.digests import data_part, is_of_data_alone
+from labelsync_provider.projects.protocol import StoredTask
+from labelsync_provider.projects.task_content import reference_of, uri_of
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.importing.candidates import Candidates
 from labelsync_provider.sync.importing.listing import Filter, covers
@@ -31,7 +32,7 @@ LONGEST_BYTES = 2000
 def adopt(run: ImportRun, passes: Filter) -> None:
     """Learn from the project's tasks what was imported, if the ledger cannot tell or is asked to look again."""
     options, report = run.options, run.report
-    if not options.adopt and run.ledger.storages("source"):
+    if not options.adopt and _knows_imported(run):
         return
     if options.adopt:
         run.own_sync = OwnSync(run.own_storages, run.source.location, as_blobs=options.use_blob_urls)
@@ -40,11 +41,20 @@ def adopt(run: ImportRun, passes: Filter) -> None:
         for blobs in (False, True):
             found = [row for task in page if (row := _noted(task, run.source, blobs))]
             report.adopted += _enter(run.ledger.of(blobs=blobs), found)
-        others = [task for task in page if not isinstance(_note(task).get("uri"), str)] if options.adopt else []
+        others = _of_others(run, page) if options.adopt else []
         if run.candidates:
             _add_candidates(run, run.candidates, others)
         elif others:
             _adopt_shown(run, passes, others)
+
+
+def _knows_imported(run: ImportRun) -> bool:
+    """Tell whether the ledger can be taken to know all that was imported."""
+    if not run.ledger.storages("source"):
+        return False
+    noted, _ = run.ledger.task_counts()
+    # What came in under another name of the server, only the tasks tell.
+    return not run.has_other_name or (noted is not None and noted.project_tasks == run.project.count_all())
 
 
 def tell_adoption(run: ImportRun) -> None:
@@ -66,12 +76,12 @@ def tell_adoption(run: ImportRun) -> None:
             source,
             "; ".join(row.key if row.row is None else f"{row.key}, row {row.row}" for row in report.not_restored_rows),
         )
-    if run.own_sync and run.own_sync.without_evidence and report.new:
+    if run.without_evidence and report.new:
         log.warning(
-            "adopt: of %d objects of %s that no import has dealt with before, nothing tells whether somebody has "
-            "deleted tasks of theirs, as no sync of a storage of the project that takes them has completed since they "
-            "were written. What has no task was imported.",
-            run.own_sync.without_evidence,
+            "adopt: of %d objects of %s that have no task, or rows without one, nothing tells whether somebody has "
+            "deleted these, as no sync of a storage of the project that takes them has completed since they were "
+            "written. What has no task was imported.",
+            run.without_evidence,
             source,
         )
 
@@ -106,6 +116,18 @@ def _enter(ledger: ImportLedger, tasks: list[KnownRow]) -> int:
     if changes:
         ledger.enter(changes, reopens=paths)
     return len(adopted)
+
+
+def _of_others(run: ImportRun, tasks: list[StoredTask]) -> list[StoredTask]:
+    """Return those of the tasks that others made, and that stand for nothing elsewhere in the project."""
+    digests = {task.id: data_digest(task.data) for task in tasks if uri_of(task.meta) is None}
+    # An id alone says nothing of a row: the task that had it may be deleted.
+    standing = {
+        task
+        for task, digest in run.ledger.standing_elsewhere(digests)
+        if digest is None or data_part(digest) == digests[task]
+    }
+    return [task for task in tasks if task.id in digests and task.id not in standing]
 
 
 def _adopt_shown(run: ImportRun, passes: Filter, tasks: list[StoredTask]) -> None:
@@ -146,14 +168,9 @@ def _placed(run: ImportRun, tasks: list[StoredTask]) -> list[tuple[StoredTask, s
     return placed
 
 
-def _note(task: StoredTask) -> Json:
-    note = task.meta.get("labelsync")
-    return note if isinstance(note, dict) else {}
-
-
 def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:
     """Return the row in a task's source reference, if it leads to this container."""
-    note = _note(task)
+    note = reference_of(task.meta)
     uri, position, key = note.get("uri"), note.get("row"), note.get("key")
     digest = note.get("version") if blobs else note.get("digest")
     path = source.path_of(uri) if isinstance(uri, str) else None

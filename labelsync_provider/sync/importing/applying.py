@@ -9,23 +9,20 @@ from concurrent.futures import Executor
 
 from msgspec.structs import replace
 
-from labelsync_provider.formats.digests import with_annotations_of
 from labelsync_provider.projects.protocol import Rejected
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject, looked_at
-from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update
+from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update, known_after
 from labelsync_provider.sync.importing.telling import ImportProgress
-from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, KnownRow, RowState, UpdateEffect
-from labelsync_provider.sync.report import Failure
+from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, RowState, UpdateEffect
 from labelsync_provider.sync.runtime import Inline
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
 FIRST_BATCH = 250
 """Size of the first batch to a remote project, in tasks. Small, so that the server starts before a full one is read."""
-DELETED = "Label Studio's own sync has imported it, and somebody has deleted the task; restore_deleted brings it back"
 ENTRIES_AT_ONCE = 10_000
 """Objects and rows that wait to be entered with the next announcement; without one, this many are entered."""
 
@@ -92,17 +89,17 @@ class Applier:
             self._enter_if_many()
 
     def _adopt(self, plan: Plan) -> None:
-        report, run = self._run.report, self._run
+        run = self._run
         self._changes.created.extend(plan.adopted)
         self._changes.dropped.extend(plan.dropped)
-        tasks = [row.task for row in plan.adopted if row.task is not None]
-        report.adopted += len(tasks)
+        tasks = {row.task for row in plan.adopted if row.task is not None}
+        # What was left undecided before is decided about anew, and has been counted.
+        run.report.adopted += len(tasks - {row.task for row in plan.dropped})
         if run.candidates and tasks:
             run.candidates.take(tasks)
         for row in plan.adopted:
             if row.task is None:
-                position = None if run.options.use_blob_urls else row.position
-                report.not_restored_as(Failure(plan.obj.info.key, position, DELETED))
+                run.leave_deleted(row)
 
     def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
         if isinstance(step, Quarantine):
@@ -271,15 +268,14 @@ class Applier:
             obj.rows += 1
             report.changed += 1
             report.tasks_updated += outcome in ("updated", "in_part")
-            now = _known_after(update, outcome)
+            now = known_after(update, outcome)
             if now != update.before:
                 self._changes.change(now)
             obj.complete = obj.complete and now.digest == update.digest
         self._close_or_keep_open(obj)
 
     def _enter_if_many(self) -> None:
-        changes = self._changes
-        if len(changes.objects) + len(changes.changed) + len(changes.quarantine) >= ENTRIES_AT_ONCE:
+        if len(self._changes) >= ENTRIES_AT_ONCE:
             self._enter()
 
     def _enter(self, announces: JournalEntry | None = None) -> int:
@@ -299,16 +295,3 @@ class Applier:
         if not self._source_entered:
             self._run.ledger.enter_source(self._run.project.created_at)
             self._source_entered = True
-
-
-def _known_after(update: Update, outcome: str) -> KnownRow:
-    """Return what is known of a row once its update was requested."""
-    before, row = update.before, update.row
-    if outcome == "updated":
-        return row
-    if outcome == "gone":
-        return replace(row, task=None, digest=update.digest)
-    if outcome == "in_part":
-        # The annotations of the file were held back: they stay reported as changed.
-        return replace(row, digest=with_annotations_of(row.digest or "", before.digest or ""))
-    return before

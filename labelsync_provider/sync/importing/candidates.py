@@ -1,8 +1,9 @@
 """Candidates: tasks of the project that others made, and that a row of a task file may stand for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, delete, func, select
+import msgspec
+from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, delete, select, text
 
 from labelsync_provider.database import chunks, insert_rows, open_scratch, writing
 from labelsync_provider.formats.digests import of_data_alone
@@ -16,8 +17,15 @@ CANDIDATE = Table(
     Column("task", BigInteger, primary_key=True),
     Column("path", Text, index=True),
     Column("digest", Text, nullable=False),
-    Index("candidate_digest", "digest", "task"),
+    Index("candidate_digest", "digest", "path", "task"),
 )
+OLDEST = text(
+    """
+    SELECT task, digest FROM json_each(:digests) AS wanted JOIN candidate ON task IN
+        (SELECT task FROM candidate WHERE digest = wanted.value AND path IS NULL ORDER BY task LIMIT :most)
+    """
+)
+"""Of each digest the oldest tasks, so that a thousand files with the same row do not each look at all tasks of it."""
 
 
 class Candidates:
@@ -32,25 +40,23 @@ class Candidates:
         with writing(self._engine) as connection:
             insert_rows(connection, CANDIDATE, tasks)
 
-    def count(self) -> int:
-        """Return how many there are."""
-        with self._engine.connect() as connection:
-            return connection.scalar(select(func.count()).select_from(CANDIDATE)) or 0
-
     def of_object(self, path: str) -> list[KnownRow]:
         """Return, by id, those that Label Studio's own sync made from an object, as rows without a number."""
         of_path = select(CANDIDATE.c.task, CANDIDATE.c.digest).where(CANDIDATE.c.path == path)
         with self._engine.connect() as connection:
             return [_row(path, *one) for one in connection.execute(of_path.order_by(CANDIDATE.c.task))]
 
-    def with_data(self, path: str, digests: Iterable[str]) -> list[KnownRow]:
-        """Return, by id, those with certain data of which nothing tells the object, as rows of this one."""
+    def with_data(self, path: str, wanted: Mapping[str, int]) -> list[KnownRow]:
+        """Return, by id, those with certain data of which nothing tells the object, as rows of this one.
+
+        :param wanted: by digest of the data, how many: the oldest are returned, and perhaps some more.
+        """
         found: list[KnownRow] = []
         with self._engine.connect() as connection:
-            for some in chunks(digests, IN_A_STATEMENT):
-                equal = CANDIDATE.c.path.is_(None) & CANDIDATE.c.digest.in_(some)
-                rows = connection.execute(select(CANDIDATE.c.task, CANDIDATE.c.digest).where(equal))
-                found += [_row(path, *one) for one in rows]
+            # What is wanted equally often, together.
+            for some in chunks(sorted(wanted, key=wanted.__getitem__), IN_A_STATEMENT):
+                asked = {"digests": msgspec.json.encode(some).decode(), "most": wanted[some[-1]]}
+                found += [_row(path, *one) for one in connection.execute(OLDEST, asked)]
         return sorted(found, key=lambda row: row.task or 0)
 
     def take(self, tasks: Iterable[int]) -> None:

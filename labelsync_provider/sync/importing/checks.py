@@ -4,7 +4,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TooManyQuarantined, invalid
+from labelsync_provider.errors import (
+    Denied,
+    EmptyListing,
+    Invalid,
+    StoragesOverlap,
+    TooManyQuarantined,
+    Unavailable,
+    invalid,
+)
 from labelsync_provider.formats.rows import UNDEFINED
 from labelsync_provider.projects.label_config import DataKey, keys_of_lists
 from labelsync_provider.projects.protocol import Project, Task
@@ -12,7 +20,7 @@ from labelsync_provider.storages.protocol import MadeByWrites
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
-from labelsync_provider.sync.importing.own_sync import syncable
+from labelsync_provider.sync.importing.own_sync import syncable, syncing
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.uris import if_wildcard
 
@@ -75,8 +83,10 @@ def check_source(run: ImportRun) -> None:
 
     :raises StoragesOverlap: annotations of the project are exported to where it is.
     :raises Invalid: objects of the same names, from elsewhere, were imported into the project.
+    :raises Unavailable: the run adopts what Label Studio's own sync is still making.
     """
     _warn(run)
+    _refuse_while_syncing(run)
     _refuse_overlap(run)
     _refuse_elsewhere(run)
 
@@ -99,6 +109,17 @@ def _warn(run: ImportRun) -> None:
         )
     if options.use_blob_urls and options.url_mode != "signed" and not run.source.holds_files:
         log.warning("%s: Label Studio cannot show values under their URIs.", run.source.uri)
+
+
+def _refuse_while_syncing(run: ImportRun) -> None:
+    """Refuse to adopt while Label Studio is syncing: both would make a task of what the sync has not come to yet."""
+    for storage in syncing(run.own_storages, run.source.location):
+        if run.options.adopt and storage.as_blobs == run.options.use_blob_urls:
+            raise Unavailable(
+                f"adopt: Label Studio is syncing source storage {storage.id} of project {run.project.id}, "
+                f"{storage.uri}, just now, and what it has not come to yet would come in twice. Nothing was done. Run "
+                "again once it has ended: StorageSyncSensor waits for that."
+            )
 
 
 def _refuse_overlap(run: ImportRun) -> None:

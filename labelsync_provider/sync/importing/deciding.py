@@ -75,7 +75,7 @@ class Decisions:
 
     def steps(self, rows: Rows) -> Iterator[Step]:
         """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
-        number, undecided = self._next_number, self._left.undecided
+        number, undecided, why = self._next_number, self._left.undecided, _why_undecided(self._left.held)
         if not (self._create or self._update or self._bad_rows or undecided):
             return
         for row in rows():
@@ -87,7 +87,7 @@ class Decisions:
             elif row.position in self._update:
                 yield update_of(self._run, self._obj, row, self._update[row.position])
             elif row.position in undecided:
-                yield Quarantine(row.position, _undecided(self._left.held))
+                yield Quarantine(row.position, why)
 
     def _decide(self, row: ReadRow, known: KnownRow | None) -> None:
         plan = self.plan
@@ -166,7 +166,10 @@ def _sure(row: KnownRow) -> KnownRow:
     return replace(row, digest=data_part(row.digest or "")) if is_of_data_alone(row.digest) else row
 
 
-def _undecided(tasks: Collection[KnownRow]) -> str:
+def _why_undecided(tasks: Collection[KnownRow]) -> str:
+    """Say why rows are not imported that may be some of these tasks."""
+    if not tasks:
+        return ""
     ids = sorted(row.task for row in tasks if row.task is not None)
     which = f"task {ids[0]}, whose data differs" if len(ids) == 1 else f"one of {len(ids)} tasks, such as {ids[0]}"
     return (

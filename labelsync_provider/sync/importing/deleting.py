@@ -81,10 +81,11 @@ class Deletions:
 
     def _still_theirs(self, rows: list[KnownRow]) -> list[KnownRow]:
         """Return the rows that still have their task: the id of one that a person deleted may have been given again."""
-        known = self._run.ledger.known_tasks([row.task for row in rows if row.task is not None])
-        same = [row for row in rows if row.task in known and known[row.task].is_same(row)]
-        self._gone.extend(replace(row, task=None) for row in rows if row not in same)
-        return same
+        by_task = {row.task: row for row in rows if row.task is not None}
+        known = self._run.ledger.known_tasks(by_task)
+        same = {task for task, row in known.items() if row.is_same(by_task[task])}
+        self._gone.extend(replace(row, task=None) for row in rows if row.task not in same)
+        return [by_task[task] for task in by_task if task in same]
 
     def _delete(self, rows: list[KnownRow]) -> None:
         run = self._run

@@ -112,9 +112,10 @@ def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
 
 
 def covers(run: ImportRun, passes: Filter, path: str) -> bool:
-    """Tell whether this run looks at an object, if there is one at this path."""
+    """Tell whether this run looks at an object, if there is one at this path of the container."""
     key = run.key(path)
-    return run.source.covers(key) and passes.passes(key)
+    # The keys of files are relative to a directory: what is not below it has none.
+    return path.startswith(run.source.location.start) and run.source.covers(key) and passes.passes(key)
 
 
 def _signed(run: ImportRun, objects: Sequence[ObjectInfo]) -> Sequence[str]:

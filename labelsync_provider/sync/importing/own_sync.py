@@ -1,8 +1,10 @@
 """What is known of a source through Label Studio's own sync, which a project may have been filled by before."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from labelsync_provider.errors import Invalid
 from labelsync_provider.projects.protocol import OwnStorage
 from labelsync_provider.regex_filter import RegexFilter
 from labelsync_provider.storages.location import Location
@@ -13,14 +15,23 @@ FILES = "file://"
 
 def syncable(storages: Sequence[OwnStorage], location: Location) -> list[OwnStorage]:
     """Return those of the storages on which somebody can press Sync, and that would take objects of a source."""
-    start = _root(location) + location.start
-    return [
-        storage
-        for storage in storages
-        if storage.synchronizable
-        and storage.container == location.container
-        and (storage.start.startswith(start) or start.startswith(storage.start))
-    ]
+    return [storage for storage in storages if storage.synchronizable and _meets(storage, location)]
+
+
+def syncing(storages: Sequence[OwnStorage], location: Location) -> list[OwnStorage]:
+    """Return those of the storages that Label Studio is syncing now, and that take objects of a source."""
+    return [storage for storage in storages if storage.is_syncing and _meets(storage, location)]
+
+
+def _meets(storage: OwnStorage, location: Location) -> bool:
+    """Tell whether a storage takes objects of a source."""
+    ours, its = _root(location) + location.start, _real_start(storage)
+    return storage.container == location.container and (its.startswith(ours) or ours.startswith(its))
+
+
+def _real_start(storage: OwnStorage) -> str:
+    """Return its start as a source has its document root: of a directory, symbolic links are resolved."""
+    return f"{os.path.realpath(storage.start).rstrip('/')}/" if storage.container == FILES else storage.start
 
 
 def _root(location: Location) -> str:
@@ -36,42 +47,39 @@ class OwnSync:
 
         :param as_blobs: whether the import is of blobs: what was synced as task files says nothing of these.
         """
-        self._all = storages
-        self._here = [(storage, _filter(storage)) for storage in storages if storage.container == location.container]
-        self._as_blobs = as_blobs
-        self.without_evidence = 0
-        """Objects of which it was asked whether they were synced, and that nothing tells it of."""
-        self._root = _root(location)
+        self._all, self._root = storages, _root(location)
+        self._here = [storage for storage in storages if storage.container == location.container]
+        self._real_starts = {storage: _real_start(storage) for storage in self._here}
+        synced = [storage for storage in self._here if storage.synced_at and storage.as_blobs == as_blobs]
+        self._synced = [(storage._replace(start=self._real_starts[storage]), _filter(storage)) for storage in synced]
 
     def path_of(self, name: str) -> str | None:
         """Return the path of the object that a task's `storage_filename` names; None if it may be another place's.
 
         It tells no bucket: which is meant, only the project's storages say.
         """
-        if not name.startswith(self._root):
-            return None
         at = [storage for storage in self._all if storage.covers(name)]
-        here = [storage for storage, _ in self._here if storage.covers(name) and not storage.as_blobs]
-        return name[len(self._root) :] if here and len(here) == len(at) else None
+        here = [storage for storage in self._here if storage.covers(name) and not storage.as_blobs]
+        if not here or len(here) < len(at):
+            return None
+        real = self._real_starts[here[0]] + name[len(here[0].start) :]
+        return real[len(self._root) :] if real.startswith(self._root) else None
 
     def is_elsewhere(self, name: str) -> bool:
         """Tell whether only storages in other places have an object of this name."""
         covering = [storage for storage in self._all if storage.covers(name)]
-        return bool(covering) and not any(storage.covers(name) for storage, _ in self._here)
+        return bool(covering) and not any(storage.covers(name) for storage in self._here)
 
-    def took(self, path: str, info: ObjectInfo) -> bool:
+    def has_imported(self, path: str, info: ObjectInfo) -> bool:
         """Tell whether the object was there when a sync began that has completed: it was imported then."""
         modified, name = _latest(info), self._root + path
-        took = modified is not None and any(
-            storage.as_blobs == self._as_blobs
-            and storage.synced_at is not None
+        return modified is not None and any(
+            storage.synced_at is not None
             and modified < storage.synced_at
             and storage.covers(name)
-            and passes.matches(name if storage.container != FILES else name.rpartition("/")[2])
-            for storage, passes in self._here
+            and passes.matches(_filtered_part(storage, name))
+            for storage, passes in self._synced
         )
-        self.without_evidence += not took
-        return took
 
 
 def _latest(info: ObjectInfo) -> datetime | None:
@@ -81,5 +89,19 @@ def _latest(info: ObjectInfo) -> datetime | None:
 
 
 def _filter(storage: OwnStorage) -> RegexFilter:
-    """Return what its sync lets through: of a bucket by the key, of a directory by the name of a file alone."""
-    return RegexFilter(storage.regex_filter)
+    """Return what its sync lets through.
+
+    :raises Invalid: `RegexFilter` does not take the storage's expression.
+    """
+    try:
+        return RegexFilter(storage.regex_filter)
+    except Invalid as error:
+        raise Invalid(
+            f"adopt: source storage {storage.id}, {storage.uri}: its File Filter Regex does not tell what was synced. "
+            f"{error} Correct it in the project's Settings, Cloud Storage."
+        ) from error
+
+
+def _filtered_part(storage: OwnStorage, name: str) -> str:
+    """Return what its filter is matched with: of a bucket the key, of a directory the name of the file alone."""
+    return name if storage.container != FILES else name.rpartition("/")[2]

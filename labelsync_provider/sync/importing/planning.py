@@ -1,6 +1,7 @@
 """Planning: what is to become of the rows of an object, as data. Nothing is done here."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 
@@ -43,7 +44,7 @@ def blob_plans(run: ImportRun, objects: Iterable[SourceObject], unshown: Unshown
         if "?" in obj.info.key:
             unshown.note(obj)
         row = Row(0, Task({**extra, data_key: obj.url}), obj.info.version, None, len(obj.url))
-        if obj.known_rows is None and was_synced(run, obj):
+        if obj.known_rows is None and _was_synced(run, obj):
             deleted = KnownRow(obj.path, 0, RowState.LIVE, 0, None, row.digest, None)
             obj.rows = 1
             yield Plan(obj, (), adopted=[deleted])
@@ -123,7 +124,8 @@ def _plan_of_known(run: ImportRun, obj: SourceObject, rows: Rows) -> Plan:
     if run.candidates:
         matched, more = _matched_anywhere(run.candidates, obj, read, matched, [*known, *dropped, *of_others])
         of_others += more
-    decisions = Decisions(run, obj, read, known, of_others, matched, _leftover(run, obj, read, matched))
+    left = _leftover(run, obj, read, matched, was_undecided=bool(dropped))
+    decisions = Decisions(run, obj, read, known, of_others, matched, left)
     plan = decisions.plan
     plan.dropped, plan.steps = dropped, decisions.steps(rows)
     return plan
@@ -134,7 +136,7 @@ def _matched_anywhere(
 ) -> tuple[Match, list[KnownRow]]:
     """Match the rows that are left with tasks of equal data of which nothing tells the object, and return these."""
     left = [row for row in read if row.digest is not None and row.position not in matched.known]
-    found = candidates.with_data(obj.path, {data_part(row.digest or "") for row in left}) if left else []
+    found = candidates.with_data(obj.path, Counter(data_part(row.digest or "") for row in left))
     more = match(_numbered(found, numbered), left)
     of_others = list(more.known.values())
     return Match(matched.known | more.known, matched.missing, matched.by_place_only, matched.held), of_others
@@ -146,22 +148,33 @@ def _numbered(rows: Iterable[KnownRow], others: Sequence[KnownRow]) -> list[Know
     return [replace(row, number=first + n) for n, row in enumerate(rows)]
 
 
-def _leftover(run: ImportRun, obj: SourceObject, read: Sequence[ReadRow], matched: Match) -> Leftover:
-    """Return what is known of the rows and tasks that are not matched, where others have made tasks of the object."""
+def _leftover(
+    run: ImportRun, obj: SourceObject, read: Sequence[ReadRow], matched: Match, *, was_undecided: bool
+) -> Leftover:
+    """Return what is known of the rows and tasks that are not matched, where others have made tasks of the object.
+
+    :param was_undecided: whether an import before has not decided which of the rows some tasks are.
+    """
+    if len(matched.known) == len(read):
+        return Leftover()
     if run.own_sync is None and not any(is_of_data_alone(row.digest) for row in (*matched.missing, *matched.held)):
         return Leftover()
-    left = leftover(read, matched, was_synced=was_synced(run, obj))
+    left = leftover(read, matched, was_synced=_was_synced(run, obj, was_undecided=was_undecided))
     if left.tail:
         run.unfinished.note(obj.info.key, left.tail)
     return left
 
 
-def was_synced(run: ImportRun, obj: SourceObject) -> bool:
-    """Tell whether Label Studio's own sync has imported an object that no import of this package has dealt with."""
+def _was_synced(run: ImportRun, obj: SourceObject, *, was_undecided: bool = False) -> bool:
+    """Tell whether Label Studio's own sync has imported an object that no import of this package has decided about."""
     if run.own_sync is None or run.options.restore_deleted:
         return False
     is_new = obj.known is None or obj.known.version is None
-    return is_new and run.own_sync.took(obj.path, obj.info)
+    if not (is_new or was_undecided):
+        return False
+    has_imported = run.own_sync.has_imported(obj.path, obj.info)
+    run.without_evidence += not has_imported
+    return has_imported
 
 
 def _to_be_matched(

@@ -13,7 +13,7 @@ from labelsync_provider.errors import Stopped
 from labelsync_provider.projects.protocol import OwnStorage, Project
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
-from labelsync_provider.sync.identity import refuse_other_birth
+from labelsync_provider.sync.identity import has_other_name, refuse_other_birth
 from labelsync_provider.sync.importing.adopting import adopt, tell_adoption
 from labelsync_provider.sync.importing.applying import Applier
 from labelsync_provider.sync.importing.checks import (
@@ -81,10 +81,12 @@ def import_storage(
     blobs, report = options.use_blob_urls, ImportReport(dry_run=options.dry_run)
     count_in(Requests(runtime.stop, report.requests), source, project)
     refuse_other_birth(project, engine, read_only=options.dry_run)
+    other_name = has_other_name(project, engine)
     if options.dry_run:
         # A rehearsal: the same run, on a copy of the ledger, with a project to which nothing is done.
         ledger = ImportLedger.copy_of(engine, project.uri, source.location, as_blobs=blobs)
-        run = ImportRun(source, Rehearsal(project), ledger, options, data_key, runtime, own_storages, report)
+        rehearsal = Rehearsal(project)
+        run = ImportRun(source, rehearsal, ledger, options, data_key, runtime, own_storages, report, other_name)
         return _import(run)
     with Lease(
         engine,
@@ -96,7 +98,8 @@ def import_storage(
     ) as lease:
         project.fence(lease.token, lease.check)
         ledger = ImportLedger(engine, project.uri, source.location, lease.confirm, as_blobs=blobs)
-        return _import(ImportRun(source, project, ledger, options, data_key, runtime, own_storages, report))
+        run = ImportRun(source, project, ledger, options, data_key, runtime, own_storages, report, other_name)
+        return _import(run)
 
 
 def _import(run: ImportRun) -> ImportReport:

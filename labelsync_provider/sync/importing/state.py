@@ -29,6 +29,7 @@ from labelsync_provider.sync.report import Failure, ImportReport
 from labelsync_provider.sync.runtime import Runtime
 
 BECAME_EMPTY = "empty, and was not when it was imported; its tasks stay. Write it again, or delete it"
+DELETED = "Label Studio's own sync has imported it, and somebody has deleted the task; restore_deleted brings it back"
 LONGEST_REASON = 400
 """Characters of a reason that are kept: a server may repeat what is wrong, and that may be a whole row."""
 
@@ -60,10 +61,14 @@ class ImportRun:
     own_storages: Sequence[OwnStorage] = ()
     """The source storages of the project's own."""
     report: ImportReport = field(default_factory=ImportReport)
+    has_other_name: bool = False
+    """Whether the ledger knows the project by another `uri` too, under which tasks may have come in."""
     own_sync: OwnSync | None = None
     """What these tell of the source; None unless the run adopts."""
     candidates: Candidates | None = None
     """Tasks that others made, and that rows may stand for; None unless the run adopts, and of task files."""
+    without_evidence: int = 0
+    """Objects with something that has no task, of which nothing tells whether the own sync has imported them."""
     unfinished: Unfinished = field(default_factory=Unfinished)
     effects: Iterator[str] = field(default_factory=_effects)
     aside: SetAside = field(default_factory=SetAside)
@@ -110,6 +115,11 @@ class ImportRun:
         self.report.quarantined_as(failure)
         self.aside.note(failure)
 
+    def leave_deleted(self, row: KnownRow) -> None:
+        """Count an object, or a row, whose task somebody has deleted, and have it told."""
+        position = None if self.options.use_blob_urls else row.position
+        self.report.not_restored_as(Failure(self.key(row.path), position, DELETED))
+
     def failure(self, row: QuarantinedRow) -> Failure:
         """Return what is in quarantine as the report shows it."""
         return Failure(self.key(row.path), row.position, row.reason)
@@ -153,7 +163,7 @@ class SourceObject(Struct, gc=False):
     known_rows: "KnownRows | None"
     """None if the ledger has no rows of it."""
     rows: int = 0
-    """Good rows that a task stands for."""
+    """Good rows that are dealt with: each has a task, unless a person has deleted that."""
     bad: BadRows | None = None
     """What of it goes into quarantine; most objects spare one of nothing."""
     on_the_way: int = 0

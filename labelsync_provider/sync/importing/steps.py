@@ -116,6 +116,22 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
     return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
 
 
+def known_after(update: Update, outcome: str) -> KnownRow:
+    """Return what is known of a row once its update was requested.
+
+    :param outcome: see `Project.update_tasks`.
+    """
+    before, row = update.before, update.row
+    if outcome == "updated":
+        return row
+    if outcome == "gone":
+        return replace(row, task=None, digest=update.digest)
+    if outcome == "in_part":
+        # The annotations of the file were held back: they stay reported as changed.
+        return replace(row, digest=with_annotations_of(row.digest or "", before.digest or ""))
+    return before
+
+
 def _noted(run: ImportRun, obj: SourceObject, row: Row, effect: str, digest: str) -> Task:
     """Return the row's task with its source reference in `meta`."""
     note: Json = {"uri": obj.uri, "row": None, "version": obj.info.version, "effect": effect}

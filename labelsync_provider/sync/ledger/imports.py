@@ -16,6 +16,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    null,
     or_,
     select,
     tuple_,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 
 from labelsync_provider.database import chunks
+from labelsync_provider.database.schema import check_schema
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.ledger import entering
 from labelsync_provider.sync.ledger.records import (
@@ -65,13 +67,15 @@ class ImportLedger(Scope):
         :param as_blobs: whether objects are blobs; the same object as a task file is another thing.
         """
         super().__init__(engine, project, location, confirm)
-        self._as_blobs = as_blobs
+        self._as_blobs, self._whole = as_blobs, engine
 
     @classmethod
     def copy_of(cls, engine: Engine, project: str, location: Location, *, as_blobs: bool) -> "ImportLedger":
         """Return a copy of what is known, that can be written to and thrown away."""
         copy = cls(open_empty(), project, location, lambda _: None, as_blobs=as_blobs)
         copy.take_over(engine, (STORAGE, OBJECT, ROW, QUARANTINE, JOURNAL))
+        if check_schema(engine):
+            copy._whole = engine
         return copy
 
     def enter_source(self, created_at: str) -> None:
@@ -213,6 +217,19 @@ class ImportLedger(Scope):
                 these = KNOWN_ROWS.where(*self._rows(), ROW.c.task.in_(some))
                 found |= {row.task: KnownRow(*row) for row in connection.execute(these)}
         return found
+
+    def standing_elsewhere(self, task_ids: Iterable[int]) -> list[tuple[int, str | None]]:
+        """Return which of some tasks stand for rows of the project's other containers, or of the other kind of object.
+
+        With each, the digest of its content; None if that says nothing of its data, as that of a blob.
+        """
+        elsewhere = or_(SCOPE.c.container != self.location.container, ROW.c.as_blob != self._as_blobs)
+        digest = case((ROW.c.as_blob, null()), else_=ROW.c.digest)
+        rows = select(ROW.c.task, digest).join(SCOPE, SCOPE.c.id == ROW.c.scope)
+        rows = rows.where(SCOPE.c.project == self._project, elsewhere)
+        with self._whole.connect() as connection:
+            these = (rows.where(ROW.c.task.in_(some)) for some in chunks(task_ids, IN_A_STATEMENT))
+            return [(task, text) for statement in these for task, text in connection.execute(statement)]
 
     def without_task(self, rows: Sequence[KnownRow]) -> list[KnownRow]:
         """Return those of some rows whose task is known to be gone by now, as they are known now."""

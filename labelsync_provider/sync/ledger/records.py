@@ -26,7 +26,7 @@ class KnownObject(Struct, frozen=True, array_like=True, gc=False):
     state: str
     """`COMPLETE` if all that is in this version has been dealt with; `OPEN`: the next run looks at it again."""
     rows: int
-    """Rows that a live task stands for."""
+    """Good rows that are dealt with: each has a live task, unless a person has deleted that."""
     quarantined: int
     judged_by: str | None
     """What decided that a part of it is bad: label config, options, package. None if nothing is."""
@@ -155,8 +155,9 @@ class Changes:
         """Note what a row that the ledger has is now."""
         self.changed[row.path, row.number] = row
 
-    def __bool__(self) -> bool:
-        return any((self.objects, self.cleared, self.quarantine, self.created, self.changed, self.dropped))
+    def __len__(self) -> int:
+        parts = (self.objects, self.cleared, self.quarantine, self.created, self.changed, self.dropped)
+        return sum(map(len, parts))
 
 
 # --- export ---
