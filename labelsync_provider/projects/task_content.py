@@ -9,6 +9,7 @@ import msgspec
 from labelsync_provider.annotators import UNKNOWN
 from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate
 from labelsync_provider.tasks import data_digest
+from labelsync_provider.uris import IS_SERVERS
 
 HELD_BACK = "annotations_held_back"
 """The key in a task's source reference which says that the update left its annotations out, because somebody worked on
@@ -93,10 +94,11 @@ def _is_of(task: StoredTask, uri: str, digest: str | None) -> bool:
 
 
 def _shows(task: StoredTask, uri: str) -> bool:
-    """Tell whether a URI is in a task's data; Label Studio may have put its own address before that of a file."""
-    values = task.data.values()
-    of_file = uri.startswith(SERVED)
-    return uri in values or (of_file and any(isinstance(value, str) and value.endswith(uri) for value in values))
+    """Tell whether a URI is a value of a task's data; Label Studio may have put its address before that of a file."""
+    if uri in task.data.values():
+        return True
+    texts = [value for value in task.data.values() if isinstance(value, str)] if uri.startswith(SERVED) else []
+    return any(text.endswith(uri) and IS_SERVERS(text.removesuffix(uri)) is not None for text in texts)
 
 
 def is_named(uri: str, storage_filename: str) -> bool:

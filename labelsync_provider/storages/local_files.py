@@ -27,7 +27,7 @@ from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_listing import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Walk, is_temporary, version_of
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
-from labelsync_provider.uris import if_wildcard
+from labelsync_provider.uris import IS_SERVERS, if_wildcard
 
 PAGE = 5000
 READ_AT_ONCE = 1 << 20
@@ -126,8 +126,8 @@ class LocalFiles:
 
     def path_of(self, uri: str) -> str | None:
         """Return the path relative to the document root; Label Studio may have put its own address in front."""
-        _, served, path = uri.partition(SERVED)
-        return unquote(path, errors="surrogateescape") if served else None
+        before, served, path = uri.partition(SERVED)
+        return unquote(path, errors="surrogateescape") if served and IS_SERVERS(before) else None
 
     def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of a file; see `Storage.read`."""

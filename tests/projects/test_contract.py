@@ -315,6 +315,16 @@ class TestLook:
         looks = project.look({task_id: uri(n) for n, task_id in enumerate(ids)})
         assert [looks[task_id].worked_on for task_id in ids] == [n % 3 == 0 for n in range(1100)]
 
+    @pytest.mark.parametrize(
+        ("before", "shows"), [("https://example.com/label-studio", True), ("the sign of https://example.com", False)]
+    )
+    def test_sees_a_file_behind_the_address_of_a_server_and_not_in_a_text(
+        self, project: Project, before: str, shows: bool
+    ) -> None:
+        file = "/data/local-files/?d=in/1.jpg"
+        (task_id,) = project.import_tasks([Task({"image": before + file})])
+        assert (task_id in project.look({task_id: file})) == shows
+
     def test_at_nothing_sees_nothing(self, project: Project) -> None:
         project.import_tasks([task()])
         assert project.look({}) == {}

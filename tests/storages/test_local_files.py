@@ -46,6 +46,24 @@ class TestUri:
         query = urlsplit(source.storage().object_uri(key)).query
         assert parse_qs(query)["d"] == [f"in/{key}"]
 
+    @pytest.mark.parametrize(
+        ("before", "leads"),
+        [
+            ("", True),
+            ("http://127.0.0.1:8080", True),
+            ("https://example.com/label-studio", True),
+            ("the sign of ", False),
+            ("the sign of https://example.com", False),
+            ("https://example.com/?next=", False),
+        ],
+    )
+    def test_leads_to_a_file_behind_the_address_of_a_server_and_not_in_a_text(
+        self, source, before: str, leads: bool
+    ) -> None:
+        storage = source.storage()
+        path = storage.path_of(before + storage.object_uri("a b.jpg"))
+        assert path == (storage.location.root + "a b.jpg" if leads else None)
+
     def test_of_the_document_root_itself_has_an_empty_root(self, source) -> None:
         storage = LocalFiles(f"file://{source.root}", str(source.root))
         assert storage.location.root == ""
