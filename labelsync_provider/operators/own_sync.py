@@ -25,7 +25,7 @@ def own_storages_at(
 
     :param locks: whether nobody is to press Sync on them any more.
     """
-    from labelsync_provider.errors import LabelsyncError, Stopped
+    from labelsync_provider.errors import Denied, LabelsyncError, Stopped
     from labelsync_provider.hooks.storage import TRIAL_SECONDS
     from labelsync_provider.projects.label_studio_own_storages import own_storages
 
@@ -36,10 +36,15 @@ def own_storages_at(
     with closing(client):
         try:
             storages = own_storages(client, project_id)
-            return _locked(client, storages, source, dry_run=options.dry_run) if locks else storages
+            return _locked(client, project_id, storages, source, dry_run=options.dry_run) if locks else storages
         except Stopped:
             raise
         except LabelsyncError as error:
+            if is_needed and isinstance(error, Denied):
+                raise Denied(
+                    f"{'lock_own_sync' if locks else 'adopt'}=True: {error} It needs to look at the source storages of "
+                    f"project {project_id}. Give the connection the token of somebody who may, or leave it out."
+                ) from error
             if is_needed:
                 raise
             log.warning("It could not be seen whether somebody can press Sync on what is imported here. %s", error)
@@ -47,12 +52,16 @@ def own_storages_at(
 
 
 def _locked(
-    client: "Client", storages: "Sequence[OwnStorage]", source: "Storage", *, dry_run: bool
+    client: "Client", project_id: int, storages: "Sequence[OwnStorage]", source: "Storage", *, dry_run: bool
 ) -> "Sequence[OwnStorage]":
     from labelsync_provider.projects.label_studio_own_storages import lock
     from labelsync_provider.sync.importing.own_sync import syncable
 
     at_source = syncable(storages, source.location)
+    if not at_source:
+        log.warning(
+            "lock_own_sync: project %d has no source storage at %s that could be locked.", project_id, source.uri
+        )
     for storage in at_source:
         if dry_run:
             log.info("Dry run: source storage %d, %s, would be locked.", storage.id, storage.uri)

@@ -7,8 +7,9 @@ import os
 from datetime import datetime
 from typing import Any
 
+from labelsync_provider.errors import invalid
 from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio_client import Client, Refused
 from labelsync_provider.projects.label_studio_storages import SCHEMES, storages_path
 from labelsync_provider.projects.label_studio_sync import IN_PROGRESS
 from labelsync_provider.projects.protocol import Json, OwnStorage
@@ -34,7 +35,13 @@ def lock(client: Client, storage: OwnStorage) -> None:
     path = storages_path("import", storage.type, storage.id)
     row = client.get(path, shapes.Created)
     # Of some types, Label Studio checks a PATCH as if what is not in it were empty.
-    client.ask("PATCH", path, body={name: row[name] for name in KEPT if name in row} | {"synchronizable": False})
+    body = {name: row[name] for name in KEPT if name in row} | {"synchronizable": False}
+    try:
+        client.ask("PATCH", path, body=body)
+    except Refused as error:
+        remedy = "Correct what it names, or delete the storage in the project's Settings, Cloud Storage."
+        what = f"Label Studio does not lock source storage {storage.id}, {storage.uri}: {error}".rstrip(".")
+        raise invalid("lock_own_sync", True, what, remedy) from error
 
 
 def _own_storage(row: Json) -> OwnStorage:

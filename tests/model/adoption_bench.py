@@ -54,6 +54,8 @@ class AdoptionBench:
         """By key, how often an object was written."""
         self._synced: dict[str, int] = {}
         """Of the objects that were there when the last sync began, if that has completed, how often they were."""
+        self._without: Counter[str] = Counter()
+        """By key, rows that the ledger has without a task."""
         self.late_ever = False
         self._runs = 0
         self._claimed: set[tuple[str, int]] = set()
@@ -296,7 +298,8 @@ class AdoptionBench:
         without = Counter(entry.key for entry in self._ledger() if entry.live and entry.task is None)
         more = without - self.deleted
         assert not more or (options["adopt"] and more.keys() <= self._evident(options)), f"nothing tells of {more}"
-        self.deleted |= without
+        self.deleted.update(without - self._without)
+        self._without = without
 
     def _check_rows(self, options: Options, report: ImportReport, before: Tasks, after: Tasks) -> None:
         """Each row is dealt with, no row has two tasks, and what was deleted stays away unless it is restored."""

@@ -43,7 +43,16 @@ class Draw:
 
     def steps(self, count: int, *, faults: bool) -> list[Step]:
         """Draw a history: the project is filled and worked in, imported into, and both go on."""
-        filling = {"put": 3, "press": 2, "work": 6, "add": 1, "append": 1, "replace": 1, "delete_storage": 0.5, "remove": 0.3}
+        filling = {
+            "put": 3,
+            "press": 2,
+            "work": 6,
+            "add": 1,
+            "append": 1,
+            "replace": 1,
+            "delete_storage": 0.5,
+            "remove": 0.3,
+        }
         going_on = {"put": 1, "append": 1, "replace": 1.5, "drop": 1, "remove": 1, "work": 3, "add": 0.5, "press": 0.5}
         going_on["run"] = 5
         begin = [self._step("put", faults) for _ in range(1 + self._random.randrange(3))]

@@ -53,7 +53,11 @@ def foretell_rows(files: Mapping[str, Sequence[str | None]], tasks: Sequence[See
         paired = _paired(dict(enumerate(rows)), own)
         elsewhere = _paired({n: data for n, data in enumerate(rows) if n not in paired}, unnamed)
         unnamed = [task for task in unnamed if task not in elsewhere.values()]
+        # Tasks with the data of a row that another one stands for are one too many; they stand for no other row.
+        doubles = [task for task in own if task not in paired.values() and task.data in rows]
+        own = [task for task in own if task not in doubles]
         forecast.adopted += len(own) + len(elsewhere)
+        forecast.adopted_sharing += len(doubles)
         found = paired.keys() | elsewhere.keys()
         forecast.unchanged |= {(key, n) for n in found}
         left = set(range(len(rows))) - found

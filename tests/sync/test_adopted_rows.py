@@ -79,3 +79,17 @@ def test_a_row_between_others_was_deleted_and_the_last_ones_were_not_come_to(
     found = left(made, file, was_synced=True)
     assert (found.deleted, found.tail) == (deleted, tail)
     assert left(made, file, was_synced=False) == Leftover()
+
+
+@pytest.mark.parametrize("was_synced", [True, False])
+@pytest.mark.parametrize(
+    ("made", "file", "doubles", "edited"),
+    [("aab", "ab", {101}, {}), ("aax", "ab", {101}, {1: 102}), ("aa", "a", {101}, {})],
+)
+def test_a_task_with_the_data_of_another_ones_row_is_its_double(
+    made: str, file: str, doubles: set[int], edited: dict[int, int], was_synced: bool
+) -> None:
+    found = left(made, file, was_synced=was_synced)
+    assert {row.task for row in found.doubles} == doubles
+    assert {at: row.task for at, row in found.edited.items()} == edited
+    assert not found.held

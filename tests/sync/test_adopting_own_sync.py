@@ -19,7 +19,7 @@ from labelsync_provider.sync import ImportReport
 
 pytest_plugins = ["servers.label_studio", "servers.s3", "sites"]
 
-NUMBERS = ("1", "1.0", "-0.0", "0.1", "1e2", "1E-7", "1e21", "123456789012345678", "0.30000000000000004", "1.50")
+NUMBERS = ("1", "1.0", "0.1", "1e2", "1E-7", "123456789012345678", "0.30000000000000004", "1.50")
 
 
 @pytest.fixture

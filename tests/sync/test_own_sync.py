@@ -11,7 +11,7 @@ from labelsync_provider.projects.protocol import OwnStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo
-from labelsync_provider.sync.importing.own_sync import OwnSync, syncable, syncing
+from labelsync_provider.sync.importing.own_sync import OwnSync, mounted_elsewhere, syncable, syncing
 
 BEGAN = datetime(2026, 11, 1, 12, 0, 0, 900_000, tzinfo=UTC)
 BUCKET = Location("s3://b", "aws", prefix="rows/")
@@ -40,6 +40,7 @@ def of(*storages: OwnStorage, location: Location = BUCKET, as_blobs: bool = Fals
         (of(storage()), "photos/a.json", None),
         (of(storage(recursive=False)), "rows/sub/a.json", None),
         (of(storage(as_blobs=True)), "rows/a.json", None),
+        (of(storage(), storage(as_blobs=True)), "rows/a.json", "rows/a.json"),
         (of(), "rows/a.json", None),
         (of(storage(), storage(container="s3://other")), "rows/a.json", None),
         (of(storage(), storage(container="s3://other", start="photos/")), "rows/a.json", "rows/a.json"),
@@ -138,3 +139,36 @@ def test_a_filter_that_tells_nothing_of_the_source_may_be_any(own: OwnStorage) -
     assert not of(own._replace(regex_filter="(")).has_imported(
         "rows/a.json", ObjectInfo("rows/a.json", 1, "1", None, 0)
     )
+
+
+@pytest.mark.parametrize(
+    ("imported", "path", "imports"),
+    [
+        ([], "rows/a.json", True),
+        ([], "rows/moved/a.json", False),
+        (["/data/rows/sub/b.json"], "rows/moved/a.json", False),
+        (["/data/rows/sub/b.json"], "rows/sub/a.json", True),
+    ],
+)
+def test_a_file_was_there_if_its_folder_was(imported: list[str], path: str, imports: bool) -> None:
+    """A folder that is moved brings files that keep their time."""
+    own = of(directory(), location=FILES)
+    for name in imported:
+        own.note(name)
+    assert own.has_imported(path, ObjectInfo(path, 1, "1", None, (BEGAN - timedelta(hours=1)).timestamp())) == imports
+
+
+@pytest.mark.parametrize(
+    ("own", "location", "elsewhere"),
+    [
+        (directory(), FILES, False),
+        (directory(start="/"), FILES, False),
+        (directory(start="/label-studio/data/rows/"), FILES, True),
+        (storage(), BUCKET, False),
+        (directory(start="/label-studio/data/"), BUCKET, False),
+    ],
+)
+def test_files_outside_the_document_root_may_be_mounted_elsewhere(
+    own: OwnStorage, location: Location, elsewhere: bool
+) -> None:
+    assert bool(mounted_elsewhere([own], location)) == elsewhere

@@ -204,3 +204,35 @@ def test_enters_what_is_adopted_a_bounded_number_at_a_time(run: Adopting, monkey
             run.made(f"{n}.{row}", f"{n}.json")
     assert run(adopt=True).adopted == 80
     assert max(entered) <= 2 * 8
+
+
+def test_a_row_that_two_syncs_have_made_is_known_once(run: Adopting) -> None:
+    run.fill("a.jsonl", texts("1", "2"))
+    for text in "1122":
+        run.made(text, "a.jsonl")
+    report = run(adopt=True)
+    assert (report.adopted, report.adopted_sharing, report.unchanged, report.missing) == (2, 2, 2, 0)
+    again = run()
+    assert (again.unchanged, again.missing, again.tasks_created) == (2, 0, 0)
+
+
+def test_a_row_is_known_where_its_object_is_synced_as_a_file_too(run: Adopting) -> None:
+    """Label Studio names the object alike, whichever of its storages has made the task."""
+    run.own_storages = [own_storage(), own_storage(id=2, as_blobs=True)]
+    run.fill("a.jsonl", texts("1"))
+    run.made("edited", "a.jsonl")
+    run.made("mem://bucket/a.jsonl", "a.jsonl")
+    report = run(adopt=True)
+    assert (report.adopted, report.changed, report.new, report.quarantined) == (1, 1, 0, 0)
+
+
+def test_of_two_tasks_that_show_an_object_the_one_that_is_left_is_restored(run: Adopting) -> None:
+    run.own_storages = [own_storage(as_blobs=True)]
+    run.fill("a.jpg", "a picture")
+    first, second = (run.made("mem://bucket/a.jpg") for _ in range(2))
+    report = run(use_blob_urls=True, adopt=True)
+    assert (report.adopted, report.adopted_sharing) == (1, 1)
+    run.world.delete(first)
+    report = run(use_blob_urls=True, adopt=True, restore_deleted=True)
+    assert (report.adopted, report.tasks_created) == (1, 0)
+    assert set(run.world.snapshot()) == {second}

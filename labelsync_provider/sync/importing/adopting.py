@@ -42,6 +42,9 @@ def adopt(run: ImportRun, passes: Filter) -> None:
             found = [row for task in page if (row := _noted(task, run.source, blobs))]
             report.adopted += _enter(run.ledger.of(blobs=blobs), found)
         others = _of_others(run, page) if options.adopt else []
+        for task in page:
+            if run.own_sync and task.storage_filename:
+                run.own_sync.note(task.storage_filename)
         if run.candidates:
             _add_candidates(run, run.candidates, others)
         elif others:
@@ -164,8 +167,14 @@ def _placed(run: ImportRun, tasks: list[StoredTask]) -> list[tuple[StoredTask, s
         if own_sync is None or name is None:
             placed.append((task, None))
         elif not own_sync.is_elsewhere(name):
-            placed.append((task, own_sync.path_of(name)))
+            path = own_sync.path_of(name)
+            # A task that shows the object itself was made from it as a file, not from a row in it.
+            placed.append((task, None if path in _paths_shown(run.source, task) else path))
     return placed
+
+
+def _paths_shown(source: Storage, task: StoredTask) -> list[str | None]:
+    return [source.path_of(value) for value in task.data.values() if isinstance(value, str)]
 
 
 def _noted(task: StoredTask, source: Storage, blobs: bool) -> KnownRow | None:

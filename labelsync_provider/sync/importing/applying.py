@@ -93,8 +93,10 @@ class Applier:
         self._changes.created.extend(plan.adopted)
         self._changes.dropped.extend(plan.dropped)
         tasks = {row.task for row in plan.adopted if row.task is not None}
+        standing = {row.task for row in plan.adopted if row.task is not None and row.state == RowState.LIVE}
         # What was left undecided before is decided about anew, and has been counted.
-        run.report.adopted += len(tasks - {row.task for row in plan.dropped})
+        run.report.adopted += len(standing - {row.task for row in plan.dropped})
+        run.report.adopted_sharing += len(tasks) - len(standing)
         if run.candidates and tasks:
             run.candidates.take(tasks)
         for row in plan.adopted:

@@ -20,7 +20,7 @@ from labelsync_provider.storages.protocol import MadeByWrites
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
-from labelsync_provider.sync.importing.own_sync import syncable, syncing
+from labelsync_provider.sync.importing.own_sync import mounted_elsewhere, syncable, syncing
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.uris import if_wildcard
 
@@ -106,6 +106,16 @@ def _warn(run: ImportRun) -> None:
             storage.id,
             run.project.id,
             storage.uri,
+        )
+    for storage in mounted_elsewhere(run.own_storages, run.source.location) if options.adopt else ():
+        log.warning(
+            "Source storage %d of project %d, %s, is not below %s, the document root of this source. If it has the same "
+            "files, mounted at another path: their rows are known by equal data alone, nothing tells what somebody has "
+            "deleted, and whether Sync can be pressed is not seen. Mount them at one path, here and there.",
+            storage.id,
+            run.project.id,
+            storage.uri,
+            run.source.location.endpoint,
         )
     if options.use_blob_urls and options.url_mode != "signed" and not run.source.holds_files:
         log.warning("%s: Label Studio cannot show values under their URIs.", run.source.uri)

@@ -57,14 +57,19 @@ class Decisions:
         for row in sorted(superseded, key=lambda row: (row.task or 0, row.number)):
             self._superseded[row.digest].append(row)
 
-        held = {row.number for row in (*left.held, *left.edited.values())}
+        held = {row.number for row in (*left.held, *left.edited.values(), *left.doubles)}
         missing = [row for row in matched.missing if row.number not in held]
         self.plan = Plan(obj, (), self._changed_rows, [row for row in missing if row.number not in self._of_others])
         self.plan.missing_of_others = len(missing) - len(self.plan.missing)
         for row in missing:
             self._enter(row, replace(_sure(row), position=None))
+        doubles = {row.number for row in left.doubles}
         for row in (*matched.held, *left.held):
+            if row.number in doubles:
+                continue
             self._enter(row, replace(row, position=None))
+        for row in left.doubles:
+            self._enter(row, replace(_sure(row), state=RowState.SUPERSEDED, position=None))
         known_by_position = matched.known | left.edited if left.edited else matched.known
         for there in read:
             self._decide(there, known_by_position.get(there.position))

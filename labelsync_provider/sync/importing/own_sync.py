@@ -23,6 +23,13 @@ def syncing(storages: Sequence[OwnStorage], location: Location) -> list[OwnStora
     return [storage for storage in storages if storage.is_syncing and _meets(storage, location)]
 
 
+def mounted_elsewhere(storages: Sequence[OwnStorage], location: Location) -> list[OwnStorage]:
+    """Return those of local files that are not below the document root of a source: they may be the same files."""
+    root = _root(location)
+    of_files = [storage for storage in storages if storage.container == FILES == location.container]
+    return [one for one in of_files if not (_real_start(one).startswith(root) or root.startswith(_real_start(one)))]
+
+
 def _meets(storage: OwnStorage, location: Location) -> bool:
     """Tell whether a storage takes objects of a source."""
     ours, its = _root(location) + location.start, _real_start(storage)
@@ -51,6 +58,8 @@ class OwnSync:
         self._here = [storage for storage in storages if storage.container == location.container]
         self._real_starts = {storage: _real_start(storage) for storage in self._here}
         synced = [storage for storage in self._here if storage.synced_at and storage.as_blobs == as_blobs]
+        self._folders: set[str] = set()
+        """Directories below the document root in which a file was imported by a sync."""
         self._synced = [(storage._replace(start=self._real_starts[storage]), _filter(storage)) for storage in synced]
 
     def path_of(self, name: str) -> str | None:
@@ -58,12 +67,21 @@ class OwnSync:
 
         It tells no bucket: which is meant, only the project's storages say.
         """
-        at = [storage for storage in self._all if storage.covers(name)]
-        here = [storage for storage in self._here if storage.covers(name) and not storage.as_blobs]
-        if not here or len(here) < len(at):
+        at = [storage for storage in self._all if storage.covers(name) and not storage.as_blobs]
+        real = self._real(name)
+        if real is None or any(storage not in self._here for storage in at):
             return None
-        real = self._real_starts[here[0]] + name[len(here[0].start) :]
-        return real[len(self._root) :] if real.startswith(self._root) else None
+        return real[len(self._root) :] if at and real.startswith(self._root) else None
+
+    def _real(self, name: str) -> str | None:
+        """Return a name as this source has it, if a storage of its container has it."""
+        covering = next((storage for storage in self._here if storage.covers(name)), None)
+        return covering and self._real_starts[covering] + name[len(covering.start) :]
+
+    def note(self, name: str) -> None:
+        """Take note that a sync has made a task of an object."""
+        if self._root and (real := self._real(name)):
+            self._folders.add(_folder(real))
 
     def is_elsewhere(self, name: str) -> bool:
         """Tell whether only storages in other places have an object of this name."""
@@ -77,9 +95,18 @@ class OwnSync:
             storage.synced_at is not None
             and modified < storage.synced_at
             and storage.covers(name)
+            and self._was_there(storage, name)
             and passes.matches(_filtered_part(storage, name))
             for storage, passes in self._synced
         )
+
+    def _was_there(self, storage: OwnStorage, name: str) -> bool:
+        """Tell whether the folder of an object is where it was: a file that is moved with it tells nothing of that."""
+        return not self._root or _folder(name) == storage.start or _folder(name) in self._folders
+
+
+def _folder(path: str) -> str:
+    return path[: path.rfind("/") + 1]
 
 
 def _latest(info: ObjectInfo) -> datetime | None:

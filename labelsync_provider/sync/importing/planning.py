@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 MATCHED_ROWS = 1_000_000
 """Rows that a file may have, and may have had, to be matched: all are held at once, in 600 to 800 bytes each."""
 TOO_MANY_ROWS = (
-    f"too many rows: in a file that was imported before, up to {MATCHED_ROWS:,} are told from those that have tasks "
-    "already, of which there may be as many; its tasks stay. Write what is new into another file"
+    f"too many rows: in a file that was imported before, or with adopt, up to {MATCHED_ROWS:,} are told from those "
+    "that have tasks already, of which there may be as many; its tasks stay. Write what is new into another file"
 )
 
 
@@ -155,11 +155,13 @@ def _leftover(
 
     :param was_undecided: whether an import before has not decided which of the rows some tasks are.
     """
-    if len(matched.known) == len(read):
+    rows_left = len(matched.known) < len(read)
+    if not (rows_left and run.own_sync) and not any(
+        is_of_data_alone(row.digest) for row in (*matched.missing, *matched.held)
+    ):
         return Leftover()
-    if run.own_sync is None and not any(is_of_data_alone(row.digest) for row in (*matched.missing, *matched.held)):
-        return Leftover()
-    left = leftover(read, matched, was_synced=_was_synced(run, obj, was_undecided=was_undecided))
+    was_synced = rows_left and _was_synced(run, obj, was_undecided=was_undecided)
+    left = leftover(read, matched, was_synced=was_synced)
     if left.tail:
         run.unfinished.note(obj.info.key, left.tail)
     return left
