@@ -37,6 +37,9 @@ class Site(Protocol):
         """Return the path of an object in its container."""
 
     def own_storages(self) -> Sequence[OwnStorage]: ...
+    moves_folders: bool
+    """Whether a folder may be moved with what is in it, and nothing tells: then it was there if it has a task."""
+
     def takes(self, key: str) -> bool:
         """Tell whether its own sync takes an object of this key."""
 
@@ -98,6 +101,8 @@ class _DatedStorage(BucketStorage):
 class FakeSite:
     """A fake server, with a bucket in memory."""
 
+    moves_folders = False
+
     def __init__(self, clock: Clock, *, reuses_ids: bool, blobs: bool, regex_filter: str | None) -> None:
         self.world = FakeWorld(clock, reuses_ids=reuses_ids)
         self.regex_filter = regex_filter
@@ -158,6 +163,8 @@ class FakeSite:
 
 class LabelStudioSite:
     """A project of a real Label Studio, with a directory below its document root."""
+
+    moves_folders = True
 
     def __init__(
         self,
