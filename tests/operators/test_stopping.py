@@ -306,7 +306,7 @@ class TestAServer:
                 return 200, json.dumps(
                     {"id": 1, "title": "P", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05Z"}
                 ).encode()
-            return 503, b""
+            return (200, b"[]") if request.path.startswith("/api/storages/") else (503, b"")
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
         operator = ImportStorageSyncOperator(task_id="load", source=loading().source, project=1)

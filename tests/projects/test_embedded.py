@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, insert, inspect, text
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, NotFound, SchemaOutdated
 from labelsync_provider.projects.embedded import ANNOTATION, EmbeddedProject, EmbeddedStore
-from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
+from labelsync_provider.projects.protocol import Json, StoredTask, Task, TaskUpdate
 
 pytest_plugins = ["servers.postgres"]
 
@@ -156,7 +156,7 @@ class TestTasks:
     def test_keep_numbers_of_any_size_and_the_character_nul(self, project: EmbeddedProject) -> None:
         data, meta = {"big": 2**70, "nul": "a\0b"}, {"big": -(2**70), "\0": "\0"}
         project.import_tasks([Task(data, meta)])
-        assert all_of(project.tasks_after(0, with_data=True))[0][1:] == (meta, data)
+        assert all_of(project.tasks_after(0, with_data=True))[0][1:3] == (meta, data)
 
     def test_never_get_an_id_twice_even_after_a_deletion(self, project: EmbeddedProject) -> None:
         before = project.import_tasks([task(1), task(2)])
@@ -333,7 +333,7 @@ class TestFencing:
         fence(successor, 2)
         with pytest.raises(LeaseLost, match="another run has taken over"):
             write(paused, task_id)
-        assert all_of(successor.tasks_after(0)) == [(task_id, task().meta, {})]
+        assert all_of(successor.tasks_after(0)) == [StoredTask(task_id, task().meta, {})]
 
     def test_lets_the_successor_write(self, store: EmbeddedStore) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")

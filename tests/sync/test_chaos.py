@@ -72,11 +72,14 @@ def annotate(project: EmbeddedProject, count: int) -> None:
     project.import_tasks([Task({"text": f"{n}"}, annotations=[{"result": [WORDS, n]}]) for n in range(count)])
 
 
-def assert_faults_of_every_kind(chaos: Chaos) -> None:
+def assert_faults_of_every_kind(chaos: Chaos, *, of_answers: bool = True) -> None:
+    """Make sure that there were faults enough.
+
+    :param of_answers: whether those too that cut an answer: most of what is answered to writes has no body.
+    """
     assert chaos.slowed > OBJECTS / 5
     assert min(chaos.lost, chaos.resets - chaos.lost) > OBJECTS / 100
-    # Most answers to what is written have no body.
-    assert chaos.truncated > OBJECTS / 1000
+    assert chaos.truncated > OBJECTS / 1000 or not of_answers
 
 
 def test_every_object_is_imported_once_and_whole(
@@ -99,7 +102,7 @@ def test_every_annotation_is_exported_once_and_whole(
     annotate(project, OBJECTS)
     report = export_to(disturbed.open("out/"), project, engine)
     assert (report.annotations, report.written, report.failed) == (OBJECTS, OBJECTS, 0)
-    assert_faults_of_every_kind(chaos)
+    assert_faults_of_every_kind(chaos, of_answers=False)
     undisturbed = Directory(tmp_path)
     export_to(undisturbed.open("undisturbed/"), project, engine)
     assert content(bucket, "out/") == content(undisturbed, "undisturbed/")

@@ -110,8 +110,8 @@ def _warn(run: ImportRun) -> None:
     for storage in mounted_elsewhere(run.own_storages, run.source.location) if options.adopt else ():
         log.warning(
             "Source storage %d of project %d, %s, is not below %s, the document root of this source. If it has the "
-            "same files, mounted at another path: their rows are known by equal data alone, nothing tells what "
-            "somebody has deleted, and whether Sync can be pressed is not seen. Mount them at one path, here and there.",
+            "same files, mounted at another path, their rows are known by equal data alone, nothing tells what was "
+            "deleted, and it is not seen whether Sync can be pressed. Mount them at one path, here and there.",
             storage.id,
             run.project.id,
             storage.uri,

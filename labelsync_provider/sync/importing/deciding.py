@@ -44,6 +44,8 @@ class Decisions:
         self._create: dict[int, KnownRow | None] = {}
         """By position, the row that the new task supersedes, if any."""
         self._update: dict[int, KnownRow] = {}
+        self._undecided: set[int] = set()
+        """Positions of rows that may be those of tasks that are left, and for which no superseded task lives again."""
         self._not_writable: list[int] = []
         """Positions of rows of which only `allow_skip` has changed, which no API of a project can change."""
         self._bad_rows = any(row.digest is None for row in read)
@@ -80,8 +82,8 @@ class Decisions:
 
     def steps(self, rows: Rows) -> Iterator[Step]:
         """Yield what is to be done, in file order. The rows are gone through once more if anything is."""
-        number, undecided, why = self._next_number, self._left.undecided, _why_undecided(self._left.held)
-        if not (self._create or self._update or self._bad_rows or undecided):
+        number, why = self._next_number, _why_undecided(self._left.held)
+        if not (self._create or self._update or self._bad_rows or self._undecided):
             return
         for row in rows():
             if isinstance(row, BadRow):
@@ -91,7 +93,7 @@ class Decisions:
                 number += 1
             elif row.position in self._update:
                 yield update_of(self._run, self._obj, row, self._update[row.position])
-            elif row.position in undecided:
+            elif row.position in self._undecided:
                 yield Quarantine(row.position, why)
 
     def _decide(self, row: ReadRow, known: KnownRow | None) -> None:
@@ -122,7 +124,9 @@ class Decisions:
             self._create[row.position] = here
         elif row.position in self._left.deleted:
             self._enter_deleted(row)
-        elif row.position not in self._left.undecided:
+        elif row.position in self._left.undecided:
+            self._undecided.add(row.position)
+        else:
             self._create[row.position] = None
 
     def _report_changed(self) -> None:
