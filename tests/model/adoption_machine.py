@@ -22,6 +22,7 @@ OPTIONS: dict[str, tuple[float, list[Any]]] = {
     "restore_deleted": (0.85, [False, True]),
     "prefix": (0.85, ["", "b/"]),
     "regex_filter": (0.85, [None, "a|b/a"]),
+    "batch_size": (0.5, [1000, 1]),
 }
 """How often an option has its default, and what it may be, that first."""
 DEFAULTS: Options = {name: values[0] for name, (_, values) in OPTIONS.items()}

@@ -37,6 +37,7 @@ class Site(Protocol):
         """Return the path of an object in its container."""
 
     def own_storages(self) -> Sequence[OwnStorage]: ...
+
     moves_folders: bool
     """Whether a folder may be moved with what is in it, and nothing tells: then it was there if it has a task."""
 

@@ -180,6 +180,12 @@ class TestTakesTheSourcesTasksOnly:
         assert counted(bucket.run(adopt=True, **how)) == (1, 0, 0)
         assert counted(bucket.run("photos/", adopt=True)) == (1, 0, 0)
 
+    def test_and_none_of_a_directory_beside_it(self, site: Site) -> None:
+        for key in ("photos/0.jpg", "elsewhere/0.jpg"):
+            site.put(key, "a picture")
+        site.add({"text": site.uri("elsewhere/0.jpg")})
+        assert counted(site.run("photos/", adopt=True)) == (0, 0, 1)
+
     def test_and_no_task_with_a_reference_to_another_place(self, site: Site) -> None:
         for key in ("photos/0.jpg", "elsewhere/0.jpg"):
             site.put(key, "a picture")
