@@ -17,7 +17,7 @@ from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.importing.candidates import Candidates
 from labelsync_provider.sync.importing.listing import Filter, covers
 from labelsync_provider.sync.importing.own_sync import OwnSync
-from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
 from labelsync_provider.tasks import data_digest
@@ -139,7 +139,9 @@ def _adopt_shown(run: ImportRun, passes: Filter, tasks: list[StoredTask]) -> Non
     shown = [row for task in tasks if (row := _shown(run, task)) and covers(run, passes, row.path)]
     known_tasks = ledger.known_tasks([row.task for row in shown if row.task is not None])
     unknown = [row for row in shown if row.task not in known_tasks]
-    taken = set(ledger.count_rows(sorted({row.path for row in unknown})))
+    standing = [row for rows in ledger.rows_of(sorted({row.path for row in unknown})).values() for row in rows]
+    gone = _without_task(run, standing) if run.options.restore_deleted else []
+    taken = {row.path for row in standing if row not in gone}
     adopted: dict[str, KnownRow] = {}
     for row in unknown:
         if row.path in taken or row.path in adopted:
@@ -148,7 +150,14 @@ def _adopt_shown(run: ImportRun, passes: Filter, tasks: list[StoredTask]) -> Non
             adopted[row.path] = row
     report.adopted += len(adopted)
     if adopted:
-        ledger.enter(Changes(created=list(adopted.values())), reopens=adopted)
+        instead_of = [row for row in gone if row.path in adopted]
+        ledger.enter(Changes(created=list(adopted.values()), dropped=instead_of), reopens=adopted)
+
+
+def _without_task(run: ImportRun, rows: list[KnownRow]) -> list[KnownRow]:
+    """Return the rows whose task somebody has deleted: to restore such an object, another one that shows it will do."""
+    there = looked_at(run.project, run.source, rows)
+    return [row for row in rows if row.task not in there]
 
 
 def _add_candidates(run: ImportRun, candidates: Candidates, tasks: list[StoredTask]) -> None:

@@ -119,12 +119,11 @@ def _carried_out(run: ImportRun) -> ImportReport:
     check_source(run)
     reconcile(run)
     passes = Filter(options.regex_filter)
-    if options.restore_deleted:
-        # Before tasks are adopted: another one that shows the same object stands for it then.
-        forget_deleted(run, passes)
     adopt(run, passes)
     refuse_other_reading(run.source, run.project, run.ledger, options)
     tasks_before = look_for_deleted(run)
+    if options.restore_deleted:
+        forget_deleted(run, passes)
 
     progress, deletions = ImportProgress(run), Deletions(run)
     objects = objects_to_look_at(run, passes, deletions, progress)
