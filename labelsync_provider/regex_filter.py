@@ -1,9 +1,10 @@
-"""`regex_filter`: which keys an expression matches, within a bounded time. It comes from forms, and keys from anybody.
+r"""`regex_filter`: which keys an expression matches, within a bounded time. It comes from forms, and keys from anybody.
 
 Over a key of forty letters, `(a+)+$` keeps Python's `re` busy for years, and nothing can interrupt it. The `regex`
 package takes a time-out. What it would read differently from Python is written so that it does not, or refused: Label
-Studio, which matches with `re`, is to choose the same objects. One difference is left: where case is ignored, Python
-takes the Turkish dotless i and I with a dot for i, and `regex` does so for one of them at a time.
+Studio, which matches with `re`, is to choose the same objects. Two differences are left: where case is ignored, Python
+takes the Turkish dotless i and I with a dot for i, and `regex` does so for one of them at a time; and to `regex` a mark
+that stands by itself behind a letter, as in names of files that macOS writes, belongs to the word (`\w`, `\b`).
 """
 
 import re

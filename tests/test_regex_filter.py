@@ -33,7 +33,9 @@ PATTERNS = [
     "a{99999999999}",
 ]  # fmt: skip
 TURKISH = "ıİ"
-"""With case ignored, the one known difference."""
+"""A known difference, with case ignored."""
+WITH_MARKS = "E\u0301te\u0301"
+"""The other one, with what asks for words."""
 
 
 def python_says(pattern: str, key: str) -> bool | None:
@@ -78,7 +80,7 @@ ATOMS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(ATOMS, min_size=1, max_size=8).map("".join), st.sampled_from(sorted(set(KEYS) - set(TURKISH))))
+@given(st.lists(ATOMS, min_size=1, max_size=8).map("".join), st.sampled_from(sorted({*KEYS} - {*TURKISH, WITH_MARKS})))
 @example("a{e}", "a{e}")
 def test_generated_ones_too(pattern: str, key: str) -> None:
     try:

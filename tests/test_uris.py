@@ -207,4 +207,4 @@ def test_time_grows_with_the_length_alone(text: str) -> None:
     started = time.process_time()
     str(Unavailable(text))
     without_secrets(text)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10  # what looks at a part again and again takes minutes

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from servers.label_studio import LabelStudioServer
 from sites import Json, Site, Tasks, content, named, rows_of, short
 
 from labelsync_provider.sync import ImportReport
@@ -19,6 +18,9 @@ pytest_plugins = ["servers.label_studio", "servers.s3", "sites"]
 
 SIZE = int(os.environ.get("LABELSYNC_SWITCH_OVER", "30"))
 """Blobs, and as many rows: `make soak` takes 300, and each story then a minute and a half."""
+STORIES = [("label_studio", "files"), ("label_studio_postgres", "bucket")]
+if "LABELSYNC_SWITCH_OVER" in os.environ:
+    STORIES += [("label_studio", "bucket"), ("label_studio_postgres", "files")]
 
 RESULT = [{"from_name": "choice", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}]
 WORK = {"annotations": [{"result": RESULT}], "predictions": [{"result": RESULT, "score": 0.5}]}
@@ -90,10 +92,11 @@ class Story:
         return {number: self.tasks[part].get(number) for number in self.tasks[before]} == self.tasks[before]
 
 
-@pytest.fixture(scope="module", params=["files", "bucket"])
-def story(request: pytest.FixtureRequest, server: LabelStudioServer, open_site: Callable[..., Site]) -> Story:
+@pytest.fixture(scope="module", params=STORIES, ids="-".join)
+def story(request: pytest.FixtureRequest, open_site: Callable[..., Site]) -> Story:
     """Fill a project by its own sync, have people work in it, and switch over."""
-    site, there = open_site(server, request.param), filled(SIZE)
+    server, place = request.param
+    site, there = open_site(request.getfixturevalue(server), place), filled(SIZE)
     for name in there.photos:
         site.put(f"photos/{name}", "a picture")
     for name, rows in there.files.items():
