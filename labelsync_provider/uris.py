@@ -32,6 +32,8 @@ SIGNATURE = re.compile(
     re.IGNORECASE,
 )
 WEB = re.compile(r"https?:/", re.IGNORECASE)
+SERVED = "/data/local-files/?d="
+"""What stands before the path of a file in the URL under which Label Studio serves it."""
 IS_SERVERS = re.compile(r"(?:https?://[^\s?#]+)?", re.IGNORECASE).fullmatch
 """Tells whether what stands before the path under which Label Studio serves a file is its own address, or nothing."""
 QUERY = re.compile(r"[?#]")

@@ -9,16 +9,13 @@ import msgspec
 from labelsync_provider.annotators import UNKNOWN
 from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate
 from labelsync_provider.tasks import data_digest
-from labelsync_provider.uris import IS_SERVERS
+from labelsync_provider.uris import IS_SERVERS, SERVED
 
 HELD_BACK = "annotations_held_back"
 """The key in a task's source reference which says that the update left its annotations out, because somebody worked on
 the task. When the same update is done again, to complete it, they are left out again."""
 OF_OTHERS = "of_others"
 """The key which says that an update gave this source reference to a task that others made."""
-
-SERVED = "/data/local-files/?d="
-"""What stands before the path of a file in the URL under which Label Studio serves it."""
 
 UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
 

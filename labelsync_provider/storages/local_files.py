@@ -27,7 +27,7 @@ from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_listing import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Walk, is_temporary, version_of
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
-from labelsync_provider.uris import IS_SERVERS, if_wildcard
+from labelsync_provider.uris import IS_SERVERS, SERVED, if_wildcard
 
 PAGE = 5000
 READ_AT_ONCE = 1 << 20
@@ -42,8 +42,6 @@ UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
 NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
 """No name may be empty, `.` or `..`."""
-
-SERVED = "/data/local-files/?d="
 
 
 class LocalFiles:

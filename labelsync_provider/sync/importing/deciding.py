@@ -65,10 +65,8 @@ class Decisions:
         self.plan.missing_of_others = len(missing) - len(self.plan.missing)
         for row in missing:
             self._enter(row, replace(_sure(row), position=None))
-        doubles = {row.number for row in left.doubles}
+        # What is entered again below, as a double or as the row that it is, stands as it was entered last.
         for row in (*matched.held, *left.held):
-            if row.number in doubles:
-                continue
             self._enter(row, replace(row, position=None))
         for row in left.doubles:
             self._enter(row, replace(_sure(row), state=RowState.SUPERSEDED, position=None))
