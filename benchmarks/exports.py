@@ -14,9 +14,9 @@ from servers.label_studio import running_label_studio
 from servers.postgres import running_postgres
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.label_studio import LabelStudioProject
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.project import LabelStudioProject
+from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, export_annotations
 from labelsync_provider.sync.exporting.changes import OVERLAP

@@ -19,9 +19,9 @@ from servers.s3 import S3Server
 from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
-from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_own_storages import own_storages
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.own_storages import own_storages
+from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 

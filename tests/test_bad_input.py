@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
-from labelsync_provider.formats import task_files
+from labelsync_provider.formats.tasks import files as task_files
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator

@@ -15,7 +15,7 @@ from labelsync_provider.operators.import_storage import ImportStorageSyncOperato
 from labelsync_provider.operators.parameters import ExportParameters, ImportParameters, StorageParameters, options_of
 from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.operators.sources import sources_of
-from labelsync_provider.projects.embedded import EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync.options import make_options
 

@@ -12,7 +12,7 @@ import pytest
 
 from labelsync_provider.errors import Stopped, Unavailable
 from labelsync_provider.prefetch import prefetched
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.retry import Requests, call_with_retries
 from labelsync_provider.stop import Stop
 

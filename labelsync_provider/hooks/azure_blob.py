@@ -31,7 +31,7 @@ from labelsync_provider.hooks.fields import (
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 ACCOUNT_NAME, ACCOUNT_KEY = "AZURE_BLOB_ACCOUNT_NAME", "AZURE_BLOB_ACCOUNT_KEY"
@@ -107,7 +107,7 @@ class AzureBlobStorageHook(BucketStorageHook):
         Of a connection that says nothing, Label Studio is told no key: it takes its own `AZURE_BLOB_ACCOUNT_NAME` and
         `AZURE_BLOB_ACCOUNT_KEY`.
         """
-        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
         container, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()

@@ -17,7 +17,7 @@ from labelsync_provider.retry import RETRY_SECONDS
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import BucketStorage
     from labelsync_provider.storages.service import Service
 

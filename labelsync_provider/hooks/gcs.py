@@ -32,7 +32,7 @@ from labelsync_provider.hooks.fields import (
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 
@@ -90,7 +90,7 @@ class GCSStorageHook(BucketStorageHook):
         It is told a key only if that stands in the connection, or in the file that this names, and nobody is
         impersonated with it. Otherwise Label Studio needs application default credentials of its own.
         """
-        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
         bucket, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()

@@ -19,9 +19,9 @@ from labelsync_provider.stop import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from labelsync_provider.projects.embedded import EmbeddedProject, EmbeddedStore
-    from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
-    from labelsync_provider.projects.label_studio_client import Client
+    from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+    from labelsync_provider.projects.label_studio.client import Client
+    from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
 
 EMBEDDED = ("embedded", "embedded://")
@@ -112,14 +112,14 @@ class LabelStudioHook(BaseHook):
     @contextmanager
     def looking_at(self, project: int | str) -> "Iterator[EmbeddedProject | LabelStudioProject]":
         """Open a project to be looked at, and close what was opened for it; see `get_project` with `read_only`."""
-        from labelsync_provider.projects.label_studio import LabelStudioServer
+        from labelsync_provider.projects.label_studio.project import LabelStudioServer
 
         client = self.get_client()
         if client is not None:
             with closing(client):
                 yield LabelStudioServer(client).project(project)
             return
-        from labelsync_provider.projects.embedded import EmbeddedStore
+        from labelsync_provider.projects.embedded.store import EmbeddedStore
 
         with opened_labelsync_database() as engine:
             yield EmbeddedStore(engine, read_only=True).project(project)
@@ -166,7 +166,7 @@ class LabelStudioHook(BaseHook):
         if not connection.password:
             remedy = "Set its password to a legacy token or a personal access token: Account & Settings shows them."
             raise invalid("password", "", f"{login} has no token", remedy)
-        from labelsync_provider.projects.label_studio_client import CONNECT_SECONDS, READ_SECONDS, Client
+        from labelsync_provider.projects.label_studio.client import CONNECT_SECONDS, READ_SECONDS, Client
 
         for name in TALKATIVE:
             logger = logging.getLogger(name)
@@ -201,10 +201,10 @@ class LabelStudioHook(BaseHook):
     def _open_store(self, read_only: bool = False) -> "EmbeddedStore | LabelStudioServer":
         client = self.get_client()
         if client is None:
-            from labelsync_provider.projects.embedded import EmbeddedStore
+            from labelsync_provider.projects.embedded.store import EmbeddedStore
 
             return EmbeddedStore(labelsync_database(), read_only=read_only)
-        from labelsync_provider.projects.label_studio import LabelStudioServer
+        from labelsync_provider.projects.label_studio.project import LabelStudioServer
 
         return LabelStudioServer(client)
 

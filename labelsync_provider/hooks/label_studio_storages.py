@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from labelsync_provider.errors import NotFound, invalid
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.storage import storage_hook
-from labelsync_provider.projects.label_studio import LabelStudioServer
-from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_storages import Direction, find_storage
-from labelsync_provider.projects.label_studio_sync import Storage
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.own_sync import Storage
+from labelsync_provider.projects.label_studio.project import LabelStudioServer
+from labelsync_provider.projects.label_studio.storages import Direction, find_storage
 from labelsync_provider.projects.naming import StorageType, is_id
 from labelsync_provider.stop import Stop
 

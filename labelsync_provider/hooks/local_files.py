@@ -13,7 +13,7 @@ from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
 
 DIRECTORY = Kind(
@@ -67,7 +67,7 @@ class LocalFilesStorageHook(BaseHook):
         :raises Invalid: the URI is no absolute local path, or the connection names no document root.
         :raises Denied: the directory is outside the document root.
         """
-        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
         path = LocalFiles(uri, self.document_root(), parameter="storage").path
         return LabelStudioStorage("localfiles", {"path": path})

@@ -18,7 +18,7 @@ from labelsync_provider.hooks.storage import (
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.redis import RedisStorage
 
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
@@ -81,7 +81,7 @@ class RedisStorageHook(BaseHook):
         :raises Invalid: it is database 0, which Label Studio takes for none, or a cluster, or the connection logs in
             by TLS or as a user.
         """
-        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
         db, path = _split(uri, "storage")
         conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)

@@ -34,7 +34,7 @@ from labelsync_provider.storages.faults import explained
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 ASKED_AGAIN = timedelta(minutes=10)
@@ -132,7 +132,7 @@ class S3StorageHook(BucketStorageHook):
         Keys are told only if they are the connection's own. For a role, a profile or the variables of this machine,
         Label Studio needs credentials of its own: a role, or keys that are in its storage or its environment.
         """
-        from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
         bucket, prefix = self.split_uri("storage", uri)
         keep_secrets_out_of_logs()

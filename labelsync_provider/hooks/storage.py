@@ -16,7 +16,7 @@ from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.uris import without_secrets
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
 TRIAL_SECONDS = 5.0
 """So long a request is tried by `test_connection`: a person waits."""

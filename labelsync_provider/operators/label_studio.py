@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.operators.parameters import SyncParameters
-    from labelsync_provider.projects.label_studio_client import Client
-    from labelsync_provider.projects.label_studio_sync import Started, Storage, SyncState, Watch
+    from labelsync_provider.projects.label_studio.client import Client
+    from labelsync_provider.projects.label_studio.own_sync import Started, Storage, SyncState, Watch
 
 POST_SECONDS = 5.0
 """So long a deferrable task waits for the answer to its request, before it defers."""
@@ -125,8 +125,8 @@ class LabelStudioStorageOperator(StoppableOperator):
         from labelsync_provider.hooks.label_studio_storages import opened_server
         from labelsync_provider.hooks.storage import storage_hook
         from labelsync_provider.operators.parameters import StorageParameters, options_of
-        from labelsync_provider.projects.label_studio_keys import check_handover
-        from labelsync_provider.projects.label_studio_storages import StorageOptions, put_storage
+        from labelsync_provider.projects.label_studio.keys import check_handover
+        from labelsync_provider.projects.label_studio.storages import StorageOptions, put_storage
 
         with task_errors():
             given = options_of(self, StorageParameters)
@@ -225,7 +225,7 @@ class LabelStudioSyncOperator(StoppableOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio_sync import Watch, report_of, start_sync
+        from labelsync_provider.projects.label_studio.own_sync import Watch, report_of, start_sync
 
         with task_errors():
             given = self._given()
@@ -246,7 +246,7 @@ class LabelStudioSyncOperator(StoppableOperator):
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> dict[str, Any]:
         """Return the report of what the trigger has seen."""
         from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
-        from labelsync_provider.projects.label_studio_sync import Storage, SyncState, late, report_of
+        from labelsync_provider.projects.label_studio.own_sync import Storage, SyncState, late, report_of
 
         if "error" in event:
             raise (AirflowException if event["retry_may_help"] else AirflowFailException)(event["error"])
@@ -283,7 +283,7 @@ class LabelStudioSyncOperator(StoppableOperator):
 
     def _wait(self, client: "Client", watch: "Watch", given: "SyncParameters", deadline: float) -> "SyncState":
         """Look until the sync is over."""
-        from labelsync_provider.projects.label_studio_sync import late, read_state
+        from labelsync_provider.projects.label_studio.own_sync import late, read_state
 
         while True:
             self.stop.sleep(min(given.poll_interval, deadline - time.time()))

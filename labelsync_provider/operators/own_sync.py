@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.label_studio_client import Client
+    from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.protocol import OwnStorage
     from labelsync_provider.storages.protocol import Storage
     from labelsync_provider.sync import ImportOptions
@@ -27,7 +27,7 @@ def own_storages_at(
     """
     from labelsync_provider.errors import Denied, LabelsyncError, Stopped
     from labelsync_provider.hooks.storage import TRIAL_SECONDS
-    from labelsync_provider.projects.label_studio_own_storages import own_storages
+    from labelsync_provider.projects.label_studio.own_storages import own_storages
 
     is_needed = options.adopt or locks
     client = hook.get_client() if is_needed else hook.get_client(TRIAL_SECONDS)
@@ -54,7 +54,7 @@ def own_storages_at(
 def _locked(
     client: "Client", project_id: int, storages: "Sequence[OwnStorage]", source: "Storage", *, dry_run: bool
 ) -> "Sequence[OwnStorage]":
-    from labelsync_provider.projects.label_studio_own_storages import lock
+    from labelsync_provider.projects.label_studio.own_storages import lock
     from labelsync_provider.sync.importing.own_sync import syncable
 
     at_source = syncable(storages, source.location)

@@ -56,15 +56,15 @@ def register_source(
     allow_static_keys: bool,
     dry_run: bool,
 ) -> None:
-    """Create or update the storage that shows the objects of a source; see `label_studio_storages.register`.
+    """Create or update the storage that shows the objects of a source; see `projects.label_studio.storages.register`.
 
     :param storages: the hook that opens the source.
     :param source: the storage URI, as it was given.
     :raises Invalid: projects live in the embedded store; or Label Studio cannot have such a storage, or not its keys.
     """
     from labelsync_provider.errors import invalid
-    from labelsync_provider.projects.label_studio_keys import check_handover
-    from labelsync_provider.projects.label_studio_storages import register
+    from labelsync_provider.projects.label_studio.keys import check_handover
+    from labelsync_provider.projects.label_studio.storages import register
 
     client = hook.get_client()
     if client is None:
@@ -109,7 +109,7 @@ def show_source(
     """
     from labelsync_provider.errors import LabelsyncError, Stopped
     from labelsync_provider.hooks.storage import TRIAL_SECONDS
-    from labelsync_provider.projects.label_studio_storages import delete_doubles, register, serves_files, visible
+    from labelsync_provider.projects.label_studio.storages import delete_doubles, register, serves_files, visible
 
     client = hook.get_client(TRIAL_SECONDS)
     if client is None:

@@ -13,7 +13,7 @@ from labelsync_provider.errors import LabelsyncError, Unavailable
 from labelsync_provider.triggers.looking import Look, LookingTrigger
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio_sync import Watch
+    from labelsync_provider.projects.label_studio.own_sync import Watch
 
 
 class LabelStudioSyncTrigger(BaseTrigger):
@@ -85,7 +85,7 @@ class LabelStudioSyncTrigger(BaseTrigger):
         from dataclasses import asdict
 
         from labelsync_provider.hooks.label_studio import LabelStudioHook
-        from labelsync_provider.projects.label_studio_sync import SyncFailed, read_state
+        from labelsync_provider.projects.label_studio.own_sync import SyncFailed, read_state
 
         is_late = time.time() >= self.deadline
         try:
@@ -107,7 +107,7 @@ class LabelStudioSyncTrigger(BaseTrigger):
 
     @cached_property
     def _watch(self) -> "Watch":
-        from labelsync_provider.projects.label_studio_sync import Storage, Watch
+        from labelsync_provider.projects.label_studio.own_sync import Storage, Watch
 
         return Watch(Storage(self.direction, self.storage_type, self.storage_id), self.attempt)  # type: ignore[arg-type]
 
@@ -121,7 +121,7 @@ class StorageSyncTrigger(LookingTrigger):
 
     def _look(self) -> Look:
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio_sync import (
+        from labelsync_provider.projects.label_studio.own_sync import (
             ENDED,
             Storage,
             SyncFailed,

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from labelsync_provider.database import engines, open_database, writing
 from labelsync_provider.database.schema import check_schema
 from labelsync_provider.errors import Invalid, NotFound, Unavailable
-from labelsync_provider.projects.embedded import EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 
 pytest_plugins = ["servers.postgres"]
 

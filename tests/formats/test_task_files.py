@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.formats import digests, task_files
-from labelsync_provider.formats import rows as rows_module
-from labelsync_provider.formats.rows import BadRow, Row
-from labelsync_provider.formats.task_files import name_problem, rows, size_problem
+from labelsync_provider.formats.tasks import digests as digests
+from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks import rows as rows_module
+from labelsync_provider.formats.tasks.files import name_problem, rows, size_problem
+from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.tasks import Task
 
 

@@ -24,7 +24,7 @@ from model.bucket import Bucket
 from sqlalchemy import Engine, select
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 

@@ -13,7 +13,7 @@ from servers.s3 import S3Server
 
 from labelsync_provider.errors import Denied, Invalid, NotFound
 from labelsync_provider.hooks.storage import storage_hook
-from labelsync_provider.projects.label_studio_storages import LabelStudioStorage
+from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
 pytest_plugins = ["servers.azure", "servers.s3"]
 

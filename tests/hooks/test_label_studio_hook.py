@@ -20,7 +20,7 @@ from servers.thread import serving
 from labelsync_provider.errors import Invalid, NotFound, Unusable
 from labelsync_provider.hooks import label_studio as hook_module
 from labelsync_provider.hooks.label_studio import LabelStudioHook
-from labelsync_provider.projects.label_studio_client import READ_SECONDS, Client
+from labelsync_provider.projects.label_studio.client import READ_SECONDS, Client
 
 pytest_plugins = ["servers.label_studio"]
 

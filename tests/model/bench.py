@@ -42,8 +42,8 @@ from labelsync_provider.errors import (
     TooManyQuarantined,
     Unavailable,
 )
-from labelsync_provider.formats import rows as task_rows
-from labelsync_provider.formats import task_files
+from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks import rows as task_rows
 from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
 from labelsync_provider.sync.importing.deleted_by_hand import LOOK_AGAIN_SECONDS
 

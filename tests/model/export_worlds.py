@@ -15,7 +15,7 @@ from model.fake_project import LOOSE, Process
 from sqlalchemy import Engine, delete, insert, select, update
 
 from labelsync_provider.database import writing
-from labelsync_provider.projects.embedded import ANNOTATION, PREDICTION, TASK, EmbeddedStore
+from labelsync_provider.projects.embedded.store import ANNOTATION, PREDICTION, TASK, EmbeddedStore
 from labelsync_provider.projects.protocol import Annotated, Json
 from labelsync_provider.projects.protocol import Task as ImportedTask
 

@@ -27,9 +27,9 @@ from model.worlds import LabelStudioWorld
 from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import PostgresServer, running_postgres
 
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
-from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_own_storages import own_storages
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.own_storages import own_storages
+from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import OwnStorage
 
 ON_POSTGRES = 10

@@ -15,7 +15,7 @@ from labelsync_provider.operators.accounting import log_links, tag
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.lineage import datasets_of, project_name, storage_name
-from labelsync_provider.projects.embedded import EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.storages.location import Location
 
 LABELED = {"data": {"text": "1"}, "annotations": [{"result": []}]}

@@ -19,12 +19,12 @@ from servers.label_studio import LABEL_CONFIG
 from servers.label_studio import LabelStudioServer as Server
 
 from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
-from labelsync_provider.projects import label_studio
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.formats.annotations.files import NOTE, Note, annotation_files, key_renderer
+from labelsync_provider.projects.label_studio import project as label_studio
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
 from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, Task, TaskUpdate
-from labelsync_provider.sync.annotation_files import NOTE, Note, annotation_files, key_renderer
 
 pytest_plugins = ["servers.label_studio"]
 

@@ -34,7 +34,7 @@ from labelsync_provider.errors import (
     Unavailable,
     Unusable,
 )
-from labelsync_provider.projects.label_studio_client import Client, NotSent, Refused
+from labelsync_provider.projects.label_studio.client import Client, NotSent, Refused
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -489,7 +489,7 @@ class TestPost:
     def test_that_is_answered_as_by_no_label_studio_is_not_certain_and_not_repeated(
         self, http_server, monkeypatch: pytest.MonkeyPatch, token: str, answer: tuple[Any, ...]
     ) -> None:
-        monkeypatch.setattr("labelsync_provider.projects.label_studio_answers.ANSWER_BYTES", 1000)
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.answers.ANSWER_BYTES", 1000)
         tokens, asked = PersonalTokens(), Log(answer)
         url = http_server(lambda one: tokens(one) if one.path == REFRESH else asked(one))
         with (

@@ -17,10 +17,10 @@ from labelsync_provider.airflow_compat import AirflowException
 from labelsync_provider.errors import Invalid, LeaseLost, Unavailable
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.projects import label_studio_creation
-from labelsync_provider.projects.label_studio import LabelStudioServer
-from labelsync_provider.projects.label_studio_client import WHOAMI, Client
-from labelsync_provider.projects.label_studio_creation import LONGEST_TITLE, unfinished_title
+from labelsync_provider.projects.label_studio import creation
+from labelsync_provider.projects.label_studio.client import WHOAMI, Client
+from labelsync_provider.projects.label_studio.creation import LONGEST_TITLE, unfinished_title
+from labelsync_provider.projects.label_studio.project import LabelStudioServer
 
 CONFIG = '<View><Text name="text" value="$text"/></View>'
 WHEN = "2026-01-02T03:04:05.678901Z"
@@ -85,8 +85,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def url(server: Server, http_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(label_studio_creation, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(label_studio_creation, "APPEARING_SECONDS", 0.3)
+    monkeypatch.setattr(creation, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(creation, "APPEARING_SECONDS", 0.3)
     return http_server(server.answer)
 
 

@@ -10,9 +10,9 @@ from labelsync_provider.errors import Invalid
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.operators.visibility import register_source, show_source
-from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_keys import check_handover
-from labelsync_provider.projects.label_studio_storages import LabelStudioStorage, register
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.keys import check_handover
+from labelsync_provider.projects.label_studio.storages import LabelStudioStorage, register
 
 URI = "s3://bucket/photos"
 WITH_KEYS = {

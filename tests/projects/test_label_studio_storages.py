@@ -18,18 +18,8 @@ from servers.redis import RedisServer
 from servers.s3 import S3Server
 
 from labelsync_provider.errors import Invalid, RequestFailed, Stopped, Unavailable
-from labelsync_provider.projects.label_studio_client import Client
-from labelsync_provider.projects.label_studio_storages import (
-    CREATED,
-    REGISTERED,
-    LabelStudioStorage,
-    StorageOptions,
-    list_storages,
-    put_storage,
-    register,
-    visible,
-)
-from labelsync_provider.projects.label_studio_sync import (
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.own_sync import (
     SIGN_SECONDS,
     Storage,
     SyncFailed,
@@ -38,6 +28,16 @@ from labelsync_provider.projects.label_studio_sync import (
     read_state,
     report_of,
     start_sync,
+)
+from labelsync_provider.projects.label_studio.storages import (
+    CREATED,
+    REGISTERED,
+    LabelStudioStorage,
+    StorageOptions,
+    list_storages,
+    put_storage,
+    register,
+    visible,
 )
 from labelsync_provider.retry import Requests
 from labelsync_provider.stop import Stop
@@ -389,7 +389,7 @@ class TestWatching:
 
     def test_says_when_it_does_not_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch = Watch(WATCHED, 2)
-        monkeypatch.setattr("labelsync_provider.projects.label_studio_sync.BEGIN_SECONDS", -1.0)
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.own_sync.BEGIN_SECONDS", -1.0)
         with pytest.raises(SyncFailed, match=r"has not begun to sync the source storage 1 of type 'localfiles'"):
             watch.is_over(STATE)
 
@@ -401,7 +401,7 @@ class TestWatching:
             (2 * SIGN_SECONDS, replace(GIVEN_UP, count=6)),
         ]
         instants = iter([0.0, *(instant for instant, _ in looks)])
-        monkeypatch.setattr("labelsync_provider.projects.label_studio_sync.time.monotonic", lambda: next(instants))
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.own_sync.time.monotonic", lambda: next(instants))
         watch = Watch(WATCHED, 1)
         seen = [watch.is_over(state) for _, state in looks]
         assert seen == [False, False, False, True]

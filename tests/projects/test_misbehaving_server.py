@@ -12,16 +12,16 @@ import pytest
 from servers.misbehaving import GOOD, MISBEHAVIOURS, SLOW, TASK, TOKEN, Asked, Server, as_json, good, http, misbehaving
 
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable, Unusable
-from labelsync_provider.projects import label_studio_answers, label_studio_api
-from labelsync_provider.projects.label_studio import LabelStudioProject, LabelStudioServer
-from labelsync_provider.projects.label_studio_client import WHOAMI, Client, Refused
-from labelsync_provider.projects.label_studio_storages import (
+from labelsync_provider.projects.label_studio import answers, queries
+from labelsync_provider.projects.label_studio.client import WHOAMI, Client, Refused
+from labelsync_provider.projects.label_studio.own_sync import Storage, may_be_alive, read_state, start_sync
+from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
+from labelsync_provider.projects.label_studio.storages import (
     LabelStudioStorage,
     StorageOptions,
     list_storages,
     put_storage,
 )
-from labelsync_provider.projects.label_studio_sync import Storage, may_be_alive, read_state, start_sync
 from labelsync_provider.projects.protocol import Task, TaskUpdate
 
 ANSWER_BYTES = 1 << 20
@@ -72,12 +72,12 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr(label_studio_answers, "ANSWER_BYTES", ANSWER_BYTES)
-    for module in ("label_studio", "label_studio_storages"):
+    monkeypatch.setattr(answers, "ANSWER_BYTES", ANSWER_BYTES)
+    for module in ("label_studio.project", "label_studio.storages"):
         monkeypatch.setattr(f"labelsync_provider.projects.{module}.time.sleep", lambda _: None)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.POLL_SECONDS", 0.001)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.JOB_SECONDS", 0.1)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio_storages.APPEARING_SECONDS", 0.0)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.JOB_SECONDS", 0.1)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.storages.APPEARING_SECONDS", 0.0)
     server.answer, server.asked = good, []
     seconds = {"connect_seconds": 2.0, "read_seconds": 2.0, "retry_seconds": 0.0}
     client = Client(server.url, TOKEN, **seconds)
@@ -278,7 +278,7 @@ PAGES: dict[str, Callable[[Asked], bytes]] = {
 def test_pages_of_tasks_advance_to_an_end(
     server: Server, client: Client, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("labelsync_provider.projects.label_studio_api.MORE_MEANWHILE", 2000)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.queries.MORE_MEANWHILE", 2000)
     project = opened(client)
     server.answer = PAGES[name]
     with pytest.raises(Unusable, match="the pages of its tasks do not advance"):
@@ -295,7 +295,7 @@ def test_tasks_that_were_not_asked_for_are_not_taken(server: Server, client: Cli
 
 @pytest.mark.parametrize("grows", [False, True])
 def test_pages_of_projects_advance_to_an_end(server: Server, client: Client, monkeypatch: Any, grows: bool) -> None:
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.MOST_PAGES", 20)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.MOST_PAGES", 20)
     numbers = count(1) if grows else iter(lambda: 1, 0)
     server.answer = lambda _: as_json({"count": 10**12, "results": [{"id": next(numbers), "title": "x"}]})
     with pytest.raises(Unusable, match="pages of its projects do not advance"):
@@ -342,7 +342,7 @@ PAGED: dict[str, tuple[Doing, list[int]]] = {
 def hasty(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client that asks for eight tasks at a time, and waits for them a moment only."""
     for name in ("PAGE", "IDS_IN_A_URL"):
-        monkeypatch.setattr(label_studio_api, name, 8)
+        monkeypatch.setattr(queries, name, 8)
     server.asked = []
     hasty = Client(server.url, TOKEN, read_seconds=SECONDS, connect_seconds=SECONDS, transfer_seconds=SECONDS)
     yield hasty

@@ -21,7 +21,7 @@ from labelsync_provider.airflow_compat import (
 )
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.sensors.label_studio import StorageSyncSensor
 from labelsync_provider.sensors.project import LabelingProgressSensor
 from labelsync_provider.triggers.label_studio import StorageSyncTrigger

@@ -9,8 +9,8 @@ from servers.label_studio import LabelStudioServer
 from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import Project, Task
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 

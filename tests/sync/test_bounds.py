@@ -10,7 +10,7 @@ from model.fake_project import Process
 from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine, select
 
-from labelsync_provider.formats import task_files
+from labelsync_provider.formats.tasks import files as task_files
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync import ImportOptions, import_storage
 from labelsync_provider.sync.importing import bad_rows, ignored, planning

@@ -26,7 +26,7 @@ from places import Directory, RedisPlace, S3Place
 from sqlalchemy import Engine, func, select
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded import ANNOTATION, PREDICTION, TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.store import ANNOTATION, PREDICTION, TASK, EmbeddedProject, EmbeddedStore
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, Unavailable
-from labelsync_provider.projects import label_studio_api
+from labelsync_provider.projects.label_studio import queries
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.importing import applying, reconciling, sending
 from labelsync_provider.sync.ledger.imports import ImportLedger
@@ -388,7 +388,7 @@ def late(project: Project, rows: Counter[Any]) -> list[int]:
 
 def test_a_batch_of_several_pages_is_found_whole(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "FIRST_BATCH", 10)
-    monkeypatch.setattr(label_studio_api, "PAGE", 20)
+    monkeypatch.setattr(queries, "PAGE", 20)
     rows = fill(project.place, 1, 60)
     posts = Posts()
     project.run = project.run.with_options(batch_size=60)

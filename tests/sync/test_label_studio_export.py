@@ -24,7 +24,7 @@ from sqlalchemy import select, update
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import UploadsFailed
-from labelsync_provider.projects import label_studio_api
+from labelsync_provider.projects.label_studio import queries
 from labelsync_provider.sync import ExportOptions, ExportReport
 from labelsync_provider.sync.exporting.changes import OVERLAP, WHOLE_AFTER_SECONDS
 from labelsync_provider.sync.ledger.tables import WATERMARK
@@ -300,8 +300,8 @@ class TestIncrementally:
         export.assert_nothing_to_do()
 
     def test_more_than_a_page(self, labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(label_studio_api, "PAGE", 7)
-        monkeypatch.setattr(label_studio_api, "IDS_IN_A_URL", 4)
+        monkeypatch.setattr(queries, "PAGE", 7)
+        monkeypatch.setattr(queries, "IDS_IN_A_URL", 4)
         export()
         export.assert_in_step()
         random.seed(1)
@@ -407,7 +407,7 @@ class TestTheWatermark:
     def test_does_not_pass_what_was_changed_on_a_page_that_had_passed(
         self, labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(label_studio_api, "PAGE", 7)
+        monkeypatch.setattr(queries, "PAGE", 7)
         monkeypatch.setattr("labelsync_provider.sync.exporting.changes.OVERLAP", timedelta(0))
         annotations = labeling.annotations()
         pages = iter(range(100))
@@ -517,8 +517,8 @@ def test_a_run_killed(point: Instant, labeling: Labeling, export: Export) -> Non
 def test_every_annotation_is_written_once_through_a_proxy_that_spoils_answers(
     labeling: Labeling, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_studio_api, "PAGE", 25)
-    monkeypatch.setattr(label_studio_api, "IDS_IN_A_URL", 5)
+    monkeypatch.setattr(queries, "PAGE", 25)
+    monkeypatch.setattr(queries, "IDS_IN_A_URL", 5)
     labeling.add(120, lambda n: ["good"] * (1 + n % 2))
     chaos = export.chaos
     chaos.bad_gateway = chaos.reset = chaos.truncate = 0.1

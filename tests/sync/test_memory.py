@@ -8,7 +8,7 @@ from places import Directory, Place, S3Place
 from servers.s3 import running_rclone
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded import EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.sync import ImportOptions
 
 # A task alone takes more than a kilobyte; the caches of SQLite grow to some megabytes.

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelsync_provider.formats.digests import data_part
-from labelsync_provider.formats.rows import BadRow, Row
-from labelsync_provider.formats.task_files import rows
+from labelsync_provider.formats.tasks.digests import data_part
+from labelsync_provider.formats.tasks.files import rows
+from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import ObjectInfo

@@ -30,7 +30,7 @@ from labelsync_provider.errors import (
     Unusable,
     UploadsFailed,
 )
-from labelsync_provider.projects.embedded import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.protocol import ObjectInfo, Storage

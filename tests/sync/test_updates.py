@@ -11,8 +11,8 @@ from model.worlds import EmbeddedWorld, LabelStudioWorld
 from servers.label_studio import LabelStudioServer
 from sqlalchemy import Engine
 
-from labelsync_provider.projects.label_studio import LabelStudioServer as Projects
-from labelsync_provider.projects.label_studio_client import Client
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
 
 pytest_plugins = ["servers.label_studio"]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from labelsync_provider.database import chunks
+from labelsync_provider.formats.annotations.files import annotation_files
 from labelsync_provider.prefetch import prefetched
 from labelsync_provider.projects.protocol import Json, TaskState
-from labelsync_provider.sync.annotation_files import annotation_files
 from labelsync_provider.sync.exporting.planning import RenderedFile, batches, planned, tasks_to_read
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.exporting.target_check import digest_of

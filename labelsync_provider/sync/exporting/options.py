@@ -1,6 +1,6 @@
 """How to export."""
 
-from labelsync_provider.sync.annotation_files import Layout
+from labelsync_provider.formats.annotations.files import Layout
 from labelsync_provider.sync.options import AtLeastOne, Options, Seconds, SecondsAboveZero
 
 

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from msgspec.structs import replace
 
+from labelsync_provider.formats.annotations.files import AnnotationFile
 from labelsync_provider.projects.protocol import TaskState
-from labelsync_provider.sync.annotation_files import AnnotationFile
 from labelsync_provider.sync.ledger.records import GONE, KnownExport
 
 

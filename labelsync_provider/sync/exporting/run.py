@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from labelsync_provider.errors import Stopped, UploadsFailed
+from labelsync_provider.formats.annotations.files import Note, key_renderer, key_template_of
 from labelsync_provider.projects.protocol import Annotated
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
-from labelsync_provider.sync.annotation_files import Note, key_renderer, key_template_of
 from labelsync_provider.sync.exporting.changes import export_changes
 from labelsync_provider.sync.exporting.looking import Looks
 from labelsync_provider.sync.exporting.options import ExportOptions

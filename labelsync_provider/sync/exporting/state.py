@@ -5,10 +5,10 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from labelsync_provider.formats.annotations.files import AnnotationFile, KeyRenderer, Note
 from labelsync_provider.projects.protocol import Annotated
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
-from labelsync_provider.sync.annotation_files import AnnotationFile, KeyRenderer, Note
 from labelsync_provider.sync.exporting.options import ExportOptions
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.records import ExportCounts, ExportTarget

@@ -7,7 +7,7 @@ which the sync broke off has no tasks from some row to its end.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from labelsync_provider.formats.digests import data_part, is_of_data_alone
+from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone
 from labelsync_provider.sync.importing.matching import Match, ReadRow
 from labelsync_provider.sync.ledger.records import KnownRow
 

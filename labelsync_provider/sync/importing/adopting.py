@@ -10,7 +10,7 @@ import logging
 
 from msgspec.structs import replace
 
-from labelsync_provider.formats.digests import data_part, is_of_data_alone
+from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone
 from labelsync_provider.projects.protocol import StoredTask
 from labelsync_provider.projects.task_content import reference_of, uri_of
 from labelsync_provider.storages.protocol import Storage

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, delete, select, text
 
 from labelsync_provider.database import chunks, insert_rows, open_scratch, writing
-from labelsync_provider.formats.digests import of_data_alone
+from labelsync_provider.formats.tasks.digests import of_data_alone
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
 from labelsync_provider.sync.ledger.scope import IN_A_STATEMENT
 

@@ -13,7 +13,7 @@ from labelsync_provider.errors import (
     Unavailable,
     invalid,
 )
-from labelsync_provider.formats.rows import UNDEFINED
+from labelsync_provider.formats.tasks.rows import UNDEFINED
 from labelsync_provider.projects.label_config import DataKey, keys_of_lists
 from labelsync_provider.projects.protocol import Project, Task
 from labelsync_provider.storages.protocol import MadeByWrites

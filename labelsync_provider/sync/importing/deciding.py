@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator
 
 from msgspec.structs import replace
 
-from labelsync_provider.formats.digests import data_part, is_of_data_alone, without_skip
-from labelsync_provider.formats.rows import BadRow, Row
+from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone, without_skip
+from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.sync.importing.adopted_rows import Leftover
 from labelsync_provider.sync.importing.matching import Match, ReadRow
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject

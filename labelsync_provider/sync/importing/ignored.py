@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from labelsync_provider.formats.rows import Row
+from labelsync_provider.formats.tasks.rows import Row
 from labelsync_provider.uris import printable
 
 NAMED = 20

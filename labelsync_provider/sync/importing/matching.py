@@ -25,7 +25,7 @@ from math import inf
 
 from msgspec import Struct
 
-from labelsync_provider.formats.digests import data_part
+from labelsync_provider.formats.tasks.digests import data_part
 from labelsync_provider.sync.ledger.records import KnownRow
 
 

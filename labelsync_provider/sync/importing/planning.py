@@ -8,9 +8,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
-from labelsync_provider.formats import task_files
-from labelsync_provider.formats.digests import data_part, is_of_data_alone
-from labelsync_provider.formats.rows import BadRow, Row
+from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone
+from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync.importing.adopted_rows import Leftover, leftover
 from labelsync_provider.sync.importing.candidates import Candidates

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
-from labelsync_provider.formats import task_files
+from labelsync_provider.formats.tasks import files as task_files
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 
 PROBE_OBJECTS = 20

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.formats.task_files import name_problem
+from labelsync_provider.formats.tasks.files import name_problem
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.compare import compare

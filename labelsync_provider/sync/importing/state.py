@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from labelsync_provider import __version__
 from labelsync_provider.errors import Denied
-from labelsync_provider.formats.digests import data_part
+from labelsync_provider.formats.tasks.digests import data_part
 from labelsync_provider.projects.protocol import OwnStorage, Project, TaskLook
 from labelsync_provider.storages.protocol import ObjectInfo, Storage
 from labelsync_provider.sync.importing.aside import SetAside

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from labelsync_provider.formats.digests import data_part, with_annotations_of, with_skip_of
-from labelsync_provider.formats.rows import Row
+from labelsync_provider.formats.tasks.digests import data_part, with_annotations_of, with_skip_of
+from labelsync_provider.formats.tasks.rows import Row
 from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.ledger.records import KnownRow, RowState

@@ -8,11 +8,11 @@ import msgspec
 
 from labelsync_provider.annotators import name_again
 from labelsync_provider.errors import Invalid
-from labelsync_provider.formats.digests import digest_of
-from labelsync_provider.formats.faults import MAX_DEPTH, TOO_DEEP, fault_of
-from labelsync_provider.formats.kinds import kind_at, kind_of
-from labelsync_provider.formats.labels import ANNOTATION_FIELDS, PREDICTION_FIELDS, boolean_of, labels_of
-from labelsync_provider.formats.splitting import STRING, is_well_formed
+from labelsync_provider.formats.tasks.digests import digest_of
+from labelsync_provider.formats.tasks.faults import MAX_DEPTH, TOO_DEEP, fault_of
+from labelsync_provider.formats.tasks.kinds import kind_at, kind_of
+from labelsync_provider.formats.tasks.labels import ANNOTATION_FIELDS, PREDICTION_FIELDS, boolean_of, labels_of
+from labelsync_provider.formats.tasks.splitting import STRING, is_well_formed
 from labelsync_provider.tasks import Json, Task
 
 MAX_ROW_BYTES = 16 * 1024 * 1024

@@ -15,12 +15,12 @@ from typing import Any
 
 from labelsync_provider.annotators import note_unknown
 from labelsync_provider.errors import Denied, NotFound, Unavailable, Unusable, invalid
-from labelsync_provider.projects import label_studio_changes, label_studio_creation
-from labelsync_provider.projects import label_studio_shapes as shapes
 from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
-from labelsync_provider.projects.label_studio_answers import LOOKED_AT, NO_BASE
-from labelsync_provider.projects.label_studio_api import EACH_ANNOTATION, TaskApi, column_filter, id_filters
-from labelsync_provider.projects.label_studio_client import Client, Refused
+from labelsync_provider.projects.label_studio import changes, creation
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.answers import LOOKED_AT, NO_BASE
+from labelsync_provider.projects.label_studio.client import Client, Refused
+from labelsync_provider.projects.label_studio.queries import EACH_ANNOTATION, TaskApi, column_filter, id_filters
 from labelsync_provider.projects.naming import is_id, title_of
 from labelsync_provider.projects.predictions import labels_problem, write_out_predictions
 from labelsync_provider.projects.protocol import (
@@ -90,16 +90,16 @@ class LabelStudioServer:
     def create_project(
         self, title: int | str, label_config: str, description: str = "", confirm: Callable[[], None] | None = None
     ) -> "LabelStudioProject":
-        """Return the project of that title; create it if there is none. See `label_studio_creation.create`."""
+        """Return the project of that title; create it if there is none. See `creation.create`."""
         title = title_of(title)
         if found := self.titled(title):
             return found
         fields = {"title": title, "label_config": label_config, "description": description}
-        return LabelStudioProject(self.client, label_studio_creation.create(self.client, self._ids_of, fields, confirm))
+        return LabelStudioProject(self.client, creation.create(self.client, self._ids_of, fields, confirm))
 
     def check_title(self, title: int | str) -> None:
-        """Make sure that a project can have a title; see `label_studio_creation.check_title`."""
-        label_studio_creation.check_title(title_of(title))
+        """Make sure that a project can have a title; see `creation.check_title`."""
+        creation.check_title(title_of(title))
 
     def project(self, id_or_title: int | str) -> "LabelStudioProject":
         """Return the project with that id, or with exactly that title; a number is the id, where there is one.
@@ -335,14 +335,14 @@ class LabelStudioProject:
         """Yield the tasks above an id; see `Project.tasks_after`."""
         fields, last = "id,meta,data,storage_filename" if with_data else "id,meta", 0
         for page in self._api.by_id(fields, shapes.FoundNoted, after=task_id):
-            yield [label_studio_changes.stored(task) for task in page]
+            yield [changes.stored(task) for task in page]
             last = page[-1]["id"]
         if last or not task_id:
             self._newest = last
 
     def look(self, uris: Mapping[int, str], digests: Mapping[int, str] | None = None) -> dict[int, TaskLook]:
         """Look at tasks; see `Project.look`."""
-        return label_studio_changes.look(self._api, uris, digests or {})
+        return changes.look(self._api, uris, digests or {})
 
     def changes(
         self, since: datetime | None = None, *, after: int = 0, last: int | None = None
@@ -420,11 +420,11 @@ class LabelStudioProject:
 
     def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
         """Update tasks, one by one; see `Project.update_tasks`."""
-        return label_studio_changes.update_tasks(self._api, updates, self.uri, lambda: self._members)
+        return changes.update_tasks(self._api, updates, self.uri, lambda: self._members)
 
     def delete_tasks(self, uris: Mapping[int, str], *, untouched: bool = False) -> set[int]:
         """Delete those of the tasks that nobody has worked on; return those that are there no longer."""
-        return label_studio_changes.delete_tasks(self._api, uris, untouched=untouched)
+        return changes.delete_tasks(self._api, uris, untouched=untouched)
 
     # --- what is exported ---
 

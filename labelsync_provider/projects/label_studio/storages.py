@@ -22,9 +22,9 @@ from labelsync_provider.errors import (
     check_whole_numbers,
     invalid,
 )
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import Client, NotSent, Refused
-from labelsync_provider.projects.label_studio_keys import check_handover, keys_in
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Client, NotSent, Refused
+from labelsync_provider.projects.label_studio.keys import check_handover, keys_in
 from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.projects.protocol import Json
 from labelsync_provider.regex_filter import check_regex_filter

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 
 from labelsync_provider.errors import Denied, NotFound, TooLarge, Unavailable, Unusable, invalid
-from labelsync_provider.projects.label_studio_answers import (
+from labelsync_provider.projects.label_studio.answers import (
     EXPLANATION,
     Answer,
     NotUnderstood,
@@ -26,11 +26,11 @@ from labelsync_provider.projects.label_studio_answers import (
     text_of,
     understood,
 )
-from labelsync_provider.projects.label_studio_answers import NO_BASE as NO_BASE
-from labelsync_provider.projects.label_studio_answers import Conflict as Conflict
-from labelsync_provider.projects.label_studio_answers import NotSent as NotSent
-from labelsync_provider.projects.label_studio_answers import Refused as Refused
-from labelsync_provider.projects.label_studio_tokens import token_of
+from labelsync_provider.projects.label_studio.answers import NO_BASE as NO_BASE
+from labelsync_provider.projects.label_studio.answers import Conflict as Conflict
+from labelsync_provider.projects.label_studio.answers import NotSent as NotSent
+from labelsync_provider.projects.label_studio.answers import Refused as Refused
+from labelsync_provider.projects.label_studio.tokens import token_of
 from labelsync_provider.retry import RETRY_SECONDS, Requests, call_with_retries
 from labelsync_provider.uris import without
 

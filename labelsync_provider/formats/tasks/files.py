@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.formats.faults import fault_of
-from labelsync_provider.formats.lines import Lines
-from labelsync_provider.formats.rows import FAULTS, MAX_VALUES, BadRow, Row, bound_problem, row_of, row_of_value
-from labelsync_provider.formats.splitting import (
+from labelsync_provider.formats.tasks.faults import fault_of
+from labelsync_provider.formats.tasks.lines import Lines
+from labelsync_provider.formats.tasks.rows import FAULTS, MAX_VALUES, BadRow, Row, bound_problem, row_of, row_of_value
+from labelsync_provider.formats.tasks.splitting import (
     Span,
     documents,
     elements,

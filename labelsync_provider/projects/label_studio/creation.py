@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import Client, NotSent
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Client, NotSent
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)

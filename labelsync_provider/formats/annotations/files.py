@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from labelsync_provider.errors import Invalid, invalid
-from labelsync_provider.projects.protocol import Json
+from labelsync_provider.tasks import Json
 
 Layout = Literal["annotation", "task"]
 KeyRenderer = Callable[..., str]

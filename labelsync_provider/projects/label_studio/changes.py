@@ -11,9 +11,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from labelsync_provider.errors import NotFound
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_api import TaskApi, column_filter
-from labelsync_provider.projects.label_studio_client import Conflict, Refused
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Conflict, Refused
+from labelsync_provider.projects.label_studio.queries import TaskApi, column_filter
 from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, TaskLook, TaskUpdate
 from labelsync_provider.projects.task_content import (
     UpdateOutcome,

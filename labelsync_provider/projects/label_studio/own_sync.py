@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import Client, NotSent
-from labelsync_provider.projects.label_studio_storages import Direction, storages_path
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Client, NotSent
+from labelsync_provider.projects.label_studio.storages import Direction, storages_path
 from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.projects.protocol import Json
 

@@ -35,7 +35,7 @@ from sqlalchemy.exc import IntegrityError
 from labelsync_provider.database import chunks, insert_rows, writing
 from labelsync_provider.database.schema import check_schema, ensure_schema
 from labelsync_provider.errors import LeaseLost, NotFound, invalid
-from labelsync_provider.projects.embedded_rows import (
+from labelsync_provider.projects.embedded.rows import (
     encoded,
     exported_label,
     exported_task,

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from labelsync_provider.errors import TooLarge, Unusable
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import NO_BASE, Client, Method
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import NO_BASE, Client, Method
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.formats.kinds import kind_of
+from labelsync_provider.formats.tasks.kinds import kind_of
 from labelsync_provider.tasks import Json
 
 MILLISECONDS = 1e11

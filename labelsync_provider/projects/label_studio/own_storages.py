@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.projects import label_studio_shapes as shapes
-from labelsync_provider.projects.label_studio_client import Client, Refused
-from labelsync_provider.projects.label_studio_storages import SCHEMES, storages_path
-from labelsync_provider.projects.label_studio_sync import IN_PROGRESS
+from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio.client import Client, Refused
+from labelsync_provider.projects.label_studio.own_sync import IN_PROGRESS
+from labelsync_provider.projects.label_studio.storages import SCHEMES, storages_path
 from labelsync_provider.projects.protocol import Json, OwnStorage
 
 KEPT = (

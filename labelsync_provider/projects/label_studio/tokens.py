@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from labelsync_provider.errors import Unusable, invalid
-from labelsync_provider.projects.label_studio_answers import Answer, NotSent, NotUnderstood, decoded, said, understood
+from labelsync_provider.projects.label_studio.answers import Answer, NotSent, NotUnderstood, decoded, said, understood
 
 USED_UP = 0.8
 """An access token is renewed when so much of its life is over; it lives for 300 seconds."""

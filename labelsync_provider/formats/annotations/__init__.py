@@ -1,0 +1,1 @@
+"""Annotation files: what an export writes of a task, and how it knows its own."""

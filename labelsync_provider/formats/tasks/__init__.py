@@ -1,0 +1,1 @@
+"""Task files: the content of an object goes in, tasks come out."""

@@ -1,0 +1,1 @@
+"""Projects without a server: tables in the `[labelsync] database`."""

@@ -1,0 +1,1 @@
+"""A Label Studio server and its projects, through its API."""
