@@ -12,7 +12,7 @@ from uuid import uuid4
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.hooks.connections import nameless
-from labelsync_provider.storages.protocol import Storage
+from labelsync_provider.storages.protocol import Signing, Storage
 from labelsync_provider.uris import without_secrets
 
 if TYPE_CHECKING:
@@ -141,10 +141,10 @@ def tried(open_storage: Callable[[], Storage], conn_id: str, *, target: bool) ->
 
 def _signs(storage: Storage) -> list[str]:
     """Tell whether URLs can be signed; that they cannot makes no storage useless."""
+    if not isinstance(storage, Signing):
+        return []
     try:
         storage.sign([f"{storage.location.prefix}key"], timedelta(minutes=1))
-    except Invalid:
-        return []  # a storage without signed URLs
     except Denied as error:
         return [str(error).rstrip(".")]
     return ["URLs can be signed"]

@@ -1,6 +1,6 @@
 """A project that a run would create, for a dry run."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -18,7 +18,6 @@ from labelsync_provider.projects.protocol import (
 class PlannedProject:
     """A project without tasks, as it would be right after its creation; see `Project`. Nothing can be written to it."""
 
-    remote = False
     id = 0
     """What no project has."""
     url = created_at = ""
@@ -36,9 +35,6 @@ class PlannedProject:
     def controls(self) -> list[Control]:
         """The control tags of the label config."""
         return controls(self.label_config)
-
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
-        """Do nothing: nothing is written."""
 
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task: it has not what the label config shows, or takes as a label."""

@@ -6,7 +6,7 @@ Field names are Label Studio's, from its import and export formats.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -172,24 +172,9 @@ class Project(Named, Protocol):
 
     label_config: str
 
-    remote: bool
-    """Whether a request outlives who sent it: given up, it may still be carried out, and `fence` keeps nothing out.
-    Then, too, something else can be done while an answer is waited for."""
-
     @property
     def data_keys(self) -> Mapping[str, DataKey]:
         """What the label config takes from a task's `data`, by key, in its order."""
-
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
-        """Write with this fencing number from now on.
-
-        Where the store can, it refuses a writer whose number is smaller than one it has seen: a run that
-        was paused, lost its lease and woke up again. A `remote` one cannot.
-
-        :param confirm: what a `remote` project calls right before each request that changes something; it raises
-            LeaseLost if another run has taken over.
-        :raises LeaseLost: a larger number has been seen; so does every write below.
-        """
 
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task, as far as that can be told without asking it."""
@@ -252,15 +237,40 @@ class Project(Named, Protocol):
         :param uris: by task id, the URI of the object that it was made from. A task made from another one is not the
             one meant.
         :param untouched: delete those too that have the annotations they were imported with, and nothing else has
-            happened to. Only a `remote` project can tell.
+            happened to. A store that keeps no such trace deletes none of these.
+        """
+
+
+# How a run that was paused, lost its lease and woke up again is kept from writing, is asked for by presence.
+
+
+@runtime_checkable
+class Fencing(Protocol):
+    """A project that refuses a writer whose fencing number is smaller than one it has seen."""
+
+    def fence(self, token: int) -> None:
+        """Write with this fencing number from now on.
+
+        :raises LeaseLost: a larger number has been seen; so does every later write.
+        """
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A project that is written to by requests, which outlive who sent them: given up, one may be carried out yet.
+
+    While its answer is waited for, something else can be done.
+    """
+
+    def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
+        """Have a function called right before each request that changes something, each time that it is sent.
+
+        :param confirm: raises LeaseLost if another run has taken over.
         """
 
 
 class Annotated(Named, Protocol):
     """A project whose annotations are exported. What an import asks for, `Project`, is another matter."""
-
-    remote: bool
-    """See `Project.remote`."""
 
     def changes(
         self, since: datetime | None = None, *, after: int = 0, last: int | None = None

@@ -73,8 +73,6 @@ class BucketStorage:
     Keys are full keys. Not recursive: one level of them, that of `photos/` as well for the prefix `photos`.
     """
 
-    holds_files = True
-
     def __init__(
         self, service: Service, prefix: str, *, recursive: bool | None = None, retry_seconds: float = RETRY_SECONDS
     ) -> None:
@@ -119,6 +117,10 @@ class BucketStorage:
         Rule: guide "Sync data from external storage", the section of the storage, "URIs".
         """
         return self._bucket_uri + key
+
+    def file_name(self, key: str) -> str:
+        """Return what stands behind the last slash of a key."""
+        return key.rpartition("/")[2]
 
     def path_of(self, uri: str) -> str | None:
         """Return the full key in a URI of this bucket."""

@@ -6,7 +6,6 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from hashlib import blake2b
 from itertools import islice
 from urllib.parse import quote, unquote, urlsplit
@@ -50,8 +49,6 @@ class LocalFiles:
     A key is the path below the directory, with `/`. A version is size and mtime, in bytes and nanoseconds.
     Every path is confined to the document root, symbolic links resolved. Only regular files can be read.
     """
-
-    holds_files = True
 
     def __init__(self, uri: str, document_root: str, *, recursive: bool = True, parameter: str = "storage URI") -> None:
         """Open the directory named by `uri`, `file:///dir` or just `/dir`, at or below `document_root`.
@@ -122,6 +119,10 @@ class LocalFiles:
         """
         return self._directory_uri + (key if UNQUOTED(key) else quote(key))
 
+    def file_name(self, key: str) -> str:
+        """Return the name of a file, without the directories that it is in."""
+        return key.rpartition("/")[2]
+
     def path_of(self, uri: str) -> str | None:
         """Return the path relative to the document root; Label Studio may have put its own address in front."""
         before, served, path = uri.partition(SERVED)
@@ -185,10 +186,6 @@ class LocalFiles:
                 for each in (name, _temporary(name)):
                     with suppress(FileNotFoundError):
                         os.unlink(each, dir_fd=handle.descriptor)
-
-    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
-        """Refuse: files have no URLs of their own."""
-        raise invalid("url_mode", "signed", "local files have no signed URLs", "Use 'storage'.")
 
     def _translating(self, objects: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
         with _translated(self.path, listing=True):

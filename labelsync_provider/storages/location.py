@@ -1,6 +1,6 @@
 """Locations: where a storage is, and which paths are in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LAST_CODE_POINT = 0x10FFFF
 BEFORE_SURROGATES, BEHIND_SURROGATES = 0xD7FF, 0xE000
@@ -26,6 +26,9 @@ class Location:
 
     prefix: str = ""
     """Every key begins with it. It is empty for files."""
+
+    has_folders: bool = field(default=True, compare=False)
+    """Whether folders keep apart what is in it; a database is shared as a whole."""
 
     @property
     def start(self) -> str:
@@ -58,7 +61,7 @@ class Location:
 
     def at_start(self) -> "Location":
         """Return the same location with its start as the root, as the ledger keeps it."""
-        return Location(self.container, self.endpoint, root=self.start)
+        return Location(self.container, self.endpoint, root=self.start, has_folders=self.has_folders)
 
     def is_nested(self, other: "Location") -> bool:
         """Tell whether one of two locations in the same container lies within the other, or is the same."""
@@ -66,9 +69,9 @@ class Location:
         one, two = (f"{location.endpoint.rstrip('/')}/{location.start}" for location in (self, other))
         return _is_nested(one, two)
 
-    def overlaps(self, other: "Location", *, holds_files: bool) -> bool:
-        """Tell whether source and target share objects: folders keep files apart, a database is shared as a whole."""
-        return self.is_nested(other) if holds_files else self.endpoint == other.endpoint
+    def overlaps(self, other: "Location") -> bool:
+        """Tell whether source and target, in containers of the same name, share objects."""
+        return self.is_nested(other) if self.has_folders else self.endpoint == other.endpoint
 
     def is_elsewhere(self, other: "Location") -> bool:
         """Tell whether the same paths, at another endpoint, are those of other objects."""

@@ -49,10 +49,6 @@ class Target(Protocol):
     location: Location
     """Where it is."""
 
-    holds_files: bool
-    """Whether objects are files: their names tell what is in them, Label Studio shows them under their URI, and
-    folders keep sources and targets apart. The values of a database are not."""
-
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages of bounded length, in the order of their keys (by code point).
 
@@ -118,10 +114,26 @@ class Storage(Target, Protocol):
     def path_of(self, uri: str) -> str | None:
         """Return the path of the object that a URI names; None if that is in another container."""
 
+
+# What only some storages can do is asked for by presence: isinstance(storage, HoldsFiles).
+
+
+@runtime_checkable
+class HoldsFiles(Protocol):
+    """A storage whose objects are files; a database holds values, which have no names."""
+
+    def file_name(self, key: str) -> str:
+        """Return the name of a file, without the folders that it is in: it tells what may be in it."""
+
+
+@runtime_checkable
+class Signing(Protocol):
+    """A storage that hands out signed URLs."""
+
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
         """Return a URL for each key that reads the object without credentials until its life is over.
 
-        :raises Invalid: the service has no such URLs, or none of so long a life.
+        :raises Invalid: the service has no URLs of so long a life.
         :raises Denied: the credentials may not, or cannot, sign.
         """
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property, partial
 from itertools import groupby, islice
 from threading import Lock
@@ -21,7 +20,6 @@ from labelsync_provider.errors import (
     NotFound,
     Unavailable,
     Unusable,
-    invalid,
 )
 from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.faults import explained, no_answer, too_large
@@ -65,8 +63,6 @@ T = TypeVar("T")
 class RedisStorage:
     """The values whose keys begin with a path. Strings are task files, hashes are the data of a task."""
 
-    holds_files = False
-
     def __init__(
         self,
         connect: Callable[[], Any],
@@ -85,7 +81,7 @@ class RedisStorage:
         :param login: the Airflow connection, in words.
         :param recursive: False leaves out keys with a `/` behind the path.
         """
-        self.location = Location(f"redis://{db}", server, prefix=path)
+        self.location = Location(f"redis://{db}", server, prefix=path, has_folders=False)
         self._database_uri = f"redis://{db}/"
         self.uri = self._database_uri + path
         self._path = path
@@ -170,10 +166,6 @@ class RedisStorage:
         for start in range(0, len(keys), READ_AT_ONCE):
             some = keys[start : start + READ_AT_ONCE]
             self._retry("delete keys", partial(self._pipelined, [("unlink", key) for key in some]))
-
-    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
-        """Refuse: values have no URLs."""
-        raise invalid("url_mode", "signed", "values in Redis have no URLs", "Use 'storage'.")
 
     @cached_property
     def _client(self) -> Any:

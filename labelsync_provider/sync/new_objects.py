@@ -18,7 +18,7 @@ from labelsync_provider.sync.importing.readings import refuse_other_reading
 from labelsync_provider.sync.importing.state import judged_by
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import KnownObject
-from labelsync_provider.sync.markers import is_marker
+from labelsync_provider.sync.names import markers_of
 
 DIGEST_SIZE = 16
 """In bytes, of the digest of what is new."""
@@ -80,6 +80,7 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     if ledger:
         refuse_other_reading(source, project, ledger, options)
     found, passes, digests = NewObjects(), Filter(options.regex_filter), 0
+    is_marker = markers_of(source)
 
     def pages() -> Iterator[Page]:
         for page in source.list():
@@ -94,7 +95,7 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     between, at = (ledger.objects_between, ledger.objects_at) if ledger else (_nothing, _nothing)
     for page in compare(pages(), source.location, waits_for_nothing, between, at):
         for path, info, known in page.fresh:
-            if known is None and is_marker(info, of_files=source.holds_files):
+            if known is None and is_marker(info):
                 found.matched -= 1
                 continue
             if known is not None and known.quarantined:

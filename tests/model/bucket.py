@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 
-from labelsync_provider.errors import AlreadyThere, Invalid, NotFound
+from labelsync_provider.errors import AlreadyThere, NotFound
 from labelsync_provider.retry import Requests
 from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.local_files import LocalFiles
@@ -44,8 +43,6 @@ class Bucket:
 
 class BucketStorage:
     """A bucket below a prefix; see `Storage`."""
-
-    holds_files = True
 
     def __init__(self, objects: dict[str, bytes], prefix: str) -> None:
         self._objects, self.requests = objects, Requests()
@@ -92,8 +89,8 @@ class BucketStorage:
         for key in keys:
             self._objects.pop(key, None)
 
-    def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
-        raise Invalid("there are no signed URLs of what is in memory")
+    def file_name(self, key: str) -> str:
+        return key.rpartition("/")[2]
 
 
 class Directory:

@@ -158,8 +158,8 @@ class FakeLabeling(FakeServer):
 class FakeLabelingProject(FakeProject):
     """One run's client. What an export asks for is told as Label Studio tells it, wrong counters included."""
 
-    # What goes on in other threads would not be the same whenever a history is repeated.
-    remote = False
+    # So that it does not count as `Remote`: what goes on in other threads is not the same when a history is repeated.
+    confirm_before_changes = None
 
     def __init__(self, server: FakeLabeling, process: Process) -> None:
         super().__init__(server, process)

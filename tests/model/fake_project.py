@@ -264,7 +264,6 @@ def sent(
 class FakeProject:
     """One run's client; see `Project`."""
 
-    remote = True
     id = 1
     title = "Fake"
     uri = "fake://projects/1"
@@ -283,7 +282,7 @@ class FakeProject:
     def data_keys(self) -> dict[str, DataKey]:
         return data_keys(self.label_config)
 
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
+    def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
         self._confirm = confirm
 
     def check(self, task: Task) -> str | None:

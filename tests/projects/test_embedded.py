@@ -1,7 +1,7 @@
 """What only the embedded store does: projects by title, values of any size, ids used once, fencing, few statements."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -313,35 +313,31 @@ class TestUpdates:
         assert outcomes == [(task_id, "worked_on")]
 
 
-def fence(project: EmbeddedProject, token: int, confirm: Callable[[], None] = lambda: None) -> None:
-    project.fence(token, confirm)
-
-
 class TestFencing:
     WRITES: ClassVar = {
         "import_tasks": lambda project, task_id: project.import_tasks([task(9)]),
         "update_tasks": lambda project, task_id: list(project.update_tasks({task_id: change()})),
         "delete_tasks": lambda project, task_id: project.delete_tasks({task_id: uri(1)}),
-        "fence": lambda project, task_id: fence(project, 1),
+        "fence": lambda project, task_id: project.fence(1),
     }
 
     @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
     def test_refuses_a_writer_whose_number_was_overtaken(self, store: EmbeddedStore, write) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
-        fence(paused, 1)
+        paused.fence(1)
         (task_id,) = paused.import_tasks([task()])
-        fence(successor, 2)
+        successor.fence(2)
         with pytest.raises(LeaseLost, match="another run has taken over"):
             write(paused, task_id)
         assert all_of(successor.tasks_after(0)) == [StoredTask(task_id, task().meta, {})]
 
     def test_lets_the_successor_write(self, store: EmbeddedStore) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
-        fence(paused, 1)
-        fence(successor, 2)
+        paused.fence(1)
+        successor.fence(2)
         assert len(successor.import_tasks([task()])) == 1
 
     def test_holds_for_one_project_only(self, store: EmbeddedStore, project: EmbeddedProject) -> None:
-        fence(store.create_project("Cars", "<View/>"), 5)
-        fence(project, 1)
+        store.create_project("Cars", "<View/>").fence(5)
+        project.fence(1)
         assert len(project.import_tasks([task()])) == 1

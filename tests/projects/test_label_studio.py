@@ -877,7 +877,7 @@ class TestRequests:
 
         monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
         project, confirmed = project_at("http://label-studio"), []
-        project.fence(1, lambda: confirmed.append(len(requests)))
+        project.confirm_before_changes(lambda: confirmed.append(len(requests)))
         updates = {n: change(n, data={"text": f"new {n}"}) for n in range(10**8, 10**8 + 1000)}
         assert list(project.update_tasks(updates)) == [(n, "updated") for n in updates]
         assert Counter(request.method for request in requests) == {"GET": 20, "PATCH": 1000}
@@ -904,7 +904,7 @@ class TestRequests:
         self, project: LabelStudioProject, requests: list[httpx.Request]
     ) -> None:
         confirmed: list[int] = []
-        project.fence(1, lambda: confirmed.append(len(requests)))
+        project.confirm_before_changes(lambda: confirmed.append(len(requests)))
         requests.clear()
         (task_id, other) = project.import_tasks([task(1), task(2)])
         (one,) = project.import_tasks([task(3, predictions=[{"result": []}])])
@@ -933,7 +933,7 @@ class TestRequests:
         def lost() -> None:
             raise LeaseLost("another run has taken over")
 
-        project.fence(1, lost)
+        project.confirm_before_changes(lost)
         requests.clear()
         for write in (
             lambda: project.import_tasks([task(2)]),

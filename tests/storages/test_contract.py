@@ -35,7 +35,7 @@ from labelsync_provider.hooks.gcs import GCSStorageHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
 from labelsync_provider.hooks.redis import RedisStorageHook
 from labelsync_provider.hooks.s3 import S3StorageHook
-from labelsync_provider.storages.protocol import ObjectInfo, Page, Storage
+from labelsync_provider.storages.protocol import ObjectInfo, Page, Signing, Storage
 from labelsync_provider.sync.compare import Differences, compare
 
 pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
@@ -219,8 +219,8 @@ class Kind:
     """A conditional write fails where something is."""
     longest_life: timedelta | None = None
     """Of a signed URL."""
-    no_signing: type[LabelsyncError] | None = None
-    """What is raised instead."""
+    refuses_to_sign: bool = False
+    """It has no key that signs."""
     minds_expiry: bool = True
     wrong: Mapping[str, str] = field(default_factory=dict)
     """What makes its credentials wrong."""
@@ -245,7 +245,6 @@ STORAGES = {
         refuses=DOTS | EMPTY_SEGMENTS | {"900 bytes"},
         holds_parents=False,
         holds_markers=False,
-        no_signing=Invalid,
     ),
     "S3 on SeaweedFS": Kind(
         s3("weed"),
@@ -295,7 +294,7 @@ STORAGES = {
         holds_markers=False,
         minds_conditions=False,
         # Nobody is logged in.
-        no_signing=Denied,
+        refuses_to_sign=True,
         elsewhere=lambda: {"endpoint": f"http://{HOST}:{free_port()}"},
         nowhere="gs://no-such-bucket-of-ours/",
     ),
@@ -316,7 +315,6 @@ STORAGES = {
     "Redis": Kind(
         redis("guarded_redis", 5),
         many=THREE_PAGES,
-        no_signing=Invalid,
         wrong={"password": SECRET},
         elsewhere=lambda: {"port": free_port()},
         nowhere="redis://99/",
@@ -324,7 +322,6 @@ STORAGES = {
     "Redis cluster": Kind(
         redis("guarded_cluster", 0),
         many=THREE_PAGES,
-        no_signing=Invalid,
         wrong={"password": SECRET},
         elsewhere=lambda: {"port": free_port()},
     ),
@@ -847,12 +844,16 @@ class TestSign:
         with pytest.raises(Invalid, match="presign_ttl=0"):
             storage.sign([storage.location.prefix + "a"], life)
 
-    @where(lambda kind: kind.no_signing)
-    def test_where_there_is_none_says_so(self, kind: Kind, storage: Storage) -> None:
-        assert kind.no_signing
+    @where(lambda kind: kind.refuses_to_sign)
+    def test_without_a_key_to_sign_with_says_so(self, storage: Storage) -> None:
         storage.write(storage.location.prefix + "a", b"1")
-        with pytest.raises(kind.no_signing, match=r"sign"):
+        assert isinstance(storage, Signing)
+        with pytest.raises(Denied, match=r"sign"):
             storage.sign([storage.location.prefix + "a"], timedelta(minutes=5))
+
+    @where(lambda kind: not (kind.longest_life or kind.refuses_to_sign))
+    def test_is_not_there_where_nothing_can_be_signed(self, storage: Storage) -> None:
+        assert not isinstance(storage, Signing)
 
 
 class TestIdentity:

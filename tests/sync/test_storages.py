@@ -442,7 +442,7 @@ class TestRedis:
 
     def test_values_have_no_signed_urls(self, run: Importing) -> None:
         run.place.put("in/1", texts("1"))
-        with pytest.raises(Invalid, match=r"url_mode='signed': values in Redis have no URLs. Use 'storage'"):
+        with pytest.raises(Invalid, match=r"url_mode='signed': redis://0/in/ has no signed URLs. Use 'storage'"):
             run(use_blob_urls=True, data_key="image", url_mode="signed")
 
 

@@ -248,8 +248,6 @@ class EmbeddedStore:
 class EmbeddedProject:
     """One embedded project; see `Project`."""
 
-    remote = False
-
     def __init__(self, engine: Engine, row: RowMapping) -> None:
         self._engine = engine
         self._token = 0
@@ -270,11 +268,8 @@ class EmbeddedProject:
         """The control tags of the label config."""
         return controls(self.label_config)
 
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
-        """Write with this fencing number from now on; see `Project.fence`.
-
-        :param confirm: not used: each transaction that writes confirms the number itself.
-        """
+    def fence(self, token: int) -> None:
+        """Write with this fencing number from now on, which each transaction confirms; see `Fencing.fence`."""
         self._token = token
         with writing(self._engine) as connection:
             self._confirm(connection)

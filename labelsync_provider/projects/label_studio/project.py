@@ -173,8 +173,6 @@ class LabelStudioServer:
 class LabelStudioProject:
     """One project of a server; see `Project`."""
 
-    remote = True
-
     def __init__(self, client: Client, project: Json) -> None:
         self._client = client
         self._api = TaskApi(client, project["id"])
@@ -207,11 +205,8 @@ class LabelStudioProject:
         """The control tags of the label config."""
         return controls(self.label_config)
 
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
-        """Have `confirm` called right before each request that changes something, each time that it is sent.
-
-        :param token: not used: a Label Studio server takes what comes, from whichever run; see `remote`.
-        """
+    def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
+        """See `Remote.confirm_before_changes`; a server takes what comes, from whichever run."""
         self._api.confirm = confirm
         # What was imported before this run got its lease is not known.
         self._newest = None

@@ -30,7 +30,7 @@ class TaskApi:
         self._at_once: dict[str, int] = {}
         """By the fields asked for, how many tasks the server has been able to answer with, where that is fewer."""
         self.confirm: Callable[[], None] | None = None
-        """Called right before each request that changes something, see `Project.fence`."""
+        """Called right before each request that changes something, see `Remote.confirm_before_changes`."""
 
     def change(self, method: Method, path: str, body: Any = None, shape: Any = Any, **params: Any) -> Any:
         """Have something changed; see `Client.ask` for the errors."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from labelsync_provider.database import chunks
 from labelsync_provider.formats.annotations.files import annotation_files
 from labelsync_provider.prefetch import prefetched
-from labelsync_provider.projects.protocol import Json, TaskState
+from labelsync_provider.projects.protocol import Json, Remote, TaskState
 from labelsync_provider.sync.exporting.planning import RenderedFile, batches, planned, tasks_to_read
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.exporting.target_check import digest_of
@@ -152,7 +152,7 @@ class Looks:
         if not task_ids:
             return iter(())
         pages = self._run.project.annotated_tasks(task_ids)
-        return prefetched(pages, self._run.runtime.stop) if self._run.project.remote else pages
+        return prefetched(pages, self._run.runtime.stop) if isinstance(self._run.project, Remote) else pages
 
     def _rendered(self, task: Json, stamp: str) -> Iterator[RenderedFile]:
         run = self._run

@@ -34,7 +34,7 @@ def refuse_sources(run: ExportRun) -> None:
     """
     target = run.target
     for source in run.ledger.storages("source"):
-        if source.overlaps(target.location, holds_files=target.holds_files):
+        if target.location.overlaps(source):
             raise StoragesOverlap(
                 f"target={target.uri!r}: tasks of project {run.project.title!r} are imported from "
                 f"{source.root or '/'!r} there, where annotations would come back as tasks. Choose another target."

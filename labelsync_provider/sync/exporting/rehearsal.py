@@ -16,7 +16,7 @@ class RehearsedTarget:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.uri, self.location, self.holds_files = target.uri, target.location, target.holds_files
+        self.uri, self.location = target.uri, target.location
 
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages."""

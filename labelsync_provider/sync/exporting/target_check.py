@@ -14,7 +14,7 @@ from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import GONE, KnownExport
-from labelsync_provider.sync.markers import has_name_of_marker
+from labelsync_provider.sync.names import has_name_of_marker
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import Failure
 from labelsync_provider.uris import printable

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 from msgspec.structs import replace
 
-from labelsync_provider.projects.protocol import Rejected
+from labelsync_provider.projects.protocol import Rejected, Remote
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.reconciling import deduplicate
 from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
@@ -39,7 +39,8 @@ class Applier:
         """Those of which a request may arrive yet."""
         self._creations: list[Create] = []
         self._creation_bytes = 0
-        self._batch_size = min(run.options.batch_size, FIRST_BATCH) if run.project.remote else run.options.batch_size
+        self._waits = isinstance(run.project, Remote)
+        self._batch_size = min(run.options.batch_size, FIRST_BATCH) if self._waits else run.options.batch_size
         self._updates: list[Update] = []
         self._update_bytes = 0
         self._on_the_way: Sent | None = None
@@ -56,7 +57,7 @@ class Applier:
         :raises Stopped: the run is to end.
         """
         # What is written by this process itself is not waited for.
-        with self._run.runtime.threads(1, "send") if self._run.project.remote else Inline() as pool:
+        with self._run.runtime.threads(1, "send") if self._waits else Inline() as pool:
             for plan in plans:
                 if plan.obj.known_rows is not None or plan.adopted:
                     self._open(plan)
@@ -165,7 +166,7 @@ class Applier:
         self._wait()
         answer = pool.submit(project.import_tasks, [create.task for create in batch])
         self._on_the_way = Sent(batch, number, after_task, answer)
-        if not project.remote:
+        if not self._waits:
             self._receive()
         self._tell()
 

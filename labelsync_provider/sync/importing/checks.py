@@ -16,7 +16,7 @@ from labelsync_provider.errors import (
 from labelsync_provider.formats.tasks.rows import UNDEFINED
 from labelsync_provider.projects.label_config import DataKey, keys_of_lists
 from labelsync_provider.projects.protocol import Project, Task
-from labelsync_provider.storages.protocol import MadeByWrites
+from labelsync_provider.storages.protocol import HoldsFiles, MadeByWrites, Signing
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
@@ -82,13 +82,20 @@ def check_source(run: ImportRun) -> None:
     """Make sure that the source is one that the project can be imported from.
 
     :raises StoragesOverlap: annotations of the project are exported to where it is.
-    :raises Invalid: objects of the same names, from elsewhere, were imported into the project.
+    :raises Invalid: objects of the same names, from elsewhere, were imported into the project; or signed URLs are asked
+        for, and it has none.
     :raises Unavailable: the run adopts what Label Studio's own sync is still making.
     """
+    _refuse_to_sign(run)
     _warn(run)
     _refuse_while_syncing(run)
     _refuse_overlap(run)
     _refuse_elsewhere(run)
+
+
+def _refuse_to_sign(run: ImportRun) -> None:
+    if run.options.url_mode == "signed" and not isinstance(run.source, Signing):
+        raise invalid("url_mode", "signed", f"{run.source.uri} has no signed URLs", "Use 'storage'.")
 
 
 def _warn(run: ImportRun) -> None:
@@ -117,7 +124,7 @@ def _warn(run: ImportRun) -> None:
             storage.uri,
             run.source.location.endpoint,
         )
-    if options.use_blob_urls and options.url_mode != "signed" and not run.source.holds_files:
+    if options.use_blob_urls and options.url_mode != "signed" and not isinstance(run.source, HoldsFiles):
         log.warning("%s: Label Studio cannot show values under their URIs.", run.source.uri)
 
 
@@ -135,11 +142,11 @@ def _refuse_while_syncing(run: ImportRun) -> None:
 def _refuse_overlap(run: ImportRun) -> None:
     source = run.source
     for target in run.ledger.storages("target"):
-        if target.overlaps(source.location, holds_files=source.holds_files):
+        if source.location.overlaps(target):
             raise StoragesOverlap(
                 f"source={source.uri!r}: annotations of project {run.project.title!r} are exported to "
                 f"{target.root or '/'!r} there, which would come back as tasks. Import from, or export to, another "
-                f"{'directory' if source.holds_files else 'database'}."
+                f"{'directory' if source.location.has_folders else 'database'}."
             )
 
 

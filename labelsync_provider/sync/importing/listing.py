@@ -5,14 +5,14 @@ from datetime import timedelta
 from itertools import islice
 
 from labelsync_provider.regex_filter import RegexFilter
-from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.protocol import HoldsFiles, ObjectInfo, Page, Signing
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
 from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.ledger.imports import RowCount
 from labelsync_provider.sync.ledger.records import COMPLETE, KnownObject
-from labelsync_provider.sync.markers import is_marker
+from labelsync_provider.sync.names import markers_of
 from labelsync_provider.sync.report import FAILURES_SHOWN
 
 ROWS_AT_ONCE = 10_000
@@ -44,6 +44,7 @@ def objects_to_look_at(
 ) -> Iterator[SourceObject]:
     """Yield the objects that are new, have changed, or were not dealt with completely by the run before."""
     source, ledger, judged_by = run.source, run.ledger, run.judged_by
+    is_marker = markers_of(source)
 
     def is_unchanged(info: ObjectInfo, known: KnownObject) -> bool:
         same = known.state == COMPLETE and known.version == info.version
@@ -59,10 +60,10 @@ def objects_to_look_at(
         known_rows = _known_rows(run, [path for path, _, _ in page.fresh])
         objects = [info for _, info, _ in page.fresh]
         uris = [source.object_uri(info.key) for info in objects]
-        urls = _signed(run, objects) if run.options.url_mode == "signed" else uris
+        urls = _urls(run, objects, uris)
         for (path, info, known), uri, url in zip(page.fresh, uris, urls, strict=True):
             rows = known_rows.get(path)
-            if rows is None and is_marker(info, of_files=source.holds_files):
+            if rows is None and is_marker(info):
                 _skip_marker(run, path, known, deletions)
                 progress.fresh -= 1
             else:
@@ -89,15 +90,16 @@ def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> 
 
 def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
     # Files are not read before they are asked for: to list a page ahead costs no memory, and tells which is the last.
-    pages = run.source.list()
-    for page, progress.all_listed in _with_last(pages) if run.source.holds_files else ((page, False) for page in pages):
+    pages, is_marker = run.source.list(), markers_of(run.source)
+    with_last = _with_last(pages) if isinstance(run.source, HoldsFiles) else ((page, False) for page in pages)
+    for page, progress.all_listed in with_last:
         run.runtime.stop.check()
         objects = passes(page)
         run.report.listed += len(page)
         run.report.matched += len(objects)
         if len(objects) < len(page) and not run.others_listed:
             others = [info for info in page if not passes.passes(info.key)]
-            run.others_listed = not all(is_marker(info, of_files=run.source.holds_files) for info in others)
+            run.others_listed = not all(is_marker(info) for info in others)
         yield objects
 
 
@@ -118,9 +120,12 @@ def covers(run: ImportRun, passes: Filter, path: str) -> bool:
     return path.startswith(run.source.location.start) and run.source.covers(key) and passes.passes(key)
 
 
-def _signed(run: ImportRun, objects: Sequence[ObjectInfo]) -> Sequence[str]:
-    life = timedelta(minutes=run.options.presign_ttl)
-    return run.source.sign([info.key for info in objects], life) if objects else ()
+def _urls(run: ImportRun, objects: Sequence[ObjectInfo], uris: Sequence[str]) -> Sequence[str]:
+    """Return the URLs under which tasks show some objects; a source that cannot sign was refused before."""
+    source, life = run.source, timedelta(minutes=run.options.presign_ttl)
+    if run.options.url_mode == "storage" or not objects or not isinstance(source, Signing):
+        return uris
+    return source.sign([info.key for info in objects], life)
 
 
 def _count_unchanged(run: ImportRun, unchanged: list[KnownObject]) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
 from labelsync_provider.formats.tasks import files as task_files
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
+from labelsync_provider.sync.names import name_problem
 
 PROBE_OBJECTS = 20
 """Objects read in a row after which it is decided whether reading is waiting: most of them were. That a few were is no
@@ -121,4 +122,4 @@ def _read(run: ImportRun, obj: SourceObject, most: int | None = None) -> Content
 def _problem(run: ImportRun, obj: SourceObject) -> str | None:
     """Return why an object need not be read to know that it is no task file."""
     problem = obj.problem or task_files.size_problem(obj.info.size)
-    return problem or (task_files.name_problem(obj.info.key) if run.source.holds_files else None)
+    return problem or name_problem(run.source, obj.info.key)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.formats.tasks.files import name_problem
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.compare import compare
@@ -13,7 +12,7 @@ from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.state import looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import RowState
-from labelsync_provider.sync.markers import is_marker
+from labelsync_provider.sync.names import markers_of, name_problem
 
 
 def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger, options: ImportOptions) -> None:
@@ -29,8 +28,7 @@ def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger
 
     def may_come_in(path: str) -> bool:
         key = source.location.key(path)
-        named = blobs or not source.holds_files or name_problem(key) is None
-        return named and passes.passes(key) and source.covers(key)
+        return (blobs or name_problem(source, key) is None) and passes.passes(key) and source.covers(key)
 
     if not _may_hold_some(other, may_come_in):
         return
@@ -66,8 +64,8 @@ def _doubled(
     may_come_in: Callable[[str], bool],
 ) -> Iterator[tuple[str, int]]:
     """Yield the paths of objects that are in the project by the other reading alone, and how many tasks each has."""
-    known_between, known_at = other.objects_between, other.objects_at
-    listing = ([info for info in page if not is_marker(info, of_files=source.holds_files)] for page in source.list())
+    known_between, known_at, is_marker = other.objects_between, other.objects_at, markers_of(source)
+    listing = ([info for info in page if not is_marker(info)] for page in source.list())
     for page in compare(listing, source.location, lambda *_: True, known_between, known_at):
         paths = [known.path for known in page.unchanged if may_come_in(known.path)]
         here = ledger.count_rows(paths)

@@ -10,6 +10,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from labelsync_provider.projects.protocol import Remote
 from labelsync_provider.sync.importing.deleting import delete_announced
 from labelsync_provider.sync.importing.sending import arrived, updated
 from labelsync_provider.sync.importing.state import ImportRun
@@ -192,7 +193,7 @@ def _enter(run: ImportRun, entry: JournalEntry, changes: Changes, *, all_known: 
     now = run.runtime.now()
     since = entry.doubted_since or now
     # What does not outlive who sent it has come, or never will.
-    may_come = run.project.remote and not all_known and now - since <= DOUBT_SECONDS
+    may_come = isinstance(run.project, Remote) and not all_known and now - since <= DOUBT_SECONDS
     closes, doubts = ((), (entry.id,)) if may_come else ((entry.id,), ())
     reopens = {effect.row.path for effect in entry.effects}
     run.ledger.of(blobs=entry.as_blob).enter(changes, closes=closes, doubts=doubts, now=since, reopens=reopens)

@@ -1,6 +1,6 @@
 """Rehearsal: a project to which a dry run does nothing, and which tells what would have become of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Literal
 
@@ -23,8 +23,6 @@ class Rehearsal:
     What only the project itself can refuse is not foretold.
     """
 
-    remote = False
-
     def __init__(self, project: Project) -> None:
         self._project = project
         self.uri, self.url, self.created_at = project.uri, project.url, project.created_at
@@ -33,9 +31,6 @@ class Rehearsal:
         self._ids = count(FIRST_ID)
         self._deleted: set[int] = set()
         self._annotated: set[int] = set()
-
-    def fence(self, token: int, confirm: Callable[[], None]) -> None:
-        """Do nothing: nothing is written."""
 
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task."""
@@ -55,8 +50,8 @@ class Rehearsal:
         return [Rejected(reason) if reason else next(self._ids) for reason in reasons]
 
     def count_all(self) -> int:
-        """Return how many tasks there are now."""
-        return self._project.count_all()
+        """Return how many tasks there would be, those apart that would be created."""
+        return self._project.count_all() - len(self._deleted)
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id."""
@@ -89,7 +84,7 @@ class Rehearsal:
             for task, look in looks.items()
             if look.of_others or (look.worked_on and not (untouched and look.as_imported))
         }
-        self._deleted |= uris.keys() - kept
+        self._deleted |= looks.keys() - kept
         return set(uris) - kept
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from labelsync_provider.errors import Stopped
-from labelsync_provider.projects.protocol import OwnStorage, Project
+from labelsync_provider.projects.protocol import Fencing, OwnStorage, Project, Remote
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.identity import has_other_name, refuse_other_birth
@@ -96,10 +96,18 @@ def import_storage(
         wait_seconds=options.wait_for_lease,
         runtime=runtime,
     ) as lease:
-        project.fence(lease.token, lease.check)
+        _hold_to(project, lease)
         ledger = ImportLedger(engine, project.uri, source.location, lease.confirm, as_blobs=blobs)
         run = ImportRun(source, project, ledger, options, data_key, runtime, own_storages, report, other_name)
         return _import(run)
+
+
+def _hold_to(project: Project, lease: Lease) -> None:
+    """Have writes of this run refused once another one has its lease."""
+    if isinstance(project, Fencing):
+        project.fence(lease.token)
+    if isinstance(project, Remote):
+        project.confirm_before_changes(lease.check)
 
 
 def _import(run: ImportRun) -> ImportReport:

@@ -1,0 +1,31 @@
+"""Names: what the name of an object tells of what is in it. Only files have names; the values of a database do not."""
+
+from collections.abc import Callable
+
+from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.storages.protocol import HoldsFiles, ObjectInfo, Target
+
+MARKERS = ("/_SUCCESS", "/.keep", "/.gitkeep", "/Thumbs.db", "/desktop.ini", "/.DS_Store", "_$folder$")
+"""What tools leave beside what they write: Spark and Hadoop, git, Windows and macOS."""
+ENDS = tuple(name.lstrip("/") for name in MARKERS)
+
+
+def markers_of(storage: Target) -> Callable[[ObjectInfo], bool]:
+    """Return what tells whether an object is a marker, in which nothing is to be labelled: by its name, or its size."""
+    named = has_name_of_marker if isinstance(storage, HoldsFiles) else lambda key: False
+
+    def is_marker(info: ObjectInfo) -> bool:
+        return named(info.key) if info.size else info.problem is None
+
+    return is_marker
+
+
+def has_name_of_marker(key: str) -> bool:
+    """Tell whether a key is one that tools give to what they leave."""
+    # To put a slash in front takes as long as the whole rest, for each of millions.
+    return key.endswith(ENDS) and f"/{key}".endswith(MARKERS)
+
+
+def name_problem(storage: Target, key: str) -> str | None:
+    """Return why an object of this key is no task file, if its name says so."""
+    return task_files.name_problem(storage.file_name(key)) if isinstance(storage, HoldsFiles) else None
