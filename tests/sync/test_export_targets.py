@@ -221,6 +221,16 @@ class TestAnotherLayoutOrTemplate:
         exports.folder("out").put("task-1", stray)
         assert counts(exports("out", can_delete_objects=True)) == (0, TASKS, 1, 1)
 
+    def test_is_still_named_after_a_run_of_its_own_that_was_refused(self, exports: Exports) -> None:
+        exports("out")
+        exports("beside", layout="task")
+        exports.folder("out").put("1.json", (exports.folder("beside").path / "1.json").read_bytes())
+        exports.sql("DELETE FROM labelsync_annotation")
+        with pytest.raises(EmptyListing):
+            exports("out", layout="task", can_delete_objects=True)
+        with pytest.raises(TargetOccupied, match=r"layout='task', .* such as out/1\.json"):
+            exports("out")
+
 
 class TestWhatStandsThere:
     def test_of_a_run_that_was_refused_is_nobodys(self, exports: Exports) -> None:

@@ -13,7 +13,7 @@ from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here
 from labelsync_provider.sync.exporting.state import ExportRun
-from labelsync_provider.sync.ledger.records import GONE, KnownExport
+from labelsync_provider.sync.ledger.records import GONE, ExportTarget, KnownExport
 from labelsync_provider.sync.names import has_name_of_marker
 from labelsync_provider.sync.progress import Progress
 from labelsync_provider.sync.report import Failure
@@ -58,7 +58,7 @@ def look_at_target(run: ExportRun) -> bool:
         seen += len(differences.unchanged) + len(differences.fresh)
         if progress.is_due():
             progress.say(seen, "objects of the target looked at")
-        ours = _verified(run, differences.fresh) if differences.fresh else []
+        ours = _verified(run, differences.fresh, earlier) if differences.fresh else []
         if altered := [found.export.path for found in ours if found.is_altered]:
             log.warning(
                 "%s: objects were changed by somebody else, %d such as %s. They are written again, if their annotation "
@@ -116,8 +116,13 @@ def _objects(listing: Iterator[Page]) -> Iterator[Page]:
         yield [info for info in page if not is_left_by_tools(info)]
 
 
-def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]]) -> list[_Ours]:
-    """Return the objects as the ledger would know them, if all of them are of exports of the project."""
+def _verified(
+    run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport | None]], earlier: ExportTarget | None
+) -> list[_Ours]:
+    """Return the objects as the ledger would know them, if all of them are of exports of the project.
+
+    :param earlier: the export that the ledger knows here, if it is another one.
+    """
     ours, foreign = [], []
     looks = [run.pool.submit(_looked_at, run, info, known) for _, info, known in fresh]
     for (path, info, known), looked_at in zip(fresh, looks, strict=True):
@@ -137,7 +142,9 @@ def _verified(run: ExportRun, fresh: Sequence[tuple[str, ObjectInfo, KnownExport
                 # Another export's is announced to go. Without a digest, it is looked at again until it has gone: the
                 # next run may not be allowed to delete.
                 state = GONE if other and (known is None or known.state == GONE) else ""
-                export = KnownExport(path, info.version, "" if other else digest, of.task, "", state, of.annotations)
+                # So is this one's, as long as the ledger takes it for the earlier one's, like all that stands here.
+                digest = "" if other or earlier else digest
+                export = KnownExport(path, info.version, digest, of.task, "", state, of.annotations)
                 ours.append(_Ours(export, known is not None, bool(known and known.digest), other))
     if foreign:
         shown = "; ".join(map(str, foreign[:FOREIGN_SHOWN]))
