@@ -12,12 +12,15 @@ ENDS = tuple(name.lstrip("/") for name in MARKERS)
 
 def markers_of(storage: Target) -> Callable[[ObjectInfo], bool]:
     """Return what tells whether an object is a marker, in which nothing is to be labelled: by its name, or its size."""
-    named = has_name_of_marker if isinstance(storage, HoldsFiles) else lambda key: False
+    return _is_marked_file if isinstance(storage, HoldsFiles) else _is_empty
 
-    def is_marker(info: ObjectInfo) -> bool:
-        return named(info.key) if info.size else info.problem is None
 
-    return is_marker
+def _is_marked_file(info: ObjectInfo) -> bool:
+    return has_name_of_marker(info.key) if info.size else info.problem is None
+
+
+def _is_empty(info: ObjectInfo) -> bool:
+    return not info.size and info.problem is None
 
 
 def has_name_of_marker(key: str) -> bool:

@@ -86,7 +86,7 @@ def create(run: ImportRun, obj: SourceObject, row: Row, number: int, replaces: K
     """
     effect = next(run.effects)
     task = _noted(run, obj, row, effect, row.digest)
-    unknown = run.project.adapt(task)
+    unknown = run.project.adapt(task) if task.annotations or task.predictions else 0
     known = KnownRow(obj.path, number, RowState.LIVE, row.position, None, row.digest, row.key)
     return Create(obj, task, effect, known, replaces, unknown, row.size)
 
