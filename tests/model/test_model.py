@@ -39,8 +39,8 @@ def run(**options: Any) -> Step:
     return Step("run", {"options": DEFAULTS | options, "dry_first": False, "again": True})
 
 
-def run_paused(**options: Any) -> Step:
-    how = {"options": DEFAULTS | options, "at": 0, "others": DEFAULTS, "next_try": False}
+def run_paused(others: Any = DEFAULTS, **options: Any) -> Step:
+    how = {"options": DEFAULTS | options, "at": 0, "others": others, "next_try": False}
     return Step("run_paused", how)
 
 
@@ -51,6 +51,10 @@ def run_with_fault(request: int, fault: str, **options: Any) -> Step:
 
 def draft(task: int) -> Step:
     return Step("work_by_hand", {"task": task, "what": "draft"})
+
+
+def delete(task: int) -> Step:
+    return Step("work_by_hand", {"task": task, "what": "delete"})
 
 
 @pytest.mark.parametrize("world", ["fake", "fake, ids reused"])
@@ -82,6 +86,17 @@ def draft(task: int) -> Step:
                 *[put(ONE, TWO, THREE), run()],
             ],
             id="a deletion that comes late, right before the id of a row that is back is given again",
+        ),
+        pytest.param(
+            [put(ONE, TWO), run_paused(), delete(1)],
+            id="a task that is deleted by hand, while those that came late are one too many",
+        ),
+        pytest.param(
+            [
+                *[put(ONE | {"id": 2}), run(), put(TWO | {"id": 1})],
+                *[run_paused(DEFAULTS | {"on_changed": "update"}, on_changed="update"), Step("switch_row_key", {})],
+            ],
+            id="an update of a run that was paused, and another row_key",
         ),
     ],
 )

@@ -71,8 +71,10 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
     known = run.ledger.of(blobs=entry.as_blob).known_tasks(begun)
     known = {task: row for task, row in known.items() if row.path == begun[task].row.path}
     if entry.doubted_since is not None:
-        # What is known to be done needs no second look.
-        begun = {task: change for task, change in begun.items() if task in known and _differs(known[task], change.row)}
+        # What is known to be done needs no second look, whatever a row is known by since.
+        begun = {
+            task: change for task, change in begun.items() if task in known and known[task].digest != change.row.digest
+        }
     changes = Changes()
     if begun:
         outcomes = dict(updated(run.project, {task: change.update for task, change in begun.items()}, lambda _: True))
@@ -87,10 +89,6 @@ def _reconcile_updates(run: ImportRun, entry: JournalEntry) -> None:
         _enter(run, entry, changes, all_known=len(begun) == len(updates))
     else:
         _forget_if_old(run, entry)
-
-
-def _differs(known: KnownRow, updated: KnownRow) -> bool:
-    return (known.digest, known.key) != (updated.digest, updated.key)
 
 
 def _reconcile_deletions(run: ImportRun, entry: JournalEntry) -> None:
