@@ -19,7 +19,8 @@ from labelsync_provider.stop import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
+    from labelsync_provider.projects.embedded.store import EmbeddedStore
     from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.store import EmbeddedProject
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
     from labelsync_provider.projects.protocol import Project
     from labelsync_provider.sync import Owner, Runtime
@@ -236,7 +236,7 @@ def _store(hook: "LabelStudioHook") -> str:
     """Return what the `uri` of each project of a store begins with."""
     from contextlib import closing
 
-    from labelsync_provider.projects.embedded.store import EMBEDDED_STORE
+    from labelsync_provider.projects.embedded.project import EMBEDDED_STORE
 
     client = hook.get_client()
     if client is None:

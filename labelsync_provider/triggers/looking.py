@@ -13,7 +13,7 @@ from labelsync_provider.projects.naming import is_id
 
 if TYPE_CHECKING:
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.store import EmbeddedProject
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
 
     Watched = EmbeddedProject | LabelStudioProject
