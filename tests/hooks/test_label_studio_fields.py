@@ -12,8 +12,8 @@ from servers.gcs import service_account_key
 from servers.s3 import S3Server
 
 from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.hooks.storage import storage_hook
-from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
+from labelsync_provider.hooks.label_studio_storages import label_studio_storage
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
 
 pytest_plugins = ["servers.azure", "servers.s3"]
 
@@ -34,7 +34,7 @@ ACCOUNT_KEY = "YWNjb3VudC1rZXk="
 
 
 def told(uri: str) -> LabelStudioStorage:
-    return storage_hook("storage", uri, None).label_studio_storage(uri)
+    return label_studio_storage(uri, None)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["s3://bucket/p", "gs://bucket/p", "azure-blob://bucket/p", "redis://1/p", "file:///d"])
 def test_without_its_connection_names_it(uri: str) -> None:
     with pytest.raises(NotFound, match="There is no Airflow connection 'nowhere'"):
-        storage_hook("storage", uri, "nowhere").label_studio_storage(uri)
+        label_studio_storage(uri, "nowhere")
 
 
 @pytest.mark.parametrize("uri", ["s3://", "gs:///p", "azure-blob://"])

@@ -147,7 +147,9 @@ class TestAuto:
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
         uri = connections.uri
-        show_source(LabelStudioHook(), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False)
+        show_source(
+            LabelStudioHook().storages_of(1), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False
+        )
         assert f"Annotators may not see the objects of {uri}" in caplog.text
         assert "Create one by hand" in caplog.text
 
