@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.embedded.store import EmbeddedStore
     from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
     from labelsync_provider.projects.label_studio.server import LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
-    from labelsync_provider.projects.protocol import OwnStorages
+    from labelsync_provider.projects.stores import OwnStorages, ProjectStore
 
 EMBEDDED = ("embedded", "embedded://")
 """Hosts that mean the embedded store. The second one is empty after a round trip through a connection's URI."""
@@ -81,7 +80,7 @@ class LabelStudioHook(BaseHook):
 
     def open_store(
         self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
-    ) -> "EmbeddedStore | LabelStudioServer":
+    ) -> "ProjectStore[EmbeddedProject | LabelStudioProject]":
         """Return the store that the connection leads to. A server is logged in to once, until `close`.
 
         :param read_only: leave the schema of the embedded store's database as it is.
@@ -107,7 +106,7 @@ class LabelStudioHook(BaseHook):
             server.close()
 
     @contextmanager
-    def looking(self) -> "Iterator[EmbeddedStore | LabelStudioServer]":
+    def looking(self) -> "Iterator[ProjectStore[EmbeddedProject | LabelStudioProject]]":
         """Open the store to be looked at, for the length of a block; see `open_store` with `read_only`."""
         if self._is_embedded:
             from labelsync_provider.projects.embedded.store import EmbeddedStore
@@ -129,7 +128,7 @@ class LabelStudioHook(BaseHook):
 
     def storages_of(self, project_id: int) -> "OwnStorages | None":
         """Return the storages that a project has of its own; None if it lives where projects have none."""
-        from labelsync_provider.projects.protocol import HasOwnStorages
+        from labelsync_provider.projects.stores import HasOwnStorages
 
         store = self.open_store(read_only=True)
         return store.storages_of(project_id) if isinstance(store, HasOwnStorages) else None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from labelsync_provider.projects.protocol import OwnStorage, OwnStorages
+    from labelsync_provider.projects.protocol import OwnStorage
+    from labelsync_provider.projects.stores import OwnStorages
     from labelsync_provider.storages.protocol import Storage
     from labelsync_provider.sync import ImportOptions
 

@@ -199,7 +199,7 @@ def create_once(
 ) -> "EmbeddedProject | LabelStudioProject":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
-    A Label Studio server would make as many of them as are asked for; see `label_studio_creation`.
+    A Label Studio server would make as many of them as are asked for; see `projects.label_studio.creation`.
 
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.

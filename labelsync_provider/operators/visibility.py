@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labelsync_provider.hooks.storage import StorageHook
     from labelsync_provider.operators.parameters import ImportParameters
-    from labelsync_provider.projects.protocol import OwnStorages
+    from labelsync_provider.projects.stores import OwnStorages
     from labelsync_provider.sync import ImportOptions
 
 log = logging.getLogger(__name__)

@@ -4,14 +4,12 @@ Field names are Label Studio's, from its import and export formats.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from labelsync_provider.access import StorageAccess
 from labelsync_provider.projects.label_config import DataKey
 from labelsync_provider.projects.naming import StorageType
 from labelsync_provider.tasks import Json as Json
@@ -297,45 +295,3 @@ class Annotated(Named, Protocol):
         :param last: only those up to this one; None for all.
         :param cancelled: whether a cancelled annotation is one.
         """
-
-
-class OwnStorages(Protocol):
-    """The source storages that a project has of its own: it shows objects from them, and a sync imports from them."""
-
-    def trying(self, seconds: float) -> AbstractContextManager[None]:
-        """For the length of a block, repeat a request for so long."""
-
-    def listed(self) -> list[OwnStorage]:
-        """Return them, the oldest first; asked for once, as long as none is changed here."""
-
-    def lock(self, storage: OwnStorage) -> None:
-        """See to it that nobody can press Sync on one; annotators see its objects as before."""
-
-    def why_unseen(self, source: str) -> str | None:
-        """Return why annotators would not see the objects of a source, and the remedy; None if they would."""
-
-    def serves_files(self) -> bool:
-        """Tell whether local files are served at all."""
-
-    def register(
-        self, source: StorageAccess, *, presign: bool = True, presign_ttl: int = 15, allow_static_keys: bool = False
-    ) -> None:
-        """Have annotators see the objects of a source, by a storage that nobody can sync.
-
-        :param presign_ttl: the life of a signed URL, in minutes.
-        :raises Invalid: there can be no such storage, or it may not have its keys.
-        """
-
-    def would_register(self, source: StorageAccess, *, allow_static_keys: bool = False) -> str:
-        """Return what a person calls the storage that `register` would create or update; see there for the errors."""
-
-    def delete_doubles_of_files(self) -> None:
-        """Delete the storages of local files that were registered a second time."""
-
-
-@runtime_checkable
-class HasOwnStorages(Protocol):
-    """A project store whose projects have storages of their own."""
-
-    def storages_of(self, project_id: int) -> OwnStorages:
-        """Return those of a project."""

@@ -11,9 +11,11 @@ from servers.azure import AzureServer
 from servers.gcs import service_account_key
 from servers.s3 import S3Server
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, NotFound
 from labelsync_provider.hooks.label_studio_storages import label_studio_storage
-from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
+from labelsync_provider.hooks.storage import access_to
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage, told_of
 
 pytest_plugins = ["servers.azure", "servers.s3"]
 
@@ -237,3 +239,18 @@ class TestLocalFiles:
         connect("fs_default", conn_type="fs", extra={"path": str(tmp_path / "root")})
         with pytest.raises(Denied, match="outside the document root"):
             told(f"file://{tmp_path}/{secrets.token_hex(4)}")
+
+
+class TestOthers:
+    def test_are_refused_by_name(self) -> None:
+        with pytest.raises(Invalid, match=r"storage='sftp://host/p': Label Studio has no storages at sftp://.*s3://"):
+            told_of(StorageAccess("sftp://host/p", "connection 'ours'"))
+
+    def test_whose_hook_tells_nothing_are_refused(self) -> None:
+        hook: Any = object()
+        with pytest.raises(Invalid, match=r"storage='sftp://host/p': .*cannot be told how to reach"):
+            access_to(hook, "sftp://host/p")
+
+
+def test_secrets_of_an_access_are_not_shown() -> None:
+    assert "s3cret" not in repr(StorageAccess("s3://b", "connection 'ours'", secret="s3cret", session_token="s3cret"))

@@ -22,7 +22,7 @@ TITLES_TOLD = 10
 
 
 class EmbeddedStore:
-    """The embedded projects of one database."""
+    """The embedded projects of one database; see `ProjectStore`."""
 
     uri = EMBEDDED_STORE
 

@@ -21,7 +21,7 @@ MOST_PAGES = 1000
 
 
 class LabelStudioServer:
-    """The projects of one server."""
+    """The projects of one server; see `ProjectStore` and `HasOwnStorages`."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
