@@ -16,7 +16,7 @@ from servers.postgres import running_postgres
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, export_annotations
 from labelsync_provider.sync.exporting.changes import OVERLAP
@@ -40,11 +40,17 @@ class CountingClient(Client):
 
     sent = received = 0
 
-    def _exchanged(self, *args: Any, **kwargs: Any) -> Any:
-        answer = super()._exchanged(*args, **kwargs)
-        self.sent += 1
-        self.received += len(answer.content)
-        return answer
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        send = self._transport.send
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            answer = send(*args, **kwargs)
+            self.sent += 1
+            self.received += len(answer.content)
+            return answer
+
+        self._transport.send = counted  # type: ignore[method-assign]
 
 
 def results(scratch: Path) -> Iterator[Requests]:

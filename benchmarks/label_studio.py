@@ -25,7 +25,7 @@ from servers.s3 import running_rclone
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations, import_storage

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.sync import ImportOptions
 
 PAIRS = 5

@@ -16,7 +16,7 @@ from botocore.config import Config
 from measuring import PAIRS, THREADS, Peak, Result, fresh_project, make_task_files, seconds
 from servers.s3 import S3Server, running_rclone
 
-from labelsync_provider.projects.embedded.store import EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.s3 import S3Bucket

@@ -35,7 +35,8 @@ from sqlalchemy import Engine, inspect, text  # noqa: E402
 
 from labelsync_provider.database import open_database  # noqa: E402
 from labelsync_provider.database.schema import ensure_schema  # noqa: E402
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore  # noqa: E402
+from labelsync_provider.projects.embedded.project import EmbeddedProject  # noqa: E402
+from labelsync_provider.projects.embedded.store import EmbeddedStore  # noqa: E402
 from labelsync_provider.storages.local_files import LocalFiles  # noqa: E402
 
 NOBODY = 65534

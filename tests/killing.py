@@ -35,11 +35,13 @@ from sqlalchemy.pool import Pool
 
 from labelsync_provider.database import open_database
 from labelsync_provider.errors import LeaseHeld
-from labelsync_provider.projects.embedded import store as embedded
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded import project as embedded
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
+from labelsync_provider.projects.label_studio.project import LabelStudioProject
 from labelsync_provider.projects.label_studio.queries import TaskApi
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
 from labelsync_provider.storages import local_files, spool
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles

@@ -20,8 +20,8 @@ from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.own_storages import own_storages
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.project_storages import ProjectStorages
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
@@ -67,7 +67,7 @@ class Site:
         with closing(Client(self.server.url, self.server.token)) as client:
             storage, project = self.place.open(self.top + prefix), Projects(client).project(self.project)
             storage = storage if recursive else self.place.open(self.top + prefix, recursive=False)
-            own = own_storages(client, self.project)
+            own = ProjectStorages(client, self.project).listed()
             given = ImportOptions(**{**blobs, **options})
             return import_storage(storage, project, self.engine, given, "the run of this test", own_storages=own)
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ImportOptions, export_annotations, import_storage
 
@@ -112,7 +113,7 @@ def test_annotators_are_there_whoever_they_were(first: EmbeddedProject) -> None:
 def test_predictions_of_the_files_are_in_the_project(first: EmbeddedProject, engine: Engine) -> None:
     from sqlalchemy import select
 
-    from labelsync_provider.projects.embedded.store import PREDICTION
+    from labelsync_provider.projects.embedded.tables import PREDICTION
 
     given = [
         (item["result"], item.get("score"), item.get("model_version"))

@@ -2,19 +2,19 @@
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
-from labelsync_provider.errors import Unusable, invalid
+from labelsync_provider.access import StorageAccess
+from labelsync_provider.errors import Unusable
 from labelsync_provider.hooks.buckets import (
     CERTIFICATES_SHOWN,
     BucketStorageHook,
     client_options,
-    keep_secrets_out_of_logs,
 )
-from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import (
     BASE64,
     CERTIFICATES,
@@ -31,7 +31,6 @@ from labelsync_provider.hooks.fields import (
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 ACCOUNT_NAME, ACCOUNT_KEY = "AZURE_BLOB_ACCOUNT_NAME", "AZURE_BLOB_ACCOUNT_KEY"
@@ -97,37 +96,26 @@ class AzureBlobStorageHook(BucketStorageHook):
         """Open a container; see `BucketStorageHook.open_bucket`."""
         with needing_extra("microsoft-azure"):
             from labelsync_provider.storages.azure_blob import AzureContainer
-        client, login, extra = self._logged_in(bucket)
+        client, login, extra = self.logged_in(bucket)
         options = client_options(extra.get("connection_verify"), extra.get("proxies"), ["REQUESTS_CA_BUNDLE"])
         return AzureContainer(bucket, client, login=login, client_options=options)
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told; see `BucketStorageHook.label_studio_storage`.
+    def access(self, uri: str) -> StorageAccess:
+        """Return how somebody else reaches the storage; see `TellsAccess`.
 
-        Of a connection that says nothing, Label Studio is told no key: it takes its own `AZURE_BLOB_ACCOUNT_NAME` and
-        `AZURE_BLOB_ACCOUNT_KEY`.
+        A key is told only if it stands in the connection.
         """
-        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
         container, prefix = self.split_uri("storage", uri)
-        keep_secrets_out_of_logs()
-        with mistakes_named(self._conn_id):
-            client, login, _ = self._logged_in(container)
-        location = {"container": container, "prefix": prefix.rstrip("/")}
+        client, login, _ = self.logged_in(container)
+        access = StorageAccess(uri, login, container, prefix, endpoint=client.url)
         if login != f"connection {self.wasb_conn_id!r}":
-            return LabelStudioStorage("azure", location)
-        account, key = client.account_name, getattr(client.credential, "account_key", None)
-        host = urlsplit(client.url).hostname
-        if not key:
-            what = f"{login} has no account key, and with a SAS token or an identity Label Studio cannot log in"
-            raise invalid("storage", uri, what, "Name a connection with the account's name and key.")
-        mask_secret(key)
-        if host != f"{account}.blob.core.windows.net":
-            what = f"{login} leads to {host}, and Label Studio knows only <account>.blob.core.windows.net"
-            raise invalid("storage", uri, what, "Name a connection to an account there.")
-        return LabelStudioStorage("azure", location, {"account_name": account, "account_key": key})
+            return replace(access, of_connection=False)
+        key = getattr(client.credential, "account_key", None)
+        if key:
+            mask_secret(key)
+        return replace(access, account=client.account_name or "", secret=key or None)
 
-    def _logged_in(self, container: str) -> tuple[Any, str, dict[str, Any]]:
+    def log_in(self, container: str) -> tuple[Any, str, dict[str, Any]]:
         """Return a client, what it logs in with, in words, and the connection's extra."""
         with needing_extra("microsoft-azure"):
             from airflow.providers.microsoft.azure.hooks.wasb import WasbHook

@@ -17,7 +17,6 @@ from labelsync_provider.retry import RETRY_SECONDS
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.buckets import BucketStorage
     from labelsync_provider.storages.service import Service
 
@@ -38,9 +37,14 @@ class BucketStorageHook(BaseHook):
     """What the name of a bucket or container can be at all."""
     naming: str
     """The rule, in words."""
+    _login: Any = None
 
     def open_bucket(self, bucket: str) -> "Service":
-        """Open a bucket as the connection says.
+        """Open a bucket as the connection says; see `log_in` for the errors."""
+        raise NotImplementedError
+
+    def log_in(self, bucket: str) -> Any:
+        """Log in to the service, and return what opens a bucket or tells of it. A hook of its own says what that is.
 
         :raises NotFound: there is no such connection.
         :raises Invalid: the connection cannot be used, or the package's extra is not installed.
@@ -48,14 +52,16 @@ class BucketStorageHook(BaseHook):
         """
         raise NotImplementedError
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told, to reach the same storage itself.
+    def logged_in(self, bucket: str) -> Any:
+        """Return what `log_in` returned the first time: whoever opens a storage and tells of it logs in once.
 
-        To Label Studio, a prefix is a folder: `2024-05` does not mean what begins so.
-
-        :raises Invalid: the connection logs in as Label Studio cannot.
+        :param bucket: to be named in errors.
         """
-        raise NotImplementedError
+        if self._login is None:
+            keep_secrets_out_of_logs()
+            with mistakes_named(self._conn_id):
+                self._login = self.log_in(bucket)
+        return self._login
 
     def get_source(self, uri: str, recursive_scan: bool | None = None) -> "BucketStorage":
         """Open a storage to import from.

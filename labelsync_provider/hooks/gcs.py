@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.airflow_compat import AirflowException
 from labelsync_provider.errors import Unusable
 from labelsync_provider.hooks.buckets import (
     CERTIFICATES_SHOWN,
     BucketStorageHook,
     client_options,
-    keep_secrets_out_of_logs,
 )
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import (
@@ -32,7 +32,6 @@ from labelsync_provider.hooks.fields import (
 from labelsync_provider.hooks.storage import needing_extra
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 
@@ -78,33 +77,29 @@ class GCSStorageHook(BucketStorageHook):
         """Open a bucket; see `BucketStorageHook.open_bucket`."""
         with needing_extra("google"):
             from labelsync_provider.storages.gcs import GCSBucket
-        _, client, credentials = self._logged_in(bucket)
+        _, client, credentials = self.logged_in(bucket)
         login = f"connection {self.gcp_conn_id!r}"
         return GCSBucket(
             bucket, client, credentials, login=login, client_options=client_options(None, None, ["REQUESTS_CA_BUNDLE"])
         )
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told; see `BucketStorageHook.label_studio_storage`.
+    def access(self, uri: str) -> StorageAccess:
+        """Return how somebody else reaches the storage; see `TellsAccess`.
 
-        It is told a key only if that stands in the connection, or in the file that this names, and nobody is
-        impersonated with it. Otherwise Label Studio needs application default credentials of its own.
+        A key is told only if it stands in the connection, or in the file that this names, and nobody is impersonated
+        with it.
         """
-        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
         bucket, prefix = self.split_uri("storage", uri)
-        keep_secrets_out_of_logs()
+        hook, client, _ = self.logged_in(bucket)
         with mistakes_named(self._conn_id):
-            hook, client, _ = self._logged_in(bucket)
-        login: dict[str, str | None] = {"google_project_id": client.project}
-        if (key := _key_of(hook)) is not None:
-            text = json.dumps(key)
-            for secret in filter(None, (text, key.get("private_key"))):
-                mask_secret(secret)
-            login["google_application_credentials"] = text
-        return LabelStudioStorage("gcs", {"bucket": bucket, "prefix": prefix.rstrip("/")}, login)
+            key = _key_of(hook)
+        text = None if key is None else json.dumps(key)
+        for secret in filter(None, (text, (key or {}).get("private_key"))):
+            mask_secret(secret)
+        login = f"connection {self.gcp_conn_id!r}"
+        return StorageAccess(uri, login, bucket, prefix, account=client.project or "", secret=text)
 
-    def _logged_in(self, bucket: str) -> tuple[Any, Any, Any]:
+    def log_in(self, bucket: str) -> tuple[Any, Any, Any]:
         """Return Airflow's hook, a client and its credentials."""
         with needing_extra("google"):
             from airflow.providers.google.cloud.hooks.gcs import GCSHook

@@ -3,6 +3,7 @@
 import logging
 import ssl
 from contextlib import closing, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -19,10 +20,14 @@ from labelsync_provider.stop import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+    from airflow.sdk import Connection
+
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.client import Client
-    from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
+    from labelsync_provider.projects.label_studio.project import LabelStudioProject
+    from labelsync_provider.projects.label_studio.server import LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
+    from labelsync_provider.projects.stores import OwnStorages, ProjectStore
 
 EMBEDDED = ("embedded", "embedded://")
 """Hosts that mean the embedded store. The second one is empty after a round trip through a connection's URI."""
@@ -34,7 +39,7 @@ TALKATIVE = ("httpx", "httpcore")
 
 
 class LabelStudioHook(BaseHook):
-    """Opens projects.
+    """Opens projects. Whoever is done with it closes it.
 
     :param label_studio_conn_id: the connection. Its host is the base URL of a Label Studio server, with a legacy token
         or a personal access token as password, or `embedded` for the embedded store. Its extra may hold `server`, the
@@ -71,24 +76,69 @@ class LabelStudioHook(BaseHook):
         # A field of a form that is cleared gives none.
         self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
         self.stop = stop or Stop()
+        self._server: LabelStudioServer | None = None
 
-    def get_project(self, project: int | str, read_only: bool = False) -> "EmbeddedProject | LabelStudioProject":
-        """Return a project by its id, or by its exact title.
+    def open_store(
+        self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
+    ) -> "ProjectStore[EmbeddedProject | LabelStudioProject]":
+        """Return the store that the connection leads to. A server is logged in to once, until `close`.
 
         :param read_only: leave the schema of the embedded store's database as it is.
+        :param retry_seconds: so long a request to a server that may be repeated is.
+        :raises NotFound: there is no such connection.
+        :raises Invalid: the connection cannot be used.
+        :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
+        """
+        if self._is_embedded:
+            from labelsync_provider.projects.embedded.store import EmbeddedStore
+
+            return EmbeddedStore(labelsync_database(), read_only=read_only)
+        if self._server is None:
+            from labelsync_provider.projects.label_studio.server import LabelStudioServer
+
+            self._server = LabelStudioServer(self._client(retry_seconds))
+        return self._server
+
+    def close(self) -> None:
+        """Close the connections to a server."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    @contextmanager
+    def looking(self) -> "Iterator[ProjectStore[EmbeddedProject | LabelStudioProject]]":
+        """Open the store to be looked at, for the length of a block; see `open_store` with `read_only`."""
+        if self._is_embedded:
+            from labelsync_provider.projects.embedded.store import EmbeddedStore
+
+            with opened_labelsync_database() as engine:
+                yield EmbeddedStore(engine, read_only=True)
+        else:
+            with closing(self):
+                yield self.open_store()
+
+    def get_project(self, project: int | str, read_only: bool = False) -> "EmbeddedProject | LabelStudioProject":
+        """Return a project by its id, or by its exact title; see `open_store`.
+
         :raises NotFound: there is no such project, or no such connection.
         :raises Invalid: the title is ambiguous, or the connection cannot be used.
         :raises Unusable: no Label Studio answers there, or it does not take the token.
-        :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         """
-        return self._open_store(read_only).project(project)
+        return self.open_store(read_only=read_only).project(project)
+
+    def storages_of(self, project_id: int) -> "OwnStorages | None":
+        """Return the storages that a project has of its own; None if it lives where projects have none."""
+        from labelsync_provider.projects.stores import HasOwnStorages
+
+        store = self.open_store(read_only=True)
+        return store.storages_of(project_id) if isinstance(store, HasOwnStorages) else None
 
     def find_titled(self, title: int | str) -> "EmbeddedProject | LabelStudioProject | None":
         """Return the project with exactly that title, whatever the ids; None if there is none.
 
         :raises Invalid: several projects have it.
         """
-        return self._open_store().titled(title)
+        return self.open_store().titled(title)
 
     def plan_project(self, project: int | str, label_config: str) -> "PlannedProject":
         """Return a project that is not there as it would be created.
@@ -106,23 +156,8 @@ class LabelStudioHook(BaseHook):
             remedy = "Correct the id, or give the title that the new project is to have."
             raise invalid("project", project, what, remedy)
         title = title_of(project, "project")
-        self._open_store(read_only=True).check_title(title)
+        self.open_store(read_only=True).check_title(title)
         return PlannedProject(title, label_config)
-
-    @contextmanager
-    def looking_at(self, project: int | str) -> "Iterator[EmbeddedProject | LabelStudioProject]":
-        """Open a project to be looked at, and close what was opened for it; see `get_project` with `read_only`."""
-        from labelsync_provider.projects.label_studio.project import LabelStudioServer
-
-        client = self.get_client()
-        if client is not None:
-            with closing(client):
-                yield LabelStudioServer(client).project(project)
-            return
-        from labelsync_provider.projects.embedded.store import EmbeddedStore
-
-        with opened_labelsync_database() as engine:
-            yield EmbeddedStore(engine, read_only=True).project(project)
 
     def create_project(
         self, title: int | str, label_config: str, description: str = "", confirm: "Callable[[], None] | None" = None
@@ -135,25 +170,36 @@ class LabelStudioHook(BaseHook):
         """
         from labelsync_provider.projects.label_config import label_config_of
 
-        return self._open_store().create_project(title, label_config_of(label_config), description, confirm)
+        return self.open_store().create_project(title, label_config_of(label_config), description, confirm)
 
-    def get_client(self, retry_seconds: float = RETRY_SECONDS) -> "Client | None":
-        """Return a client of the server's API; None for the embedded store, which has none.
+    def test_connection(self) -> tuple[bool, str]:
+        """Say where projects live, and whether they can be reached; if not, why."""
+        try:
+            with closing(self):
+                return True, self.open_store(read_only=True, retry_seconds=TRIAL_SECONDS).tried()
+        except LabelsyncError as error:
+            return False, nameless(str(error), self.label_studio_conn_id)
 
-        :param retry_seconds: so long a request that may be repeated is.
-        """
+    @cached_property
+    def _connection(self) -> "Connection":
         missing = (
             "Create it, of type 'Label Studio': its Server URL is http(s)://..., with a token, for a "
             f"Label Studio server or {EMBEDDED[0]} for the embedded store. Nothing is written to a store nobody chose."
         )
         connection = get_connection(self.label_studio_conn_id, missing, FIELDS)
-        host, extra = connection.host or "", connection.extra_dejson
-        login = f"connection {self.label_studio_conn_id!r}"
-        if unknown := sorted(extra.keys() - FIELDS.keys()):
-            what = f"{login}: its extra knows no {unknown[0]}"
+        if unknown := sorted(connection.extra_dejson.keys() - FIELDS.keys()):
+            what = f"connection {self.label_studio_conn_id!r}: its extra knows no {unknown[0]}"
             raise invalid("extra", unknown, what, f"It can hold {', '.join(FIELDS)}. Take anything else out.")
-        if host in EMBEDDED:
-            return None
+        return connection
+
+    @property
+    def _is_embedded(self) -> bool:
+        return (self._connection.host or "") in EMBEDDED
+
+    def _client(self, retry_seconds: float) -> "Client":
+        """Return a client of the server's API."""
+        connection, login = self._connection, f"connection {self.label_studio_conn_id!r}"
+        host, extra = connection.host or "", connection.extra_dejson
         if not host.startswith(("http://", "https://")):
             remedy = (
                 f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED[0]} to keep "
@@ -182,31 +228,6 @@ class LabelStudioHook(BaseHook):
         )
         count_in(Requests(self.stop), client)
         return client
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Say where projects live, and whether they can be reached; if not, why."""
-        try:
-            client = self.get_client(TRIAL_SECONDS)
-            if client is None:
-                from labelsync_provider.database import shown_url
-
-                where = shown_url(labelsync_database().url)
-                return True, f"Projects live in the embedded store, in {where}."
-            version = client.version()
-            user = client.whoami()
-        except LabelsyncError as error:
-            return False, nameless(str(error), self.label_studio_conn_id)
-        return True, f"Label Studio {version} at {client.url}; the token is that of {user['email']}."
-
-    def _open_store(self, read_only: bool = False) -> "EmbeddedStore | LabelStudioServer":
-        client = self.get_client()
-        if client is None:
-            from labelsync_provider.projects.embedded.store import EmbeddedStore
-
-            return EmbeddedStore(labelsync_database(), read_only=read_only)
-        from labelsync_provider.projects.label_studio.project import LabelStudioServer
-
-        return LabelStudioServer(client)
 
 
 def _trusting(ca_file: str | None, login: str) -> ssl.SSLContext | bool:

@@ -1,20 +1,16 @@
 """Local files through an Airflow `fs` connection: its Path is the document root."""
 
 import os
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import Fields, Kind
 from labelsync_provider.hooks.storage import check_recursive_scan, tried
 from labelsync_provider.storages.local_files import LocalFiles
-
-if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
 
 DIRECTORY = Kind(
     lambda value: isinstance(value, str) and value.startswith("/") and "\0" not in value,
@@ -59,18 +55,14 @@ class LocalFilesStorageHook(BaseHook):
         """Open a directory to export to; it is created by the first write."""
         return LocalFiles(uri, self.document_root(), parameter="target")
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told: the same path, on its own machine.
-
-        That must be below its `LOCAL_FILES_DOCUMENT_ROOT`, which is to be the Path of the connection.
+    def access(self, uri: str) -> StorageAccess:
+        """Return how somebody else reaches the storage, on this machine or another one: by the same path.
 
         :raises Invalid: the URI is no absolute local path, or the connection names no document root.
         :raises Denied: the directory is outside the document root.
         """
-        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
         path = LocalFiles(uri, self.document_root(), parameter="storage").path
-        return LabelStudioStorage("localfiles", {"path": path})
+        return StorageAccess(uri, f"connection {self.fs_conn_id!r}", path=path)
 
     def document_root(self) -> str:
         """Return the Path of the connection."""

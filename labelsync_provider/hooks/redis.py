@@ -1,10 +1,12 @@
 """Redis through an Airflow `redis` connection."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import check_ends, invalid
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import FILE, FLAG, HOST, NUMBER, PORT, Fields, one_of
@@ -18,13 +20,11 @@ from labelsync_provider.hooks.storage import (
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.redis import RedisStorage
 
 URIS = "Use redis://<database number>/<path>, such as redis://1/tasks/; the host is the connection's."
 LONGEST_NUMBER = 9
 """Digits. A server has 16 databases, unless it is told to have more."""
-SINGLE = "Name a connection to a single server, without TLS, and with no more than a password."
 TIMEOUTS = {"socket_connect_timeout": 10, "socket_timeout": 30}
 """In seconds. An Airflow connection names none, and what redis-py takes by default differs by its version."""
 
@@ -75,37 +75,24 @@ class RedisStorageHook(BaseHook):
         """
         return self._open("target", uri, None)
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told, to reach the same storage itself: from its own machine.
-
-        :raises Invalid: it is database 0, which Label Studio takes for none, or a cluster, or the connection logs in
-            by TLS or as a user.
-        """
-        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
+    def access(self, uri: str) -> StorageAccess:
+        """Return how somebody else reaches the storage; see `TellsAccess`."""
         db, path = _split(uri, "storage")
         conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)
-        login = f"connection {self.redis_conn_id!r}"
+        access = StorageAccess(uri, f"connection {self.redis_conn_id!r}", str(db), path)
         if conn.extra_dejson.get("cluster"):
-            raise invalid("storage", uri, f"{login} is to a cluster, which Label Studio does not know", SINGLE)
-        if db == 0:
-            raise invalid("storage", uri, "Label Studio takes database 0 for none", "Use a database from 1.")
+            return replace(access, is_cluster=True)
         pool = self._connect(db).connection_pool
         how = pool.connection_kwargs
-        if "SSL" in pool.connection_class.__name__:
-            raise invalid("storage", uri, f"{login} speaks TLS, which Label Studio does not with Redis", SINGLE)
-        if how.get("username") not in (None, "", "default"):
-            what = f"{login} logs in as {how['username']!r}, and Label Studio knows no users of Redis"
-            raise invalid("storage", uri, what, SINGLE)
         if password := how.get("password"):
             mask_secret(password)
-        location = {
-            "host": how.get("host") or "localhost",
-            "port": str(how.get("port") or 6379),
-            "db": db,
-            "path": path,
-        }
-        return LabelStudioStorage("redis", location, {"password": password})
+        scheme = "rediss" if "SSL" in pool.connection_class.__name__ else "redis"
+        return replace(
+            access,
+            endpoint=f"{scheme}://{how.get('host') or 'localhost'}:{how.get('port') or 6379}",
+            account=how.get("username") or "",
+            secret=password,
+        )
 
     def test_connection(self, uri: str = "redis://0/", *, target: bool = False) -> tuple[bool, str]:
         """List, read and, for a target, write and remove a probe."""

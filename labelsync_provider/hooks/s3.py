@@ -1,19 +1,20 @@
 """Amazon S3, and what speaks its language, through an Airflow `aws` connection."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Invalid, Unusable
 from labelsync_provider.hooks.buckets import (
     CERTIFICATES_SHOWN,
     BucketStorageHook,
     client_options,
-    keep_secrets_out_of_logs,
 )
-from labelsync_provider.hooks.connections import get_connection, mistakes_named
+from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import (
     CERTIFICATES,
     FILE,
@@ -34,15 +35,10 @@ from labelsync_provider.storages.faults import explained
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
     from labelsync_provider.storages.service import Service
 
 ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks five minutes before this; botocore renews what ends within ten."""
-
-OF_AMAZON = re.compile(r"https://s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?").fullmatch
-"""An endpoint that follows from the region."""
-
 
 CONFIG: Fields = {
     "proxies": PROXIES,
@@ -103,7 +99,7 @@ class S3StorageHook(BucketStorageHook):
         """Open a bucket; see `BucketStorageHook.open_bucket`."""
         with needing_extra("amazon"):
             from labelsync_provider.storages.s3 import S3Bucket
-        hook, client, credentials = self._logged_in(bucket)
+        hook, client, credentials = self.logged_in(bucket)
         login = f"connection {self.aws_conn_id!r}"
 
         def ask() -> "S3Credential":
@@ -126,35 +122,35 @@ class S3StorageHook(BucketStorageHook):
             write_options=write_options(self.aws_conn_id, hook.conn_config.extra_config, hook.service_config, client),
         )
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told; see `BucketStorageHook.label_studio_storage`.
+    def access(self, uri: str) -> StorageAccess:
+        """Return how somebody else reaches the storage; see `TellsAccess`.
 
-        Keys are told only if they are the connection's own. For a role, a profile or the variables of this machine,
-        Label Studio needs credentials of its own: a role, or keys that are in its storage or its environment.
+        Keys are told only if they are the connection's own, and not those of a role, a profile or the variables of this
+        machine.
         """
-        from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
-
         bucket, prefix = self.split_uri("storage", uri)
-        keep_secrets_out_of_logs()
-        with mistakes_named(self._conn_id):
-            _, client, credentials = self._logged_in(bucket)
-        endpoint = client.meta.endpoint_url
-        login = {
-            "region_name": client.meta.region_name,
-            "s3_endpoint": None if OF_AMAZON(endpoint) else endpoint,
-        }
+        _, client, credentials = self.logged_in(bucket)
+        access = StorageAccess(
+            uri,
+            f"connection {self.aws_conn_id!r}",
+            bucket,
+            prefix,
+            endpoint=client.meta.endpoint_url,
+            region=client.meta.region_name,
+        )
         # Those that end are another class.
-        if credentials is not None and credentials.method == "explicit" and type(credentials).__name__ == "Credentials":
-            for secret in filter(None, (credentials.secret_key, credentials.token)):
-                mask_secret(secret)
-            login |= {
-                "aws_access_key_id": credentials.access_key,
-                "aws_secret_access_key": credentials.secret_key,
-                "aws_session_token": credentials.token,
-            }
-        return LabelStudioStorage("s3", {"bucket": bucket, "prefix": prefix.rstrip("/")}, login)
+        if credentials is None or credentials.method != "explicit" or type(credentials).__name__ != "Credentials":
+            return access
+        for secret in filter(None, (credentials.secret_key, credentials.token)):
+            mask_secret(secret)
+        return replace(
+            access,
+            account=credentials.access_key,
+            secret=credentials.secret_key,
+            session_token=credentials.token,
+        )
 
-    def _logged_in(self, bucket: str) -> tuple[Any, Any, Any]:
+    def log_in(self, bucket: str) -> tuple[Any, Any, Any]:
         """Return Airflow's hook, a client, and what it logs in with; None for nobody."""
         with needing_extra("amazon"):
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook

@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.hooks.connections import nameless
 from labelsync_provider.storages.protocol import Signing, Storage
 from labelsync_provider.uris import without_secrets
-
-if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
 
 TRIAL_SECONDS = 5.0
 """So long a request is tried by `test_connection`: a person waits."""
@@ -37,14 +35,33 @@ class StorageHook(Protocol):
     def get_target(self, uri: str) -> Storage:
         """Open a storage to export to; its directory need not be there yet."""
 
-    def label_studio_storage(self, uri: str) -> "LabelStudioStorage":
-        """Return what Label Studio is to be told, to reach the same storage itself.
-
-        :raises Invalid: it cannot be told so.
-        """
-
     def test_connection(self, uri: str = "", *, target: bool = False) -> tuple[bool, str]:
         """List the storage, read from it and, for a target, write and remove a probe; say what is wrong."""
+
+
+@runtime_checkable
+class TellsAccess(Protocol):
+    """A storage hook that can tell somebody else how to reach a storage."""
+
+    def access(self, uri: str) -> StorageAccess:
+        """Return what a storage URI and the connection resolve to.
+
+        :raises Invalid: the URI names no storage, or the connection cannot be used.
+        """
+
+
+def access_to(hook: StorageHook, uri: str) -> StorageAccess:
+    """Return how somebody else is to reach a storage.
+
+    :raises Invalid: its hook does not tell; or see `TellsAccess`.
+    """
+    if isinstance(hook, TellsAccess):
+        return hook.access(uri)
+    remedy = (
+        "Import from it with ImportStorageSyncOperator, without register_storage, and export to it with "
+        "ExportAnnotationsOperator: they need no such storage."
+    )
+    raise invalid("storage", uri, "Label Studio cannot be told how to reach a storage of this kind", remedy)
 
 
 def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> StorageHook:

@@ -1,6 +1,7 @@
 """Exports the annotations of a project to a storage."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from labelsync_provider.operators.accounting import Run, log_links
@@ -126,12 +127,12 @@ class ExportAnnotationsOperator(StoppableOperator):
             given, options = options_of(self, ExportParameters), options_of(self, ExportOptions)
             storages = storage_hook("target", given.target, given.target_conn_id)
             target = storages.get_target(given.target)
-            server = LabelStudioHook(given.label_studio_conn_id, self.stop)
-            project = open_project(server, given.project, read_only=options.dry_run)
-            run = Run("export", storages, target, project, given.label_studio_conn_id, options.dry_run)
-            run.announce()
-            database = labelsync_database()
-            report = export_annotations(project, target, database, options, owner_of(context), self.runtime)
+            with closing(LabelStudioHook(given.label_studio_conn_id, self.stop)) as hook:
+                project = open_project(hook, given.project, read_only=options.dry_run)
+                run = Run("export", storages, target, project, given.label_studio_conn_id, options.dry_run)
+                run.announce()
+                database = labelsync_database()
+                report = export_annotations(project, target, database, options, owner_of(context), self.runtime)
         run.account(report)
         self.runs.append(run)
         self.links = links_to(project)

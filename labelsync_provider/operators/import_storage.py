@@ -1,6 +1,7 @@
 """Imports a storage into a project."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from labelsync_provider.operators.accounting import Run, log_links
@@ -13,8 +14,6 @@ from labelsync_provider.operators.task_errors import owner_of, task_errors
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
-
-    from labelsync_provider.projects.protocol import OwnStorage
 
 WORTH_SEEING = (
     "tasks_created",
@@ -221,13 +220,15 @@ class ImportStorageSyncOperator(StoppableOperator):
         from labelsync_provider.operators.parameters import ImportParameters, options_of
         from labelsync_provider.operators.project import find_or_create
         from labelsync_provider.operators.visibility import see_to_visibility
+        from labelsync_provider.retry import Requests, count_in
         from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
         name_mapped_task(context, self.source)
         self.runs: list[Run] = []
-        with task_errors():
+        with task_errors(), ExitStack() as opened:
             given, options = options_of(self, ImportParameters), options_of(self, ImportOptions)
-            hook, database = LabelStudioHook(given.label_studio_conn_id, self.stop), labelsync_database()
+            hook = opened.enter_context(closing(LabelStudioHook(given.label_studio_conn_id, self.stop)))
+            database = labelsync_database()
             sources = sources_of(given.source, given.source_conn_id)
             project = find_or_create(
                 hook,
@@ -244,11 +245,13 @@ class ImportStorageSyncOperator(StoppableOperator):
                 source = storages.get_source(uri, given.recursive_scan)
                 run = Run("import", storages, source, project, given.label_studio_conn_id, options.dry_run)
                 run.announce()
-                own: Sequence[OwnStorage] = ()
-                if project.id:  # one that would only be created has no storages to look at
-                    see_to_visibility(hook, project.id, storages, uri, source.uri, given, options)
-                    own = own_storages_at(hook, project.id, source, options, locks=given.lock_own_sync)
-                report = import_storage(source, project, database, options, owner_of(context), self.runtime, own)
+                count_in(Requests(self.stop), project)  # those of the run before are in its report
+                # One that would only be created has no storages to look at.
+                own = hook.storages_of(project.id) if project.id else None
+                if project.id:
+                    see_to_visibility(own, project.id, storages, uri, source.uri, given, options)
+                there = own_storages_at(own, project.id, source, options, locks=given.lock_own_sync) if own else ()
+                report = import_storage(source, project, database, options, owner_of(context), self.runtime, there)
                 run.account(report)
                 self.runs.append(run)
                 return report

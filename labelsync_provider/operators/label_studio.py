@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from labelsync_provider.operators.parameters import SyncParameters
     from labelsync_provider.projects.label_studio.client import Client
-    from labelsync_provider.projects.label_studio.own_sync import Started, Storage, SyncState, Watch
+    from labelsync_provider.projects.label_studio.own_sync import Started, Watch
+    from labelsync_provider.projects.label_studio.sync_state import Storage, SyncState
 
 POST_SECONDS = 5.0
 """So long a deferrable task waits for the answer to its request, before it defers."""
@@ -122,11 +123,11 @@ class LabelStudioStorageOperator(StoppableOperator):
     @stoppable
     def execute(self, context: "Context") -> int:
         """Create or update the storage."""
-        from labelsync_provider.hooks.label_studio_storages import opened_server
-        from labelsync_provider.hooks.storage import storage_hook
+        from labelsync_provider.hooks.label_studio_storages import label_studio_storage, opened_server
         from labelsync_provider.operators.parameters import StorageParameters, options_of
         from labelsync_provider.projects.label_studio.keys import check_handover
-        from labelsync_provider.projects.label_studio.storages import StorageOptions, put_storage
+        from labelsync_provider.projects.label_studio.storage_options import StorageOptions
+        from labelsync_provider.projects.label_studio.storing import put_storage
 
         with task_errors():
             given = options_of(self, StorageParameters)
@@ -140,7 +141,7 @@ class LabelStudioStorageOperator(StoppableOperator):
                 can_delete_objects=given.can_delete_objects,
                 synchronizable=given.synchronizable,
             )
-            wanted = storage_hook("storage", given.storage, given.storage_conn_id).label_studio_storage(given.storage)
+            wanted = label_studio_storage(given.storage, given.storage_conn_id)
             with opened_server(given.label_studio_conn_id, given.project, self.stop) as (client, project_id):
                 check_handover(wanted.uri, wanted.login, client.url, allowed=given.allow_static_keys)
                 storage_id, created = put_storage(client, project_id, given.direction, wanted, options)
@@ -225,7 +226,8 @@ class LabelStudioSyncOperator(StoppableOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio.own_sync import Watch, report_of, start_sync
+        from labelsync_provider.projects.label_studio.own_sync import Watch, start_sync
+        from labelsync_provider.projects.label_studio.sync_state import report_of
 
         with task_errors():
             given = self._given()
@@ -246,7 +248,7 @@ class LabelStudioSyncOperator(StoppableOperator):
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> dict[str, Any]:
         """Return the report of what the trigger has seen."""
         from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
-        from labelsync_provider.projects.label_studio.own_sync import Storage, SyncState, late, report_of
+        from labelsync_provider.projects.label_studio.sync_state import Storage, SyncState, late, report_of
 
         if "error" in event:
             raise (AirflowException if event["retry_may_help"] else AirflowFailException)(event["error"])
@@ -283,7 +285,8 @@ class LabelStudioSyncOperator(StoppableOperator):
 
     def _wait(self, client: "Client", watch: "Watch", given: "SyncParameters", deadline: float) -> "SyncState":
         """Look until the sync is over."""
-        from labelsync_provider.projects.label_studio.own_sync import late, read_state
+        from labelsync_provider.projects.label_studio.own_sync import read_state
+        from labelsync_provider.projects.label_studio.sync_state import late
 
         while True:
             self.stop.sleep(min(given.poll_interval, deadline - time.time()))

@@ -1,15 +1,14 @@
 """Label Studio's own sync of what is imported: whoever presses Sync gets everything a second time."""
 
 import logging
-from contextlib import closing
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.protocol import OwnStorage
+    from labelsync_provider.projects.stores import OwnStorages
     from labelsync_provider.storages.protocol import Storage
     from labelsync_provider.sync import ImportOptions
 
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def own_storages_at(
-    hook: "LabelStudioHook", project_id: int, source: "Storage", options: "ImportOptions", *, locks: bool
+    own: "OwnStorages", project_id: int, source: "Storage", options: "ImportOptions", *, locks: bool
 ) -> "Sequence[OwnStorage]":
     """Return the source storages of a project, those at the source locked, if that is asked.
 
@@ -27,36 +26,29 @@ def own_storages_at(
     """
     from labelsync_provider.errors import Denied, LabelsyncError, Stopped
     from labelsync_provider.hooks.storage import TRIAL_SECONDS
-    from labelsync_provider.projects.label_studio.own_storages import own_storages
 
     is_needed = options.adopt or locks
-    client = hook.get_client() if is_needed else hook.get_client(TRIAL_SECONDS)
-    if client is None:
-        return ()
-    with closing(client):
-        try:
-            storages = own_storages(client, project_id)
-            return _locked(client, project_id, storages, source, dry_run=options.dry_run) if locks else storages
-        except Stopped:
+    try:
+        with nullcontext() if is_needed else own.trying(TRIAL_SECONDS):
+            return _locked(own, project_id, source, dry_run=options.dry_run) if locks else own.listed()
+    except Stopped:
+        raise
+    except LabelsyncError as error:
+        if is_needed and isinstance(error, Denied):
+            raise Denied(
+                f"{'lock_own_sync' if locks else 'adopt'}=True: {error} It needs to look at the source storages of "
+                f"project {project_id}. Give the connection the token of somebody who may, or leave it out."
+            ) from error
+        if is_needed:
             raise
-        except LabelsyncError as error:
-            if is_needed and isinstance(error, Denied):
-                raise Denied(
-                    f"{'lock_own_sync' if locks else 'adopt'}=True: {error} It needs to look at the source storages of "
-                    f"project {project_id}. Give the connection the token of somebody who may, or leave it out."
-                ) from error
-            if is_needed:
-                raise
-            log.warning("It could not be seen whether somebody can press Sync on what is imported here. %s", error)
-            return ()
+        log.warning("It could not be seen whether somebody can press Sync on what is imported here. %s", error)
+        return ()
 
 
-def _locked(
-    client: "Client", project_id: int, storages: "Sequence[OwnStorage]", source: "Storage", *, dry_run: bool
-) -> "Sequence[OwnStorage]":
-    from labelsync_provider.projects.label_studio.own_storages import lock
+def _locked(own: "OwnStorages", project_id: int, source: "Storage", *, dry_run: bool) -> "Sequence[OwnStorage]":
     from labelsync_provider.sync.importing.own_sync import syncable
 
+    storages = own.listed()
     at_source = syncable(storages, source.location)
     if not at_source:
         log.warning(
@@ -66,6 +58,6 @@ def _locked(
         if dry_run:
             log.info("Dry run: source storage %d, %s, would be locked.", storage.id, storage.uri)
         else:
-            lock(client, storage)
+            own.lock(storage)
             log.info("Nobody can press Sync any more on source storage %d, %s.", storage.id, storage.uri)
     return [storage._replace(synchronizable=False) if storage in at_source else storage for storage in storages]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from labelsync_provider.operators.links import ProjectLink, links_to
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.store import EmbeddedProject
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
     from labelsync_provider.projects.protocol import Project
     from labelsync_provider.sync import Owner, Runtime
@@ -69,10 +70,10 @@ class CreateProjectOperator(StoppableOperator):
 
         with task_errors():
             given = options_of(self, ProjectParameters)
-            hook = LabelStudioHook(given.label_studio_conn_id, self.stop)
-            project = find_or_create_titled(
-                hook, given.title, given.label_config, owner_of(context), given.description, self.runtime
-            )
+            with closing(LabelStudioHook(given.label_studio_conn_id, self.stop)) as hook:
+                project = find_or_create_titled(
+                    hook, given.title, given.label_config, owner_of(context), given.description, self.runtime
+                )
         self.links = links_to(project)
         self.log.info("Project %d, %r.", project.id, project.title)
         return project.id
@@ -166,7 +167,7 @@ def refuse_renamed(hook: "LabelStudioHook", title: int | str, parameter: str, *,
     from labelsync_provider.projects.naming import title_of
     from labelsync_provider.sync.ledger.titles import once_titled
 
-    base = f"{_store(hook)}/projects/"
+    base = f"{hook.open_store(read_only=read_only).uri}/projects/"
     for uri, created_at in once_titled(labelsync_database(), title_of(title, parameter), read_only=read_only):
         if not uri.startswith(base):
             continue
@@ -198,7 +199,7 @@ def create_once(
 ) -> "EmbeddedProject | LabelStudioProject":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
-    A Label Studio server would make as many of them as are asked for; see `label_studio_creation`.
+    A Label Studio server would make as many of them as are asked for; see `projects.label_studio.creation`.
 
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.
@@ -209,7 +210,7 @@ def create_once(
 
     title, database = title_of(title), labelsync_database()
     # The lease is one for all who mean this project.
-    resource = f"project {title!r} of {_store(hook)}"
+    resource = f"project {title!r} of {hook.open_store().uri}"
     with Lease(database, resource, owner, wait_seconds=wait_seconds, runtime=runtime) as lease:
         created = hook.create_project(title, label_config, description, lease.check)
         _note(created)
@@ -230,16 +231,3 @@ def _note(project: "EmbeddedProject | LabelStudioProject", *, read_only: bool = 
     refuse_other_birth(project, database, read_only=read_only)
     if not read_only:
         note_title(database, project)
-
-
-def _store(hook: "LabelStudioHook") -> str:
-    """Return what the `uri` of each project of a store begins with."""
-    from contextlib import closing
-
-    from labelsync_provider.projects.embedded.store import EMBEDDED_STORE
-
-    client = hook.get_client()
-    if client is None:
-        return EMBEDDED_STORE
-    with closing(client):
-        return client.server

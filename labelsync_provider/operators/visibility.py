@@ -1,20 +1,19 @@
 """Visibility: whether annotators see, in Label Studio, the objects that are imported by their URIs."""
 
 import logging
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labelsync_provider.hooks.label_studio import LabelStudioHook
     from labelsync_provider.hooks.storage import StorageHook
     from labelsync_provider.operators.parameters import ImportParameters
+    from labelsync_provider.projects.stores import OwnStorages
     from labelsync_provider.sync import ImportOptions
 
 log = logging.getLogger(__name__)
 
 
 def see_to_visibility(
-    hook: "LabelStudioHook",
+    own: "OwnStorages | None",
     project_id: int,
     storages: "StorageHook",
     uri: str,
@@ -24,14 +23,23 @@ def see_to_visibility(
 ) -> None:
     """Do what `register_storage` says, before a source is imported.
 
+    :param own: the project's own storages; None if it has none.
     :param storages: the hook that opens the source.
     :param uri: the storage URI, as it was given.
     :param source: that of the opened storage.
     :raises Invalid: it is asked for, and cannot be.
     """
+    from labelsync_provider.errors import invalid
+
     if given.register_storage is True:
+        if own is None:
+            what = (
+                f"projects of connection {given.label_studio_conn_id!r} live in the embedded store, which shows nothing"
+            )
+            remedy = "Leave it out, or name the connection of a Label Studio server."
+            raise invalid("register_storage", True, what, remedy)
         register_source(
-            hook,
+            own,
             project_id,
             storages,
             uri,
@@ -40,13 +48,13 @@ def see_to_visibility(
             allow_static_keys=given.allow_static_keys,
             dry_run=options.dry_run,
         )
-    elif options.use_blob_urls and options.url_mode == "storage":
+    elif own is not None and options.use_blob_urls and options.url_mode == "storage":
         registers = given.register_storage == "auto"
-        show_source(hook, project_id, storages, uri, source, registers=registers, dry_run=options.dry_run)
+        show_source(own, project_id, storages, uri, source, registers=registers, dry_run=options.dry_run)
 
 
 def register_source(
-    hook: "LabelStudioHook",
+    own: "OwnStorages",
     project_id: int,
     storages: "StorageHook",
     source: str,
@@ -56,38 +64,23 @@ def register_source(
     allow_static_keys: bool,
     dry_run: bool,
 ) -> None:
-    """Create or update the storage that shows the objects of a source; see `projects.label_studio.storages.register`.
+    """Create or update the storage that shows the objects of a source; see `OwnStorages.register`.
 
     :param storages: the hook that opens the source.
     :param source: the storage URI, as it was given.
-    :raises Invalid: projects live in the embedded store; or Label Studio cannot have such a storage, or not its keys.
+    :raises Invalid: Label Studio cannot have such a storage, or not its keys.
     """
-    from labelsync_provider.errors import invalid
-    from labelsync_provider.projects.label_studio.keys import check_handover
-    from labelsync_provider.projects.label_studio.storages import register
+    from labelsync_provider.hooks.storage import access_to
 
-    client = hook.get_client()
-    if client is None:
-        what = f"projects of connection {hook.label_studio_conn_id!r} live in the embedded store, which shows nothing"
-        raise invalid("register_storage", True, what, "Leave it out, or name the connection of a Label Studio server.")
-    with closing(client):
-        wanted = storages.label_studio_storage(source)
-        if dry_run:
-            check_handover(wanted.uri, wanted.login, client.url, allowed=allow_static_keys)
-            _say_what_would_be(wanted.uri, project_id)
-        else:
-            register(
-                client,
-                project_id,
-                wanted,
-                presign=presign,
-                presign_ttl=presign_ttl,
-                allow_static_keys=allow_static_keys,
-            )
+    access = access_to(storages, source)
+    if dry_run:
+        _say_what_would_be(own.would_register(access, allow_static_keys=allow_static_keys), project_id)
+    else:
+        own.register(access, presign=presign, presign_ttl=presign_ttl, allow_static_keys=allow_static_keys)
 
 
 def show_source(
-    hook: "LabelStudioHook",
+    own: "OwnStorages",
     project_id: int,
     storages: "StorageHook",
     uri: str,
@@ -108,34 +101,30 @@ def show_source(
     :param registers: whether local files that Label Studio serves are seen to at once.
     """
     from labelsync_provider.errors import LabelsyncError, Stopped
-    from labelsync_provider.hooks.storage import TRIAL_SECONDS
-    from labelsync_provider.projects.label_studio.storages import delete_doubles, register, serves_files, visible
+    from labelsync_provider.hooks.storage import TRIAL_SECONDS, access_to
 
-    client = hook.get_client(TRIAL_SECONDS)
-    if client is None:
-        return
-    with closing(client):
-        try:
-            unseen = visible(client, project_id, source)
+    try:
+        with own.trying(TRIAL_SECONDS):
+            unseen = own.why_unseen(source)
             registers = registers and source.startswith("file://")
             if registers and not unseen and not dry_run:
-                delete_doubles(client, project_id, "localfiles")
-            elif registers and unseen and serves_files(client):
+                own.delete_doubles_of_files()
+            elif registers and unseen and own.serves_files():
                 unseen = None
                 if dry_run:
                     _say_what_would_be(source, project_id)
                 else:
-                    register(client, project_id, storages.label_studio_storage(uri))
-        except Stopped:
-            raise
-        except LabelsyncError as error:
-            unseen = (
-                f"Annotators may not see the objects of {source}: it could not be made sure that project {project_id} "
-                f"has a source storage for them. {error} Create one by hand in the project's Settings, Cloud Storage; "
-                "it need not be synced. Or set register_storage=False."
-            )
-        if unseen:
-            log.warning("%s", unseen)
+                    own.register(access_to(storages, uri))
+    except Stopped:
+        raise
+    except LabelsyncError as error:
+        unseen = (
+            f"Annotators may not see the objects of {source}: it could not be made sure that project {project_id} "
+            f"has a source storage for them. {error} Create one by hand in the project's Settings, Cloud Storage; "
+            "it need not be synced. Or set register_storage=False."
+        )
+    if unseen:
+        log.warning("%s", unseen)
 
 
 def _say_what_would_be(uri: str, project_id: int) -> None:

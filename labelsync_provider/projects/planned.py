@@ -1,11 +1,9 @@
 """A project that a run would create, for a dry run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Literal
 
-from labelsync_provider.projects.label_config import Control, DataKey, controls, data_keys, data_problem
-from labelsync_provider.projects.predictions import labels_problem
+from labelsync_provider.projects.checks import Checked
 from labelsync_provider.projects.protocol import (
     Rejected,
     StoredTask,
@@ -15,7 +13,7 @@ from labelsync_provider.projects.protocol import (
 )
 
 
-class PlannedProject:
+class PlannedProject(Checked):
     """A project without tasks, as it would be right after its creation; see `Project`. Nothing can be written to it."""
 
     id = 0
@@ -25,21 +23,6 @@ class PlannedProject:
     def __init__(self, title: str, label_config: str) -> None:
         self.title, self.label_config = title, label_config
         self.uri = f"planned://projects/{title}"
-
-    @cached_property
-    def data_keys(self) -> dict[str, DataKey]:
-        """See `Project.data_keys`."""
-        return data_keys(self.label_config)
-
-    @cached_property
-    def controls(self) -> list[Control]:
-        """The control tags of the label config."""
-        return controls(self.label_config)
-
-    def check(self, task: Task) -> str | None:
-        """Return why the project would reject a task: it has not what the label config shows, or takes as a label."""
-        problem = data_problem(self.data_keys, task.data, self.title)
-        return problem or labels_problem(self.controls, task, self.title)
 
     def adapt(self, task: Task) -> int:
         """Return 0: the members of a project that is not there are not known."""
@@ -54,8 +37,8 @@ class PlannedProject:
         return 0
 
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
-        """Refuse: `Rehearsal` is what a dry run imports into."""
-        raise NotImplementedError
+        """Take none."""
+        return [Rejected("the project is not there yet", lasting=False) for _ in tasks]
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield nothing."""

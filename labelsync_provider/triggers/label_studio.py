@@ -85,15 +85,17 @@ class LabelStudioSyncTrigger(BaseTrigger):
         from dataclasses import asdict
 
         from labelsync_provider.hooks.label_studio import LabelStudioHook
-        from labelsync_provider.projects.label_studio.own_sync import SyncFailed, read_state
+        from labelsync_provider.projects.label_studio.own_sync import read_state
+        from labelsync_provider.projects.label_studio.server import LabelStudioServer
+        from labelsync_provider.projects.label_studio.sync_state import SyncFailed
 
         is_late = time.time() >= self.deadline
         try:
-            client = LabelStudioHook(self.label_studio_conn_id).get_client(retry_seconds=self.poll_interval)
-            if client is None:
-                raise LabelsyncError(f"Connection {self.label_studio_conn_id!r} leads to no Label Studio any more.")
-            with closing(client):
-                state = read_state(client, self._watch.storage)
+            with closing(LabelStudioHook(self.label_studio_conn_id)) as hook:
+                store = hook.open_store(retry_seconds=self.poll_interval)
+                if not isinstance(store, LabelStudioServer):
+                    raise LabelsyncError(f"Connection {self.label_studio_conn_id!r} leads to no Label Studio any more.")
+                state = read_state(store.client, self._watch.storage)
             is_over = self._watch.is_over(state)
         except LabelsyncError as error:
             if isinstance(error, Unavailable) and not isinstance(error, SyncFailed) and not is_late:
@@ -107,7 +109,8 @@ class LabelStudioSyncTrigger(BaseTrigger):
 
     @cached_property
     def _watch(self) -> "Watch":
-        from labelsync_provider.projects.label_studio.own_sync import Storage, Watch
+        from labelsync_provider.projects.label_studio.own_sync import Watch
+        from labelsync_provider.projects.label_studio.sync_state import Storage
 
         return Watch(Storage(self.direction, self.storage_type, self.storage_id), self.attempt)  # type: ignore[arg-type]
 
@@ -121,12 +124,12 @@ class StorageSyncTrigger(LookingTrigger):
 
     def _look(self) -> Look:
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio.own_sync import (
+        from labelsync_provider.projects.label_studio.own_sync import read_state
+        from labelsync_provider.projects.label_studio.sync_state import (
             ENDED,
             Storage,
             SyncFailed,
             may_be_alive,
-            read_state,
             report_of,
         )
 

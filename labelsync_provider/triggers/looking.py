@@ -13,7 +13,7 @@ from labelsync_provider.projects.naming import is_id
 
 if TYPE_CHECKING:
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.store import EmbeddedProject
+    from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
 
     Watched = EmbeddedProject | LabelStudioProject
@@ -101,12 +101,13 @@ def open_project(opened: ExitStack, hook: "LabelStudioHook", named: int | str, k
     :param known: the id of the project that the look before has seen.
     :raises NotFound: there is none.
     """
+    store = opened.enter_context(hook.looking())
     if known is not None and not is_id(named):
         with suppress(NotFound):  # gone; another may have the title
-            project = opened.enter_context(hook.looking_at(known))
+            project = store.project(known)
             if project.title == str(named).strip():
                 return project
-    return opened.enter_context(hook.looking_at(named))
+    return store.project(named)
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -73,6 +73,7 @@ class NewObjectsTrigger(LookingTrigger):
 
         given = self.parameters
         hook = LabelStudioHook(given["label_studio_conn_id"])
+        opened.callback(hook.close)
         try:
             return open_project(opened, hook, given["project"], self.memory.get("project"))
         except NotFound:

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event, inspect, text
 from labelsync_provider.database import open_database, schema, writing
 from labelsync_provider.database.schema import check_schema, confirm_schema, ensure_schema
 from labelsync_provider.errors import SchemaOutdated, Unavailable
-from labelsync_provider.projects.embedded.store import METADATA as EMBEDDED_STORE
+from labelsync_provider.projects.embedded.tables import METADATA as EMBEDDED_STORE
 from labelsync_provider.sync.ledger.tables import METADATA as LEDGER
 
 pytest_plugins = ["servers.postgres"]

@@ -24,7 +24,9 @@ from model.bucket import Bucket
 from sqlalchemy import Engine, select
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 

@@ -8,8 +8,9 @@ import pytest
 from labelsync_provider.errors import Invalid
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.hooks.gcs import GCSStorageHook
-from labelsync_provider.hooks.s3 import OF_AMAZON, S3StorageHook
+from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.hooks.storage import storage_hook
+from labelsync_provider.projects.label_studio.storage_types.s3 import OF_AMAZON
 
 CANNOT_BE = [
     "s3://B_A D/x",
@@ -56,7 +57,7 @@ CAN_BE = [
 @pytest.mark.parametrize("parameter", ["source", "target", "storage"])
 def test_place_that_cannot_be_is_invalid_and_named(parameter: str, uri: str) -> None:
     hook: Any = storage_hook(parameter, uri)
-    opened = {"source": hook.get_source, "target": hook.get_target, "storage": hook.label_studio_storage}
+    opened = {"source": hook.get_source, "target": hook.get_target, "storage": hook.access}
     with pytest.raises(Invalid, match=rf"^{parameter}='\w") as caught:
         opened[parameter](uri)
     assert "wJ" not in str(caught.value)

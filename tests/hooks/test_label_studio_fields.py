@@ -11,9 +11,11 @@ from servers.azure import AzureServer
 from servers.gcs import service_account_key
 from servers.s3 import S3Server
 
+from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, NotFound
-from labelsync_provider.hooks.storage import storage_hook
-from labelsync_provider.projects.label_studio.storages import LabelStudioStorage
+from labelsync_provider.hooks.label_studio_storages import label_studio_storage
+from labelsync_provider.hooks.storage import access_to
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage, told_of
 
 pytest_plugins = ["servers.azure", "servers.s3"]
 
@@ -34,7 +36,7 @@ ACCOUNT_KEY = "YWNjb3VudC1rZXk="
 
 
 def told(uri: str) -> LabelStudioStorage:
-    return storage_hook("storage", uri, None).label_studio_storage(uri)
+    return label_studio_storage(uri, None)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["s3://bucket/p", "gs://bucket/p", "azure-blob://bucket/p", "redis://1/p", "file:///d"])
 def test_without_its_connection_names_it(uri: str) -> None:
     with pytest.raises(NotFound, match="There is no Airflow connection 'nowhere'"):
-        storage_hook("storage", uri, "nowhere").label_studio_storage(uri)
+        label_studio_storage(uri, "nowhere")
 
 
 @pytest.mark.parametrize("uri", ["s3://", "gs:///p", "azure-blob://"])
@@ -237,3 +239,18 @@ class TestLocalFiles:
         connect("fs_default", conn_type="fs", extra={"path": str(tmp_path / "root")})
         with pytest.raises(Denied, match="outside the document root"):
             told(f"file://{tmp_path}/{secrets.token_hex(4)}")
+
+
+class TestOthers:
+    def test_are_refused_by_name(self) -> None:
+        with pytest.raises(Invalid, match=r"storage='sftp://host/p': Label Studio has no storages at sftp://.*s3://"):
+            told_of(StorageAccess("sftp://host/p", "connection 'ours'"))
+
+    def test_whose_hook_tells_nothing_are_refused(self) -> None:
+        hook: Any = object()
+        with pytest.raises(Invalid, match=r"storage='sftp://host/p': .*cannot be told how to reach"):
+            access_to(hook, "sftp://host/p")
+
+
+def test_secrets_of_an_access_are_not_shown() -> None:
+    assert "s3cret" not in repr(StorageAccess("s3://b", "connection 'ours'", secret="s3cret", session_token="s3cret"))

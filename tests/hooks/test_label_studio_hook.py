@@ -21,6 +21,7 @@ from labelsync_provider.errors import Invalid, NotFound, Unusable
 from labelsync_provider.hooks import label_studio as hook_module
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.projects.label_studio.client import READ_SECONDS, Client
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -260,9 +261,9 @@ class TestReadTimeout:
     @pytest.mark.parametrize(("extra", "seconds"), [({}, READ_SECONDS), ({"read_timeout": None}, READ_SECONDS)])
     def test_that_is_not_set_is_the_default(self, connect_label_studio, extra: dict, seconds: float) -> None:
         connect_label_studio("http://label-studio", **extra)
-        client = LabelStudioHook().get_client()
-        assert client is not None
-        assert client._read_seconds == seconds
+        store = LabelStudioHook().open_store()
+        assert isinstance(store, LabelStudioServer)
+        assert store.client._read_seconds == seconds
 
 
 @pytest.mark.parametrize(
@@ -277,9 +278,9 @@ class TestReadTimeout:
 )
 def test_a_server_is_known_by_its_url_or_by_a_name(connect_label_studio, extra: dict, known_as: str) -> None:
     connect_label_studio("http://labels/", **extra)
-    client = LabelStudioHook().get_client()
-    assert client is not None
-    assert (client.server, client.url) == (known_as, "http://labels")
+    store = LabelStudioHook().open_store()
+    assert isinstance(store, LabelStudioServer)
+    assert (store.uri, store.client.url) == (known_as, "http://labels")
 
 
 class TestProjects:
@@ -315,5 +316,5 @@ class TestProjects:
         assert "HTTP" not in caplog.text
 
 
-def test_the_embedded_store_has_no_client(connections) -> None:
-    assert LabelStudioHook().get_client() is None
+def test_projects_of_the_embedded_store_have_no_storages_of_their_own(connections) -> None:
+    assert LabelStudioHook().storages_of(1) is None

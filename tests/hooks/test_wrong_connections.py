@@ -209,7 +209,7 @@ def nobodys_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 def in_a_task(hook: Any, uri: str) -> None:
     """Do what a task does with a connection first."""
     if not uri:
-        hook.get_client()
+        hook.open_store()
         return
     storage = hook.get_source(uri)
     if isinstance(hook, RedisStorageHook):

@@ -15,7 +15,8 @@ from model.fake_project import LOOSE, Process
 from sqlalchemy import Engine, delete, insert, select, update
 
 from labelsync_provider.database import writing
-from labelsync_provider.projects.embedded.store import ANNOTATION, PREDICTION, TASK, EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION, PREDICTION, TASK
 from labelsync_provider.projects.protocol import Annotated, Json
 from labelsync_provider.projects.protocol import Task as ImportedTask
 

@@ -28,8 +28,8 @@ from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import PostgresServer, running_postgres
 
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.own_storages import own_storages
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.project_storages import ProjectStorages
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import OwnStorage
 
 ON_POSTGRES = 10
@@ -100,7 +100,7 @@ def synced_site(server: LabelStudioServer, client: Any, project: int, open_proje
 
     def open_storages() -> Sequence[OwnStorage]:
         with closing(Client(server.url, server.token)) as own:
-            return own_storages(own, project)
+            return ProjectStorages(own, project).listed()
 
     directory = server.document_root / secrets.token_hex(8)
     return partial(LabelStudioSite, client, project, open_project, open_storages, directory)

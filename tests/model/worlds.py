@@ -12,7 +12,8 @@ from model.model import Json, Stored, text_of
 from sqlalchemy import Engine, delete, insert, select, update
 
 from labelsync_provider.database import writing
-from labelsync_provider.projects.embedded.store import ANNOTATION, PREDICTION, PROJECT, TASK, EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION, PREDICTION, PROJECT, TASK
 from labelsync_provider.projects.protocol import Project
 
 RESULT: list[Json] = [{"from_name": "c", "to_name": "t", "type": "choices", "value": {"choices": ["x"]}}]

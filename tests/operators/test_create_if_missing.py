@@ -18,7 +18,7 @@ from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.projects.embedded.store import PROJECT
+from labelsync_provider.projects.embedded.tables import PROJECT
 
 TEXT = "<View><Text name='text' value='$text'/></View>"
 

@@ -425,7 +425,7 @@ class TestWhatAnnotatorsSee:
         url = http_server(lambda _: (403, b'{"detail": "You do not have permission"}'))
         connect("label_studio_default", conn_type="label_studio", host=url, password="token")
         uri = "s3://bucket/photos/"
-        show_source(LabelStudioHook(), 1, S3StorageHook(), uri, uri, registers=False, dry_run=False)
+        show_source(LabelStudioHook().storages_of(1), 1, S3StorageHook(), uri, uri, registers=False, dry_run=False)
         assert f"Annotators may not see the objects of {uri}" in caplog.text
 
     def test_is_a_local_file_with_register_storage(self, pictures: Site) -> None:

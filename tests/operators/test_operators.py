@@ -21,7 +21,7 @@ from labelsync_provider.operators.import_storage import ImportStorageSyncOperato
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 from labelsync_provider.operators.parameters import ExportParameters, ImportParameters, options_of
 from labelsync_provider.operators.project import CreateProjectOperator
-from labelsync_provider.projects.embedded.store import TASK
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.sync import ExportOptions, ImportOptions
 from labelsync_provider.sync.ledger.lease import Lease
 

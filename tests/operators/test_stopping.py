@@ -31,7 +31,9 @@ from labelsync_provider.operators.export_annotations import ExportAnnotationsOpe
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioSyncOperator
 from labelsync_provider.operators.stopping import StoppableOperator, stoppable
-from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.stop import Stop
 from labelsync_provider.storages.local_files import LocalFiles

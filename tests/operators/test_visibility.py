@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.visibility import show_source
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.tokens import PersonalAccessToken
 
 pytest_plugins = ["servers.label_studio"]
 
@@ -147,7 +150,9 @@ class TestAuto:
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
         uri = connections.uri
-        show_source(LabelStudioHook(), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False)
+        show_source(
+            LabelStudioHook().storages_of(1), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False
+        )
         assert f"Annotators may not see the objects of {uri}" in caplog.text
         assert "Create one by hand" in caplog.text
 
@@ -155,6 +160,51 @@ class TestAuto:
     def test_is_what_a_cleared_form_means(self, site: Site, sent: str | None) -> None:
         site.load(register_storage=sent)
         assert len(site.storages()) == 1
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, *methods: tuple[type, str]) -> Counter[str]:
+    """Count calls, which go on to what they call."""
+    counts = Counter[str]()
+
+    def counting(kind: type, name: str) -> None:
+        call = getattr(kind, name)
+
+        def counting_call(*args: Any, **kwargs: Any) -> Any:
+            counts[name] += 1
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(kind, name, counting_call)
+
+    for kind, name in methods:
+        counting(kind, name)
+    return counts
+
+
+def test_import_that_creates_a_project_and_registers_a_storage_logs_in_once(
+    site: Site, connect: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = site.server.personal_access_token()
+    connect("label_studio_default", conn_type="label_studio", host=site.server.url, password=token)
+    counts = counted(monkeypatch, (Client, "__init__"), (PersonalAccessToken, "_renew"), (Client, "close"))
+    title = f"Signs {secrets.token_hex(4)}"
+    report = site.load(project=title, create_if_missing=IMAGE, register_storage=True)
+    assert report["tasks_created"] == 1
+    assert counts == {"__init__": 1, "_renew": 1, "close": 1}
+
+
+def test_storages_of_a_project_are_listed_once_in_a_run_that_changes_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.load()
+    asked, ask = list[str](), Client.ask
+
+    def noting(client: Client, method: Any, path: str, **kwargs: Any) -> Any:
+        asked.append(path)
+        return ask(client, method, path, **kwargs)
+
+    monkeypatch.setattr(Client, "ask", noting)
+    site.load()
+    assert [path for path in asked if path.startswith("/api/storages")] == ["/api/storages/"]
 
 
 def test_true_fails_where_it_cannot_be(site: Site, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from servers.postgres import PostgresServer
 from sqlalchemy import insert
 
 from labelsync_provider.database import open_database, writing
-from labelsync_provider.projects.embedded.store import ANNOTATION, EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioServer
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
 from labelsync_provider.projects.protocol import (
     Fencing,
     Json,

@@ -11,7 +11,9 @@ from sqlalchemy import Engine, event, insert, inspect, text
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, NotFound, SchemaOutdated
-from labelsync_provider.projects.embedded.store import ANNOTATION, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION
 from labelsync_provider.projects.protocol import Json, StoredTask, Task, TaskUpdate
 
 pytest_plugins = ["servers.postgres"]

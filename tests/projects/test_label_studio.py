@@ -23,7 +23,8 @@ from labelsync_provider.formats.annotations.files import NOTE, Note, annotation_
 from labelsync_provider.projects.label_studio import project as label_studio
 from labelsync_provider.projects.label_studio import shapes as shapes
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
+from labelsync_provider.projects.label_studio.project import LabelStudioProject
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
 from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, Task, TaskUpdate
 
 pytest_plugins = ["servers.label_studio"]

@@ -34,7 +34,8 @@ from labelsync_provider.errors import (
     Unavailable,
     Unusable,
 )
-from labelsync_provider.projects.label_studio.client import Client, NotSent, Refused
+from labelsync_provider.projects.label_studio.answers import NotSent, Refused
+from labelsync_provider.projects.label_studio.client import Client
 
 pytest_plugins = ["servers.label_studio"]
 

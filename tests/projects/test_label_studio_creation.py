@@ -20,7 +20,7 @@ from labelsync_provider.operators.project import CreateProjectOperator
 from labelsync_provider.projects.label_studio import creation
 from labelsync_provider.projects.label_studio.client import WHOAMI, Client
 from labelsync_provider.projects.label_studio.creation import LONGEST_TITLE, unfinished_title
-from labelsync_provider.projects.label_studio.project import LabelStudioServer
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
 
 CONFIG = '<View><Text name="text" value="$text"/></View>'
 WHEN = "2026-01-02T03:04:05.678901Z"

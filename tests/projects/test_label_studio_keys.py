@@ -12,7 +12,8 @@ from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.operators.visibility import register_source, show_source
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.keys import check_handover
-from labelsync_provider.projects.label_studio.storages import LabelStudioStorage, register
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
+from labelsync_provider.projects.label_studio.visibility import register
 
 URI = "s3://bucket/photos"
 WITH_KEYS = {
@@ -93,12 +94,16 @@ def asked(connect: Callable[..., None], http_server: Callable[..., str]) -> Reco
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_register_storage_needs_leave_in_a_dry_run_too(asked: Recording, dry_run: bool) -> None:
     how = {"presign": True, "presign_ttl": 15, "allow_static_keys": False, "dry_run": dry_run}
+    own = LabelStudioHook().storages_of(1)
+    assert own is not None
     with pytest.raises(Invalid, match="allow_static_keys=False"):
-        register_source(LabelStudioHook(), 1, S3StorageHook(), URI, **how)
+        register_source(own, 1, S3StorageHook(), URI, **how)
     assert asked.changes == []
 
 
 def test_auto_hands_nothing_over_and_never_fails_for_it(asked: Recording, caplog: pytest.LogCaptureFixture) -> None:
-    show_source(LabelStudioHook(), 1, S3StorageHook(), URI, URI, registers=True, dry_run=False)
+    own = LabelStudioHook().storages_of(1)
+    assert own is not None
+    show_source(own, 1, S3StorageHook(), URI, URI, registers=True, dry_run=False)
     assert "Annotators will not see the objects of s3://bucket/photos" in caplog.text
     assert asked.changes == []

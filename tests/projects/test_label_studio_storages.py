@@ -19,32 +19,25 @@ from servers.s3 import S3Server
 
 from labelsync_provider.errors import Invalid, RequestFailed, Stopped, Unavailable
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.own_sync import (
-    SIGN_SECONDS,
-    Storage,
-    SyncFailed,
-    SyncState,
-    Watch,
-    read_state,
-    report_of,
-    start_sync,
-)
-from labelsync_provider.projects.label_studio.storages import (
-    CREATED,
-    REGISTERED,
-    LabelStudioStorage,
-    StorageOptions,
-    list_storages,
-    put_storage,
-    register,
-    visible,
-)
+from labelsync_provider.projects.label_studio.doubles import CREATED, REGISTERED
+from labelsync_provider.projects.label_studio.own_sync import Watch, read_state, start_sync
+from labelsync_provider.projects.label_studio.project_storages import ProjectStorages
+from labelsync_provider.projects.label_studio.storage_options import StorageOptions
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
+from labelsync_provider.projects.label_studio.storages import list_storages
+from labelsync_provider.projects.label_studio.storing import put_storage
+from labelsync_provider.projects.label_studio.sync_state import SIGN_SECONDS, Storage, SyncFailed, SyncState, report_of
+from labelsync_provider.projects.label_studio.visibility import register
 from labelsync_provider.retry import Requests
 from labelsync_provider.stop import Stop
 
 pytest_plugins = ["servers.label_studio", "servers.label_studio_impatient", "servers.redis", "servers.s3"]
 
 RESULT = [{"from_name": "choice", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}]
+
+
+def why_unseen(client: Client, project: int, source: str) -> str | None:
+    return ProjectStorages(client, project).why_unseen(source)
 
 
 def client_of(server: LabelStudioServer, **how: Any) -> Client:
@@ -309,29 +302,29 @@ class TestVisible:
     def test_needs_a_source_storage_of_the_bucket(self, label_studio: LabelStudioServer, rclone: S3Server) -> None:
         client, project, bucket = client_of(label_studio), label_studio.create_project(), rclone.create_bucket()
         put_storage(client, project, "export", s3(rclone, bucket))
-        unseen = visible(client, project, f"s3://{bucket}/photos/")
+        unseen = why_unseen(client, project, f"s3://{bucket}/photos/")
         assert unseen is not None
         assert f"no source storage for bucket '{bucket}'" in unseen
         assert "register_storage=True" in unseen
         rclone.client().put_object(Bucket=bucket, Key="other/a", Body=b"1")
         put_storage(client, project, "import", s3(rclone, bucket, "other"))
-        assert visible(client, project, f"s3://{bucket}/photos/") is None, "whatever the prefix"
+        assert why_unseen(client, project, f"s3://{bucket}/photos/") is None, "whatever the prefix"
 
     def test_needs_a_source_storage_above_the_directory(self, label_studio: LabelStudioServer) -> None:
         client, project, path = client_of(label_studio), label_studio.create_project(), directory(label_studio)
         (path / "in").mkdir()
         (path / "in-private").mkdir()
         put_storage(client, project, "import", local(path / "in"))
-        assert visible(client, project, f"file://{path}/in") is None
-        assert visible(client, project, f"file://{path}/in/deeper") is None
-        assert "no source storage of local files" in (visible(client, project, f"file://{path}/in-private") or "")
+        assert why_unseen(client, project, f"file://{path}/in") is None
+        assert why_unseen(client, project, f"file://{path}/in/deeper") is None
+        assert "no source storage of local files" in (why_unseen(client, project, f"file://{path}/in-private") or "")
 
     def test_needs_a_server_that_serves_files(self, http_server: Callable) -> None:
         url = http_server(lambda _: (403, b'{"detail": "Serving local files can be dangerous"}'))
-        assert "LOCAL_FILES_SERVING_ENABLED=true" in (visible(Client(url, "token"), 1, "file:///data/in") or "")
+        assert "LOCAL_FILES_SERVING_ENABLED=true" in (why_unseen(Client(url, "token"), 1, "file:///data/in") or "")
 
     def test_is_never_a_value_of_redis(self, label_studio: LabelStudioServer) -> None:
-        assert "resolves no redis:// URIs" in (visible(client_of(label_studio), 1, "redis://1/tasks/") or "")
+        assert "resolves no redis:// URIs" in (why_unseen(client_of(label_studio), 1, "redis://1/tasks/") or "")
 
 
 class TestRegistering:
@@ -345,7 +338,7 @@ class TestRegistering:
         assert register(client, project, s3(rclone, bucket, "scans"), **again) == first
         (there,) = list_storages(client, project, "import", "s3")
         assert (there["prefix"], there["presign"], there["presign_ttl"]) == ("", False, 9)
-        assert visible(client, project, f"s3://{bucket}/photos/") is None
+        assert why_unseen(client, project, f"s3://{bucket}/photos/") is None
         with pytest.raises(Invalid, match="is not synchronizable"):
             start_sync(client, project, Storage("import", "s3", first))
 

@@ -13,15 +13,16 @@ from servers.misbehaving import GOOD, MISBEHAVIOURS, SLOW, TASK, TOKEN, Asked, S
 
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable, Unusable
 from labelsync_provider.projects.label_studio import answers, queries
-from labelsync_provider.projects.label_studio.client import WHOAMI, Client, Refused
-from labelsync_provider.projects.label_studio.own_sync import Storage, may_be_alive, read_state, start_sync
-from labelsync_provider.projects.label_studio.project import LabelStudioProject, LabelStudioServer
-from labelsync_provider.projects.label_studio.storages import (
-    LabelStudioStorage,
-    StorageOptions,
-    list_storages,
-    put_storage,
-)
+from labelsync_provider.projects.label_studio.answers import Refused
+from labelsync_provider.projects.label_studio.client import WHOAMI, Client
+from labelsync_provider.projects.label_studio.own_sync import read_state, start_sync
+from labelsync_provider.projects.label_studio.project import LabelStudioProject
+from labelsync_provider.projects.label_studio.server import LabelStudioServer
+from labelsync_provider.projects.label_studio.storage_options import StorageOptions
+from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
+from labelsync_provider.projects.label_studio.storages import list_storages
+from labelsync_provider.projects.label_studio.storing import put_storage
+from labelsync_provider.projects.label_studio.sync_state import Storage, may_be_alive
 from labelsync_provider.projects.protocol import Task, TaskUpdate
 
 ANSWER_BYTES = 1 << 20
@@ -73,11 +74,11 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(answers, "ANSWER_BYTES", ANSWER_BYTES)
-    for module in ("label_studio.project", "label_studio.storages"):
+    for module in ("label_studio.importing", "label_studio.storing"):
         monkeypatch.setattr(f"labelsync_provider.projects.{module}.time.sleep", lambda _: None)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.POLL_SECONDS", 0.001)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.JOB_SECONDS", 0.1)
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.storages.APPEARING_SECONDS", 0.0)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.importing.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.importing.JOB_SECONDS", 0.1)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.APPEARING_SECONDS", 0.0)
     server.answer, server.asked = good, []
     seconds = {"connect_seconds": 2.0, "read_seconds": 2.0, "retry_seconds": 0.0}
     client = Client(server.url, TOKEN, **seconds)
@@ -295,7 +296,7 @@ def test_tasks_that_were_not_asked_for_are_not_taken(server: Server, client: Cli
 
 @pytest.mark.parametrize("grows", [False, True])
 def test_pages_of_projects_advance_to_an_end(server: Server, client: Client, monkeypatch: Any, grows: bool) -> None:
-    monkeypatch.setattr("labelsync_provider.projects.label_studio.project.MOST_PAGES", 20)
+    monkeypatch.setattr("labelsync_provider.projects.label_studio.server.MOST_PAGES", 20)
     numbers = count(1) if grows else iter(lambda: 1, 0)
     server.answer = lambda _: as_json({"count": 10**12, "results": [{"id": next(numbers), "title": "x"}]})
     with pytest.raises(Unusable, match="pages of its projects do not advance"):

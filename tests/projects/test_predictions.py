@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.protocol import Task
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import Project, Task
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 

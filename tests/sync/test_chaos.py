@@ -14,7 +14,8 @@ from servers.s3 import S3Server
 from sqlalchemy import Engine, select
 
 from labelsync_provider.errors import Unavailable, UploadsFailed
-from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.storages.protocol import Storage

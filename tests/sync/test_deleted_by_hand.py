@@ -13,9 +13,9 @@ from sqlalchemy import Engine, select, update
 
 from labelsync_provider.database import writing
 from labelsync_provider.errors import TooManyMissing
-from labelsync_provider.projects.embedded.store import EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 from labelsync_provider.projects.protocol import StoredTask
 from labelsync_provider.sync import Runtime
 from labelsync_provider.sync.importing.deleted_by_hand import compared

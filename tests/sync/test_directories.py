@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from labelsync_provider.errors import EmptyListing, NotFound
-from labelsync_provider.projects.embedded.store import EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
 Load = Callable[..., ImportReport]

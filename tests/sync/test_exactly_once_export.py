@@ -24,7 +24,9 @@ from places import Directory, RedisPlace, S3Place, content
 from sqlalchemy import delete, update
 
 from labelsync_provider.database import open_database, writing
-from labelsync_provider.projects.embedded.store import ANNOTATION, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import ExportOptions
 

@@ -26,7 +26,9 @@ from places import Directory, RedisPlace, S3Place
 from sqlalchemy import Engine, func, select
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded.store import ANNOTATION, PREDICTION, TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION, PREDICTION, TASK
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.ledger.imports import ImportLedger

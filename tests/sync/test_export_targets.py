@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from labelsync_provider.errors import EmptyListing, LabelsyncError, LeaseHeld, StoragesOverlap, TargetOccupied
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ExportReport, export_annotations

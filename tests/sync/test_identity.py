@@ -15,7 +15,8 @@ from labelsync_provider.airflow_compat import AirflowFailException
 from labelsync_provider.database import open_database
 from labelsync_provider.errors import Invalid, TargetOccupied
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync import (
     ExportOptions,

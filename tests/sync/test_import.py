@@ -17,7 +17,9 @@ from labelsync_provider.errors import (
     TooManyQuarantined,
     Unavailable,
 )
-from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations, import_storage

@@ -19,7 +19,8 @@ from sqlalchemy import Engine, inspect, select, text, update
 
 from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import LeaseHeld, LeaseLost
-from labelsync_provider.projects.embedded.store import ANNOTATION, TASK, EmbeddedStore
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import ANNOTATION, TASK
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import ExportOptions, ImportOptions, Owner
 

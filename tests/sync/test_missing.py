@@ -10,7 +10,7 @@ from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
-from labelsync_provider.projects.embedded.store import EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
 
 DELETE = {"on_missing": "delete", "max_delete": 100}
 

@@ -8,7 +8,8 @@ import pytest
 from importing import texts
 from model.fake_project import Clock
 
-from labelsync_provider.projects.embedded.store import EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync import ExportOptions, ImportOptions, Runtime, export_annotations, import_storage
 from labelsync_provider.sync.progress import Progress

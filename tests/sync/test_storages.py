@@ -30,7 +30,9 @@ from labelsync_provider.errors import (
     Unusable,
     UploadsFailed,
 )
-from labelsync_provider.projects.embedded.store import TASK, EmbeddedProject, EmbeddedStore
+from labelsync_provider.projects.embedded.project import EmbeddedProject
+from labelsync_provider.projects.embedded.store import EmbeddedStore
+from labelsync_provider.projects.embedded.tables import TASK
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.protocol import ObjectInfo, Storage

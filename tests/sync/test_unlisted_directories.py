@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from labelsync_provider.projects.embedded.store import EmbeddedProject
+from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.sync import ImportOptions, ImportReport, import_storage

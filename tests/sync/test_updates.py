@@ -12,7 +12,7 @@ from servers.label_studio import LabelStudioServer
 from sqlalchemy import Engine
 
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.project import LabelStudioServer as Projects
+from labelsync_provider.projects.label_studio.server import LabelStudioServer as Projects
 
 pytest_plugins = ["servers.label_studio"]
 

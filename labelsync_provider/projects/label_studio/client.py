@@ -4,33 +4,30 @@ Source of what is said about the API: label-studio 1.23.2 and https://api.labels
 """
 
 import re
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from socket import SHUT_RDWR
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from copy import copy
 from ssl import SSLContext
-from typing import Any, Literal
+from typing import Any, Self
 
 import httpx
 import msgspec
 
-from labelsync_provider.errors import Denied, NotFound, TooLarge, Unavailable, Unusable, invalid
+from labelsync_provider.errors import Denied, NotFound, TooLarge, Unavailable, Unusable
 from labelsync_provider.projects.label_studio.answers import (
     EXPLANATION,
+    NO_BASE,
     Answer,
+    NotSent,
     NotUnderstood,
+    Refused,
     TooLate,
     checked,
-    read,
     text_of,
     understood,
 )
-from labelsync_provider.projects.label_studio.answers import NO_BASE as NO_BASE
-from labelsync_provider.projects.label_studio.answers import Conflict as Conflict
-from labelsync_provider.projects.label_studio.answers import NotSent as NotSent
-from labelsync_provider.projects.label_studio.answers import Refused as Refused
 from labelsync_provider.projects.label_studio.tokens import token_of
+from labelsync_provider.projects.label_studio.transport import Method, Transport, checked_url
 from labelsync_provider.retry import RETRY_SECONDS, Requests, call_with_retries
 from labelsync_provider.uris import without
 
@@ -45,8 +42,6 @@ REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 WHOAMI = "/api/current-user/whoami"
 NUMBER = re.compile(r"/\d+(?=/|$)")
 """Of a project, task or storage, in a path: requests are counted without."""
-
-Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class Client:
@@ -75,22 +70,18 @@ class Client:
         :param retry_seconds: so long a request that may be repeated is.
         :raises Invalid: the token is of neither kind, or the URL is none.
         """
-        self.url = _checked(url).rstrip("/")
+        self.url = checked_url(url).rstrip("/")
         self.server = (server or self.url).rstrip("/")
         self._base_path = httpx.URL(self.url).path.rstrip("/")
-        self._connect_seconds, self._read_seconds, self._retry_seconds = connect_seconds, read_seconds, retry_seconds
-        self._transfer_seconds = transfer_seconds
+        self._read_seconds, self._retry_seconds = read_seconds, retry_seconds
         self._token = token_of(token, self.url)
         self._hidden = set[str]()
-        self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._http = httpx.Client(
-            base_url=self.url,
+        self._transport = Transport(
+            self.url,
             verify=verify,
-            timeout=httpx.Timeout(read_seconds, connect=connect_seconds),
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
-            # With a redirect the token would go along; where to, the answer decides.
-            follow_redirects=False,
-            event_hooks={"request": [self._begin]},
+            connect_seconds=connect_seconds,
+            transfer_seconds=transfer_seconds,
+            begin=self._begin,
         )
         self.requests = Requests()
         self._known = False
@@ -98,7 +89,13 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._transport.close()
+
+    def trying(self, seconds: float) -> Self:
+        """Return the same client, with its connections and its login, that repeats a request for so long."""
+        other = copy(self)
+        other._retry_seconds = seconds
+        return other
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Have these hidden too, like the token, in whatever the server says."""
@@ -236,14 +233,14 @@ class Client:
 
         def refresh(path: str, body: dict[str, str]) -> Answer:
             try:
-                return self._exchanged("POST", path, None, msgspec.json.encode(body), "", read_seconds, None)
+                return self._transport.send("POST", path, None, msgspec.json.encode(body), "", read_seconds, None)
             except (Unavailable, TooLarge) as error:
                 raise NotSent(str(error)) from None
             except NotUnderstood as error:
                 raise Unusable(str(error)) from None
 
         def asked(header: str) -> Answer:
-            return self._exchanged(method, path, params, content, header, read_seconds, confirm)
+            return self._transport.send(method, path, params, content, header, read_seconds, confirm)
 
         header = self._token.header(refresh)
         answer = asked(header)
@@ -251,95 +248,3 @@ class Client:
             # Revoked before its time, or the clock of the server has jumped. It has done nothing yet.
             answer = asked(self._token.header(refresh, refused=header))
         return understood(answer, self._what(method, path), self._secrets)
-
-    def _exchanged(
-        self,
-        method: Method,
-        path: str,
-        params: Mapping[str, Any] | None,
-        content: bytes | None,
-        token: str,
-        read_seconds: float,
-        confirm: Callable[[], None] | None,
-    ) -> Answer:
-        """Send one request and return the whole answer."""
-        what = self._what(method, path)
-        headers = {"Content-Type": "application/json"} if content else {}
-        headers |= {"Authorization": token} if token else {}
-        seconds = self._connect_seconds + read_seconds + self._transfer_seconds
-        try:
-            with (
-                self._ended_after(seconds) as overdue,
-                self._http.stream(
-                    method,
-                    path,
-                    params=params,
-                    content=content,
-                    headers=headers,
-                    timeout=httpx.Timeout(read_seconds, connect=self._connect_seconds),
-                    extensions={"confirm": confirm, "trace": self._note_socket},
-                ) as response,
-            ):
-                return read(response, what)
-        # Without the cause: it holds the request, and that the token.
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            if "certificate" in str(error).lower():
-                raise Unusable(
-                    f"{self.url}: its certificate is not trusted: {error}. Name its CA file in the connection."
-                ) from None
-            raise NotSent(f"{self.url} cannot be reached: {error or 'the connection took too long'}.") from None
-        except httpx.TimeoutException:
-            raise TooLate(f"{what}: no answer within {read_seconds:g} s.") from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            if overdue.is_set():
-                raise TooLate(f"{what}: no whole answer within {seconds:g} s.") from None
-            raise Unavailable(f"{what}: the connection broke: {error}.") from None
-        except (httpx.InvalidURL, ValueError, LookupError) as error:
-            raise Unavailable(f"{what}: the answer is no HTTP: {type(error).__name__}.") from None
-
-    @contextmanager
-    def _ended_after(self, seconds: float) -> Iterator[threading.Event]:
-        """Break the connections if a block takes too long: a server that sends a byte now and then is never silent.
-
-        httpx has no bound for the whole of a request. It does not tell which connection it takes either, so that
-        requests of other threads break too; they are as good as any that broke.
-        """
-        overdue = threading.Event()
-
-        def end() -> None:
-            overdue.set()
-            for one in list(self._sockets):
-                with suppress(OSError):  # closed meanwhile
-                    one.shutdown(SHUT_RDWR)
-
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield overdue
-        finally:
-            timer.cancel()
-
-    def _note_socket(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._sockets.add(info["return_value"].get_extra_info("socket"))
-
-
-def _checked(url: str) -> str:
-    """Return a base URL that can be asked and shown.
-
-    :raises Invalid: it is none.
-    """
-    remedy = "Use the base URL of a Label Studio server, http(s)://host[:port][/path], and nothing else."
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise invalid("host", url, str(error).rstrip("."), remedy) from None
-    if parsed.userinfo:
-        raise invalid("host", "***", "it holds a login, which would be shown wherever the host is", remedy)
-    if re.search(r"\s", url):
-        raise invalid("host", url, "there is a blank in it", remedy)
-    no_port = not 0 < (parsed.port or 80) < 2**16
-    if parsed.scheme not in ("http", "https") or not parsed.host or no_port or parsed.query or parsed.fragment:
-        raise invalid("host", url, "this is no base URL", remedy)
-    return url

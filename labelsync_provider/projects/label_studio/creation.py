@@ -20,7 +20,8 @@ from hashlib import blake2b
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
 from labelsync_provider.projects.label_studio import shapes as shapes
-from labelsync_provider.projects.label_studio.client import Client, NotSent
+from labelsync_provider.projects.label_studio.answers import NotSent
+from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)

@@ -3,15 +3,15 @@
 Source of what is said about them: label-studio 1.23.2, its package `io_storages`.
 """
 
-import os
 from datetime import datetime
-from typing import Any
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.projects.label_studio import shapes as shapes
-from labelsync_provider.projects.label_studio.client import Client, Refused
-from labelsync_provider.projects.label_studio.own_sync import IN_PROGRESS
-from labelsync_provider.projects.label_studio.storages import SCHEMES, storages_path
+from labelsync_provider.projects.label_studio.answers import Refused
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.storage_types.registry import KINDS
+from labelsync_provider.projects.label_studio.storages import storages_path
+from labelsync_provider.projects.label_studio.sync_state import IN_PROGRESS
 from labelsync_provider.projects.protocol import Json, OwnStorage
 
 KEPT = (
@@ -19,15 +19,6 @@ KEPT = (
     *("regex_filter", "use_blob_urls", "recursive_scan"),
 )
 """Fields that tell where a storage is, and what it takes."""
-
-
-def own_storages(client: Client, project_id: int) -> list[OwnStorage]:
-    """Return the source storages of a project, of all types, the oldest first.
-
-    A sync that has shown no life for 25 seconds is marked `failed` by this, though it may go on.
-    """
-    rows: list[Json] = client.get("/api/storages/", list[shapes.OwnStorage], project=project_id)
-    return [_own_storage(row) for row in sorted(rows, key=lambda row: int(row["id"])) if row["type"] in OF_TYPES]
 
 
 def lock(client: Client, storage: OwnStorage) -> None:
@@ -44,43 +35,22 @@ def lock(client: Client, storage: OwnStorage) -> None:
         raise invalid("lock_own_sync", True, what, remedy) from error
 
 
-def _own_storage(row: Json) -> OwnStorage:
-    container, start = OF_TYPES[row["type"]](row)
+def own_storage(row: Json) -> OwnStorage:
+    """Return a source storage as an import sees it, from what a list of all types tells of it."""
+    kind = KINDS[row["type"]]
+    container, start = kind.start(row)
     return OwnStorage(
         row["type"],
         row["id"],
         container,
         start,
-        recursive=row["type"] == "redis" or bool(row.get("recursive_scan")),
+        recursive=not kind.selects or bool(row.get("recursive_scan")),
         regex_filter=str(row.get("regex_filter") or ""),
         as_blobs=bool(row.get("use_blob_urls")),
         synchronizable=row.get("synchronizable") is not False,
         synced_at=_synced_at(row),
         is_syncing=row.get("status") in IN_PROGRESS,
     )
-
-
-def _in_bucket(scheme: str, name: str) -> Any:
-    def place(row: Json) -> tuple[str, str]:
-        prefix = str(row.get("prefix") or "").rstrip("/")
-        return f"{scheme}://{row.get(name) or ''}", f"{prefix}/" if prefix else ""
-
-    return place
-
-
-def _in_database(row: Json) -> tuple[str, str]:
-    return f"redis://{row.get('db') or 0}", str(row.get("path") or "")
-
-
-def _in_directory(row: Json) -> tuple[str, str]:
-    return "file://", f"{os.path.normpath(str(row.get('path') or '/').strip()).rstrip('/')}/"
-
-
-OF_TYPES = {
-    **{storage_type: _in_bucket(scheme, name) for scheme, (storage_type, name) in SCHEMES.items()},
-    "redis": _in_database,
-    "localfiles": _in_directory,
-}
 
 
 def _synced_at(row: Json) -> datetime | None:

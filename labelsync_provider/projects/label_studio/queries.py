@@ -9,7 +9,9 @@ import msgspec
 
 from labelsync_provider.errors import TooLarge, Unusable
 from labelsync_provider.projects.label_studio import shapes as shapes
-from labelsync_provider.projects.label_studio.client import NO_BASE, Client, Method
+from labelsync_provider.projects.label_studio.answers import NO_BASE
+from labelsync_provider.projects.label_studio.client import Client
+from labelsync_provider.projects.label_studio.transport import Method
 from labelsync_provider.projects.protocol import Json
 
 log = logging.getLogger(__name__)
