@@ -21,7 +21,7 @@ from servers.label_studio import LabelStudioServer as Server
 from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
 from labelsync_provider.formats.annotations.files import NOTE, Note, annotation_files, key_renderer
 from labelsync_provider.projects.label_studio import project as label_studio
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
 from labelsync_provider.projects.label_studio.server import LabelStudioServer
