@@ -203,6 +203,8 @@ class TestRenamed:
 class Slow:
     """A store that makes as many projects as it is asked for, as a Label Studio server does, and takes its time."""
 
+    uri = "slow:/"
+
     def __init__(self) -> None:
         self.made: list[str] = []
 
@@ -221,7 +223,7 @@ def test_those_who_ask_at_the_same_time_make_one(connections, monkeypatch: pytes
     from labelsync_provider.sync import Owner
 
     store = Slow()
-    monkeypatch.setattr(LabelStudioHook, "_open_store", lambda *_: store)
+    monkeypatch.setattr(LabelStudioHook, "open_store", lambda *_, **__: store)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: create_once(LabelStudioHook(), "Pets", TEXT, Owner(f"run {n}")), range(3)))
     assert store.made == ["Pets"]

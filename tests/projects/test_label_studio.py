@@ -20,8 +20,7 @@ from servers.label_studio import LabelStudioServer as Server
 
 from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
 from labelsync_provider.formats.annotations.files import NOTE, Note, annotation_files, key_renderer
-from labelsync_provider.projects.label_studio import project as label_studio
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import importing, shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
 from labelsync_provider.projects.label_studio.server import LabelStudioServer
@@ -213,7 +212,7 @@ class TestImportTasks:
         """It commits the tasks, and then fails over a prediction."""
         bad = [{"result": ["x"]}]
         with pytest.raises(RequestFailed, match="500"):
-            project._import([task(1), task(2, predictions=bad)])
+            project._importer.add([task(1), task(2, predictions=bad)])
         assert texts(project) == ["1", "2"]
 
     def test_finds_the_task_that_is_refused_without_a_name(self, http_server) -> None:
@@ -1083,7 +1082,7 @@ class TestEnterprise:
     @pytest.fixture
     def enterprise(self, http_server, monkeypatch: pytest.MonkeyPatch):
         """Make a project of a server that imports in the background, and shows these states one after the other."""
-        monkeypatch.setattr(label_studio, "POLL_SECONDS", 0.01)
+        monkeypatch.setattr(importing, "POLL_SECONDS", 0.01)
 
         def enterprise(*states: Json) -> tuple[LabelStudioProject, list[str]]:
             asked: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from labelsync_provider.errors import NotFound
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Conflict, Refused
 from labelsync_provider.projects.label_studio.queries import TaskApi, column_filter
 from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, TaskLook, TaskUpdate

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NotSent
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.protocol import Json

@@ -6,7 +6,7 @@ Source of what is said about it: label-studio 1.23.2.
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.queries import TaskApi
 from labelsync_provider.projects.protocol import Json

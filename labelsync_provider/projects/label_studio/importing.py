@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from labelsync_provider.errors import Unavailable
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Refused
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.queries import TaskApi

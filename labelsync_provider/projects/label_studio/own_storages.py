@@ -6,7 +6,7 @@ Source of what is said about them: label-studio 1.23.2, its package `io_storages
 from datetime import datetime
 
 from labelsync_provider.errors import invalid
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Refused
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.storage_types.registry import KINDS

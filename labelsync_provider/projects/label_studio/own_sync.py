@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 
 from labelsync_provider.errors import RequestFailed, Unavailable, invalid
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NotSent
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.storages import storages_path

@@ -12,8 +12,7 @@ from typing import Any
 from labelsync_provider.annotators import note_unknown
 from labelsync_provider.errors import Denied
 from labelsync_provider.projects.checks import Checked, accepted_and_rejected
-from labelsync_provider.projects.label_studio import changes
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import changes, shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.exported import Exporter
 from labelsync_provider.projects.label_studio.importing import Importer

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from labelsync_provider.errors import TooLarge, Unusable
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NO_BASE
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.transport import Method

@@ -8,8 +8,7 @@ from contextlib import suppress
 
 from labelsync_provider.errors import NotFound, Unusable, invalid
 from labelsync_provider.projects.finding import the_one_named
-from labelsync_provider.projects.label_studio import creation
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import creation, shapes
 from labelsync_provider.projects.label_studio.answers import NO_BASE
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import DONE, LabelStudioProject

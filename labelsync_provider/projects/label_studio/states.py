@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.queries import EACH_ANNOTATION, TaskApi, column_filter
 from labelsync_provider.projects.protocol import Json, TaskState
 

@@ -5,7 +5,7 @@ Source of what is said about them: label-studio 1.23.2, its package `io_storages
 
 from typing import Any
 
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.storage_types.kind import Direction
 from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage

@@ -7,7 +7,7 @@ import logging
 import time
 
 from labelsync_provider.errors import Invalid, RequestFailed, Unavailable, invalid
-from labelsync_provider.projects.label_studio import shapes as shapes
+from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NotSent, Refused
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import CREATED, delete_doubles_of, without_double

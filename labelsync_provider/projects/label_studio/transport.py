@@ -31,12 +31,12 @@ class Transport:
     ) -> None:
         """Prepare to ask; nothing is sent yet.
 
+        :param url: the base URL; see `checked_url`.
         :param connect_seconds: so long a connection may take.
         :param transfer_seconds: so long it may take besides to send a request and to receive the whole answer.
         :param begin: called with each request right before it is sent; what it raises ends this.
-        :raises Invalid: the URL is none that can be asked and shown.
         """
-        self._url = checked_url(url).rstrip("/")
+        self._url = url
         self._connect_seconds, self._transfer_seconds = connect_seconds, transfer_seconds
         self._sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self._http = httpx.Client(

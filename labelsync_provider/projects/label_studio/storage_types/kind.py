@@ -16,8 +16,8 @@ Login = dict[str, str | None]
 """The fields with which Label Studio logs in: keys, endpoint, region."""
 
 
-def is_usable(fields: Fields, direction: Direction) -> None:
-    """Take whatever location there is; see `Kind.problem`."""
+def no_problem(fields: Fields, direction: Direction) -> None:
+    """Return None: whatever location there is will do; see `Kind.problem`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Kind:
     """Returns `container` and `start` of a source storage, as `OwnStorage` has them."""
     shows: Callable[[Fields, Fields], bool] | None
     """Tells whether a source storage shows the objects of another location; None if no storage of this type does."""
-    problem: Callable[[Fields, Direction], tuple[str, str] | None] = is_usable
+    problem: Callable[[Fields, Direction], tuple[str, str] | None] = no_problem
     """Returns why Label Studio would take a location and do something else there, and the remedy."""
     container: str = ""
     """The field that names a bucket; empty for a type without."""
