@@ -24,7 +24,8 @@ from labelsync_provider.errors import (
     invalid,
 )
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.faults import explained, no_answer, too_large
+from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.faults import explained, too_large
 from labelsync_provider.storages.going_on import GoingOn
 from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location

@@ -19,9 +19,10 @@ from botocore.exceptions import (
 from obstore.store import S3Store
 
 from labelsync_provider.errors import Unusable
-from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, no_answer, too_large
+from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.location import Location
+from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 

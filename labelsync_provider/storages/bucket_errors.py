@@ -1,0 +1,110 @@
+"""What goes wrong with a bucket: the errors of obstore and of the service's own client, as errors of the package.
+
+obstore's classes tell what kind of error it was, but not which of its kind. A 404 may be about the bucket or the key, a
+403 about permissions, keys or a clock; all that has no class, throttling among it, is a `GenericError`. The service's
+answer has a code for each, which obstore passes on in its text alone. The text is read, for it is about this very
+request and costs none. It is promised to nobody: where it is not as expected, one page of a listing is asked of the
+service's own client, whose errors have the code.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound, Unusable
+from labelsync_provider.storages.answers import fault_of_answer, no_answer_in, without_urls
+from labelsync_provider.storages.faults import Fault, explained
+from labelsync_provider.storages.service import Service
+
+STATUS_OF: dict[type[Exception], HTTPStatus] = {
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    PermissionDeniedError: HTTPStatus.FORBIDDEN,
+    FileNotFoundError: HTTPStatus.NOT_FOUND,
+    AlreadyExistsError: HTTPStatus.PRECONDITION_FAILED,  # or a conflict, which says less
+    PreconditionError: HTTPStatus.PRECONDITION_FAILED,
+}
+"""What obstore makes each of its classes of."""
+
+STATUS = "Server returned non-2xx status code: "
+"""What obstore writes before an answer."""
+REDIRECT = "redirect without LOCATION"
+"""What it writes of an answer that leads elsewhere and does not say where, as S3's of another region does."""
+PROVIDER = re.compile(r"External \w+ credential provider: (.*)", re.DOTALL)
+"""What it makes of an error that our own function for credentials raises: of that, only the text is left."""
+REASON_LENGTH = 200
+
+
+@contextmanager
+def explaining(service: Service, doing: str, list_page: Callable[[], object]) -> Iterator[None]:
+    """Turn the errors of obstore and of the service into the package's.
+
+    Without their causes: these quote requests and answers, with signatures and tokens in them.
+
+    :param doing: what is tried, such as `list objects`, or `read photos/1.jpg`.
+    :param list_page: asks for one page of a listing, by the service's own client.
+    """
+
+    def explained_by_client(error: Exception) -> LabelsyncError:
+        return explained(service.fault(error), service.location.container, doing, service.login)
+
+    def refusal() -> LabelsyncError | None:
+        try:
+            list_page()
+        except LabelsyncError as error:
+            return error
+        except service.errors as error:
+            return explained_by_client(error)
+        return None
+
+    try:
+        yield
+    except LabelsyncError:
+        raise
+    except service.errors as error:
+        raise explained_by_client(error) from None
+    except (BaseError, OSError) as error:
+        raise _of_obstore(error, service, doing, refusal) from None
+
+
+def fault_of_obstore(error: Exception) -> Fault:
+    """Return what an error of obstore's means, as far as its class and its text tell.
+
+    Only named parts of an answer are taken: the rest may hold URLs with signatures and the credentials themselves.
+    """
+    text = str(error)
+    # What stands before the answer names the object, whose key may read like anything.
+    _, answered, answer = text.partition(STATUS)
+    status = answer[:3]
+    if answered and status.isdecimal():
+        return fault_of_answer(int(status), answer[3:])
+    if type(error) in STATUS_OF:
+        return Fault(STATUS_OF[type(error)])
+    if REDIRECT in without_urls(text):
+        return Fault(HTTPStatus.MOVED_PERMANENTLY, "PermanentRedirect")
+    return no_answer_in(text)
+
+
+def _of_obstore(
+    error: Exception, service: Service, doing: str, refusal: Callable[[], LabelsyncError | None]
+) -> LabelsyncError:
+    container, login = service.location.container, service.login
+    if refused := PROVIDER.search(str(error)):
+        reason = refused[1].partition("\n")[0][:REASON_LENGTH]
+        return Unusable(f"{container}: cannot {doing}: no credentials from {login}: {reason}")
+    fault = fault_of_obstore(error)
+    told = explained(fault, container, doing, login)
+    of_bucket = None if fault.tells_which else refusal()
+    if of_bucket is None:
+        return told
+    # That it may not be listed, says nothing of an object that is known to be missing.
+    is_of_listing = isinstance(of_bucket, Denied | NotFound | Invalid)
+    return told if is_of_listing and fault.status else of_bucket
