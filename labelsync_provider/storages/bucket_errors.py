@@ -52,27 +52,14 @@ def explaining(service: Service, doing: str, list_page: Callable[[], object]) ->
     :param doing: what is tried, such as `list objects`, or `read photos/1.jpg`.
     :param list_page: asks for one page of a listing, by the service's own client.
     """
-
-    def explained_by_client(error: Exception) -> LabelsyncError:
-        return explained(service.fault(error), service.location.container, doing, service.login)
-
-    def refusal() -> LabelsyncError | None:
-        try:
-            list_page()
-        except LabelsyncError as error:
-            return error
-        except service.errors as error:
-            return explained_by_client(error)
-        return None
-
     try:
         yield
     except LabelsyncError:
         raise
     except service.errors as error:
-        raise explained_by_client(error) from None
+        raise _of_client(error, service, doing) from None
     except (BaseError, OSError) as error:
-        raise _of_obstore(error, service, doing, refusal) from None
+        raise _of_obstore(error, service, doing, list_page) from None
 
 
 def fault_of_obstore(error: Exception) -> Fault:
@@ -93,18 +80,30 @@ def fault_of_obstore(error: Exception) -> Fault:
     return no_answer_in(text)
 
 
-def _of_obstore(
-    error: Exception, service: Service, doing: str, refusal: Callable[[], LabelsyncError | None]
-) -> LabelsyncError:
+def _of_client(error: Exception, service: Service, doing: str) -> LabelsyncError:
+    return explained(service.fault(error), service.location.container, doing, service.login)
+
+
+def _of_obstore(error: Exception, service: Service, doing: str, list_page: Callable[[], object]) -> LabelsyncError:
     container, login = service.location.container, service.login
     if refused := PROVIDER.search(str(error)):
         reason = refused[1].partition("\n")[0][:REASON_LENGTH]
         return Unusable(f"{container}: cannot {doing}: no credentials from {login}: {reason}")
     fault = fault_of_obstore(error)
     told = explained(fault, container, doing, login)
-    of_bucket = None if fault.tells_which else refusal()
+    of_bucket = None if fault.tells_which else _refusal_of_listing(service, doing, list_page)
     if of_bucket is None:
         return told
-    # That it may not be listed, says nothing of an object that is known to be missing.
+    # That the bucket may not be listed says nothing of an object that is missing, or may not be read.
     is_of_listing = isinstance(of_bucket, Denied | NotFound | Invalid)
     return told if is_of_listing and fault.status else of_bucket
+
+
+def _refusal_of_listing(service: Service, doing: str, list_page: Callable[[], object]) -> LabelsyncError | None:
+    try:
+        list_page()
+    except LabelsyncError as error:
+        return error
+    except service.errors as error:
+        return _of_client(error, service, doing)
+    return None
