@@ -25,7 +25,7 @@ REASONS = {
     ),
     r"Could not connect|tcp connect": "it cannot be reached",
 }
-"""What obstore, the SDKs and Redis's client say of a connection that fails, and how it is told. obstore has one class
+"""What obstore and the services' own clients say of a connection that fails, and how it is told. obstore has one class
 for all of it, and each client has others. What is not recognised is retried like the rest."""
 
 
