@@ -20,9 +20,9 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound, Unusable
+from labelsync_provider.errors import Denied, Invalid, LabelsyncError, NotFound
 from labelsync_provider.storages.answers import fault_of_answer, no_answer_in, without_urls
-from labelsync_provider.storages.faults import Fault, explained
+from labelsync_provider.storages.faults import NO_CREDENTIALS, Fault, explained
 from labelsync_provider.storages.service import Service
 
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
@@ -40,7 +40,6 @@ REDIRECT = "redirect without LOCATION"
 """What it writes of an answer that leads elsewhere and does not say where, as S3's of another region does."""
 PROVIDER = re.compile(r"External \w+ credential provider: (.*)", re.DOTALL)
 """What it makes of an error that our own function for credentials raises: of that, only the text is left."""
-REASON_LENGTH = 200
 
 
 @contextmanager
@@ -73,6 +72,8 @@ def fault_of_obstore(error: Exception) -> Fault:
     status = answer[:3]
     if answered and status.isdecimal():
         return fault_of_answer(int(status), answer[3:])
+    if refused := PROVIDER.search(text):
+        return Fault(None, NO_CREDENTIALS, refused[1].partition("\n")[0])
     if type(error) in STATUS_OF:
         return Fault(STATUS_OF[type(error)])
     if REDIRECT in without_urls(text):
@@ -85,12 +86,8 @@ def _of_client(error: Exception, service: Service, doing: str) -> LabelsyncError
 
 
 def _of_obstore(error: Exception, service: Service, doing: str, list_page: Callable[[], object]) -> LabelsyncError:
-    container, login = service.location.container, service.login
-    if refused := PROVIDER.search(str(error)):
-        reason = refused[1].partition("\n")[0][:REASON_LENGTH]
-        return Unusable(f"{container}: cannot {doing}: no credentials from {login}: {reason}")
     fault = fault_of_obstore(error)
-    told = explained(fault, container, doing, login)
+    told = explained(fault, service.location.container, doing, service.login)
     of_bucket = None if fault.tells_which else _refusal_of_listing(service, doing, list_page)
     if of_bucket is None:
         return told

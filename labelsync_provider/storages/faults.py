@@ -34,8 +34,8 @@ class Fault(NamedTuple):
 
 
 LEFT_OPEN = (None, 403, 404, 412)
-CERTIFICATE = "certificate"
-"""A code of ours: the TLS connection cannot be trusted."""
+CERTIFICATE, NO_CREDENTIALS = "certificate", "no credentials"
+"""Codes of ours: the TLS connection cannot be trusted; the connection gives no credentials, and the detail says why."""
 NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 REFUSED = frozenset(
     {
@@ -103,6 +103,8 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
             f"{storage}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? "
             f"For a private CA, name the CA file in {login}."
         )
+    if code == NO_CREDENTIALS:
+        return Unusable(f"{storage}: cannot {doing}: no credentials from {login}:{detail}")
     if code in NO_SUCH_BUCKET:
         return Unusable(f"{says} There is no such bucket or container. Create it, or correct the storage URI.")
     # Azurite has one code for keys that are wrong and permissions that are missing; the message tells them apart.

@@ -20,6 +20,7 @@ from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
 from labelsync_provider.uris import IS_SERVERS, SERVED, if_wildcard
 
 PAGE = 5000
+"""Files of a page."""
 
 UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 """Most keys are such, and telling so is faster than quoting them."""

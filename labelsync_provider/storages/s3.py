@@ -60,7 +60,7 @@ class S3Bucket:
         :param client_options: what obstore is to know of proxies and certificates.
         :param write_options: what is to be said of each object that is written, as PutObject takes it. obstore
             cannot say it.
-        :raises Unusable: the client has no credentials.
+        :raises Unusable: the client has no credentials, or its endpoint none for this bucket.
         """
         self.login, self._bucket, self._client = login, bucket, client
         self._write_options = dict(write_options or {})
