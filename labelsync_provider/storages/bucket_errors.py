@@ -1,10 +1,10 @@
 """What goes wrong with a bucket: the errors of obstore and of the service's own client, as errors of the package.
 
-obstore's classes tell what kind of error it was, but not which of its kind. A 404 may be about the bucket or the key, a
-403 about permissions, keys or a clock; all that has no class, throttling among it, is a `GenericError`. The service's
-answer has a code for each, which obstore passes on in its text alone. The text is read, for it is about this very
-request and costs none. It is promised to nobody: where it is not as expected, one page of a listing is asked of the
-service's own client, whose errors have the code.
+obstore's classes tell of what kind an error is, and not which of its kind: a 404 may be of the bucket or of the key, a
+403 of permissions, of credentials or of a clock, and what has no class, throttling among it, is a `GenericError`. The
+service's answer has a code for each, which obstore passes on in the error's text alone. The text is read, as it is
+about this very request and costs none. It is promised to nobody, though: where it does not tell, one page of a listing
+is asked of the service's own client, whose errors have the code.
 """
 
 import re
@@ -32,7 +32,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     AlreadyExistsError: HTTPStatus.PRECONDITION_FAILED,  # or a conflict, which says less
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
 }
-"""What obstore makes each of its classes of."""
+"""The status that obstore makes each of its classes of."""
 
 STATUS = "Server returned non-2xx status code: "
 """What obstore writes before an answer."""
