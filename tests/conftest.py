@@ -334,7 +334,11 @@ def opened_quickly() -> Iterator[None]:
 
 @pytest.fixture
 def http_server() -> Iterator[Callable[..., str]]:
-    """Run servers that answer as a function of the request says, for what no real server can be brought to say."""
+    """Run servers that answer as a function of the request says, for what no real server can be brought to say.
+
+    They are not pytest-httpserver's: those correct a length that is wrong, hang up after each answer, and take half a
+    second to stop, which hundreds of tests would wait for.
+    """
     with ExitStack() as servers:
 
         def http_server(answer: Callable[[Asked], tuple[Any, ...]], tls: ssl.SSLContext | None = None) -> str:

@@ -12,10 +12,11 @@ from azure.storage.blob import BlobPrefix, BlobSasPermissions, generate_blob_sas
 from obstore.store import AzureStore
 
 from labelsync_provider.errors import Denied
-from labelsync_provider.storages.buckets import CLIENT_OPTIONS, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, no_answer, too_large
+from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location
+from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, NO_RETRIES
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.s3_pages import version_of
 
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from obstore.store import AzureCredential, ClientConfig
 
 PAGE = 5000
+"""Blobs of a page, the most that Azure gives."""
 SCOPE = "https://storage.azure.com/.default"
 DELEGATED_LIFE = timedelta(days=7)
 """Of what a user delegation key signs: https://learn.microsoft.com/rest/api/storageservices/get-user-delegation-key"""
 
 CLOCKS_DIFFER = timedelta(minutes=5)
+"""By which a signature is valid earlier, for a service whose clock is behind."""
 
 ETAG = re.compile(r"0x[0-9A-F]{14,}").fullmatch
+"""As Azure writes them, and no web server does."""
 
 NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {
     "retry_total": 0,

@@ -4,65 +4,31 @@ What each of them does in its own way is a `Service`: it lists, signs, and moves
 obstore cannot express. Its listing dies of one such key, so listings are the service's as well.
 """
 
-import heapq
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
-from itertools import islice
-from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import obstore
-from obstore.exceptions import BaseError
 
-from labelsync_provider.errors import (
-    AlreadyThere,
-    Invalid,
-    LabelsyncError,
-    NotFound,
-    TooLarge,
-    Unavailable,
-    Unusable,
-    invalid,
-)
+from labelsync_provider.errors import AlreadyThere, Invalid, NotFound, TooLarge, invalid
 from labelsync_provider.prefetch import prefetched
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.faults import Fault, explained, fault_in, too_large
-from labelsync_provider.storages.going_on import GoingOn
-from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.bucket_errors import explaining
+from labelsync_provider.storages.bucket_listing import merged, pages
+from labelsync_provider.storages.bucket_reading import content_of, standing, start_of
+from labelsync_provider.storages.bucket_writing import Writing
+from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
+from labelsync_provider.storages.protocol import MOST_BYTES, Page
 from labelsync_provider.storages.service import Service
 
-if TYPE_CHECKING:
-    from obstore import GetResult, PutMode
-    from obstore.store import ClientConfig, RetryConfig
-
-CLIENT_OPTIONS: "ClientConfig" = {
-    "connect_timeout": timedelta(seconds=10),
-    "read_timeout": timedelta(seconds=60),
-    # Of a whole request; the largest task file takes its time on a thin line.
-    "timeout": timedelta(minutes=15),
-}
-NO_RETRIES: "RetryConfig" = {"max_retries": 0}
-"""obstore's own retries would multiply with those of `call_with_retries`."""
-
-PAGE = 1000
-MOST_EMPTY = 10_000
-"""Pages in a row without an object. A few are usual, where much was deleted."""
 DELETING_THREADS = 8
 SHORT_KEY, LONGEST_KEY = 256, 1024
-"""In bytes of UTF-8: the limit of S3, GCS and (in characters) Azure."""
-
-INEXPRESSIBLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]").search
-"""obstore takes no empty segment, `.`, `..` or control character; some it rewrites, into another object's key."""
-
-NO_OBJECT = "Header missing from response"
-"""What obstore says of an answer that is not like one of the service."""
-PROVIDER = re.compile(r"External \w+ credential provider: (.*)", re.DOTALL)
+"""The longest key that is not measured, in characters, and the longest that may be, in bytes of UTF-8: the limit of S3,
+GCS and (in characters) Azure."""
 
 T = TypeVar("T")
 
@@ -87,9 +53,7 @@ class BucketStorage:
         self._service = service
         self._recursive = not prefix if recursive is None else recursive
         self._retry_seconds = retry_seconds
-        self._client_writes = service.writes_all
-        self._obstore_writes = False
-        """Whether it was seen that what obstore says to have written is there."""
+        self._writing = Writing(service)
         self.requests = Requests()
 
     def list(self) -> Iterator[Page]:
@@ -99,10 +63,7 @@ class BucketStorage:
         elif not self._prefix or self._prefix.endswith("/"):
             yield from prefetched(self._pages(self._prefix, "/"), self.requests.stop)
         else:
-            beside, below = (self._objects(prefix) for prefix in (self._prefix, self._prefix + "/"))
-            objects = heapq.merge(beside, below, key=attrgetter("key"))
-            while page := list(islice(objects, PAGE)):
-                yield page
+            yield from merged(self._pages(self._prefix, "/"), self._pages(self._prefix + "/", "/"))
 
     def covers(self, key: str) -> bool:
         """Tell whether a key begins with the prefix, and is on a level that is listed."""
@@ -130,17 +91,17 @@ class BucketStorage:
     def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return the content of an object; see `Storage.read`."""
         self._check(key)
-        return self._retry(f"read {key}", lambda: self._content(key, most, version))
+        return self._retry(f"read {key}", lambda: content_of(self._service, key, most, version))
 
     def read_start(self, key: str, size: int) -> bytes:
         """Return the first bytes of an object; see `Storage.read_start`."""
         self._check(key)
-        return self._retry(f"read {key}", lambda: self._start(key, size))
+        return self._retry(f"read {key}", lambda: start_of(self._service, key, size))
 
     def has(self, path: str) -> bool:
         """Tell whether an object stands at a path; see `Storage.has`."""
         try:
-            self._retry(f"read {path}", lambda: self._start(path, 1))
+            self._retry(f"read {path}", lambda: start_of(self._service, path, 1))
         except NotFound:
             return False
         return True
@@ -149,12 +110,12 @@ class BucketStorage:
         """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""
         self._check(key)
         try:
-            return self._retry(f"write {key}", lambda: self._put(key, content, create=create))
+            return self._retry(f"write {key}", lambda: self._writing.put(key, content, create=create))
         except AlreadyThere:
             # Maybe by an earlier attempt of this very call, whose answer was lost.
             with suppress(TooLarge):
-                standing, version = self._retry(f"read {key}", lambda: self._standing(key, len(content)))
-                if standing == content:
+                found, version = self._retry(f"read {key}", lambda: standing(self._service, key, len(content)))
+                if found == content:
                     return version
             raise
 
@@ -196,103 +157,10 @@ class BucketStorage:
             raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
-        token: str | None = None
-        going_on, empty = GoingOn(), 0
-        while True:
-            page, token = self._retry("list objects", lambda: self._service.page(prefix, delimiter, token))  # noqa: B023
-            yield page
-            if token is None:
-                return
-            empty = 0 if page else empty + 1
-            if going_on.is_round(token, page[-1].key if page else None) or empty > MOST_EMPTY:
-                what = f"{empty:,} pages of it are empty" if empty > MOST_EMPTY else "a page of it came before"
-                raise Unavailable(
-                    f"{self.location.container}: cannot list objects: the listing does not go on, {what}."
-                )
+        def fetch(token: str | None) -> tuple[Page, str | None]:
+            return self._retry("list objects", lambda: self._service.page(prefix, delimiter, token))
 
-    def _objects(self, prefix: str) -> Iterator[ObjectInfo]:
-        for page in self._pages(prefix, "/"):
-            yield from page
-
-    def _content(self, key: str, most: int, version: str | None) -> bytes:
-        if INEXPRESSIBLE(key):
-            return self._service.read(key, most)[0]
-        # obstore follows a redirect to whatever host. Who answers there does not know the version; the service's own
-        # client follows none, and reads what has changed since it was listed.
-        try:
-            found = obstore.get(self._service.store, key)
-        except BaseError as error:
-            if version is None or NO_OBJECT not in str(error):
-                raise
-        else:
-            if version is None or (version and self._service.version(found.meta) == version):
-                return self._bytes(key, found, most)
-        return self._service.read(key, most)[0]
-
-    def _start(self, key: str, size: int) -> bytes:
-        if INEXPRESSIBLE(key):
-            return self._service.read(key, MOST_BYTES)[0][:size]
-        for chunk in obstore.get(self._service.store, key).stream(min_chunk_size=size):
-            return bytes(chunk)[:size]
-        return b""
-
-    def _standing(self, key: str, most: int) -> tuple[bytes, str]:
-        if INEXPRESSIBLE(key):
-            return self._service.read(key, most)
-        found = obstore.get(self._service.store, key)
-        return self._bytes(key, found, most), self._service.version(found.meta)
-
-    def _bytes(self, key: str, found: "GetResult", most: int) -> bytes:
-        chunks, length = [], found.range[1]
-        if length <= most:
-            length = 0
-            for chunk in found.stream():  # what comes can be more than the answer's head has said
-                chunks.append(chunk)
-                length += len(chunk)
-                if length > most:
-                    break
-        if length > most:
-            raise too_large(key, most)
-        return b"".join(chunks)
-
-    def _put(self, key: str, content: bytes, *, create: bool) -> str:
-        errors: tuple[type[Exception], ...] = (BaseError, *self._service.errors)
-        try:
-            return self._sent(key, content, create=create)
-        except errors as error:
-            fault = fault_in(str(error)) if isinstance(error, BaseError) else self._service.fault(error)
-            if not create or fault.status != HTTPStatus.NOT_IMPLEMENTED:
-                raise
-        # A server that has no conditions, and says so: a look before is the best there is.
-        return self._put_after_a_look(key, content)
-
-    def _sent(self, key: str, content: bytes, *, create: bool) -> str:
-        if not (INEXPRESSIBLE(key) or self._client_writes):
-            mode: PutMode = "create" if create else "overwrite"
-            written = obstore.put(self._service.store, key, content, mode=mode, use_multipart=False)
-            # obstore follows a redirect 303 by asking for what is there, and takes any page for the answer. The
-            # service's own client follows none: it looks whether the object is there, else it writes all that comes.
-            if self._obstore_writes or self._service.confirms(written, content) or self._stands(key, content):
-                return self._service.version(written)
-            self._client_writes = True
-        return self._service.write(key, content, create=create)
-
-    def _stands(self, key: str, content: bytes) -> bool:
-        try:
-            self._obstore_writes = self._service.read(key, len(content))[0] == content
-        except TooLarge:
-            return False
-        except self._service.errors as error:
-            if self._service.fault(error).status != HTTPStatus.NOT_FOUND:
-                raise
-        return self._obstore_writes
-
-    def _put_after_a_look(self, key: str, content: bytes) -> str:
-        try:
-            obstore.head(self._service.store, key)
-        except FileNotFoundError:
-            return self._put(key, content, create=False)
-        raise AlreadyThere(f"{self.location.container}: {key} is there already.")
+        return pages(fetch, self.location.container)
 
     def _delete(self, key: str) -> None:
         with suppress(NotFound):
@@ -300,28 +168,9 @@ class BucketStorage:
 
     def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
         kind = doing.partition(" ")[0]
-        return self.requests.repeat(kind, attempt, lambda: self._explaining(doing), self._retry_seconds)
+        explain = partial(explaining, self._service, doing, self._list_page)
+        return self.requests.repeat(kind, attempt, explain, self._retry_seconds)
 
-    @contextmanager
-    def _explaining(self, doing: str) -> Iterator[None]:
-        """Turn the errors of obstore and of the service into the package's.
-
-        Without their causes: these quote requests and answers, with signatures and tokens in them.
-        """
-        try:
-            yield
-        except LabelsyncError:
-            raise
-        except self._service.errors as error:
-            raise explained(self._service.fault(error), self.location.container, doing, self._service.login) from None
-        except (BaseError, OSError) as error:
-            text = str(error)
-            if refused := PROVIDER.search(text):
-                reason = refused[1].partition("\n")[0][:200]
-                raise Unusable(
-                    f"{self.location.container}: cannot {doing}: no credentials from {self._service.login}: {reason}"
-                ) from None
-            fault = fault_in(text)
-            if fault.status is None and isinstance(error, FileNotFoundError):
-                fault = Fault(HTTPStatus.NOT_FOUND)  # of one in a batch
-            raise explained(fault, self.location.container, doing, self._service.login) from None
+    def _list_page(self) -> None:
+        self.requests.begin("list")
+        self._service.page(self._prefix, "", None)

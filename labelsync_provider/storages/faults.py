@@ -23,10 +23,19 @@ class Fault(NamedTuple):
     code: str = ""
     """The service's own name for it, such as `NoSuchBucket`."""
     detail: str = ""
+    """The service's message, or why no answer came."""
     region: str = ""
     """Where the bucket is, if the service says so."""
 
+    @property
+    def tells_which(self) -> bool:
+        """Whether it tells which mistake it was, and not only of what kind: a bare 404 may be of a bucket or a key."""
+        return bool(self.code or self.detail) or self.status not in LEFT_OPEN
 
+
+LEFT_OPEN = (None, 403, 404, 412)
+CERTIFICATE, NO_CREDENTIALS = "certificate", "no credentials"
+"""Codes of ours: the TLS connection cannot be trusted; the connection gives no credentials, and the detail says why."""
 NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 REFUSED = frozenset(
     {
@@ -64,29 +73,10 @@ BUSY = frozenset(
     }
 )
 
-STATUS = "Server returned non-2xx status code: "
-"""What obstore writes before an answer."""
-LONGEST_ANSWER = 4096
-"""Characters of an answer that are looked at: a service says what is wrong in fewer."""
-LONGEST_TEXT = 4 * LONGEST_ANSWER
-"""The same of an error's text where no answer came: it quotes the key, and a URL with the key."""
+LONGEST_DETAIL = 4096
+"""Characters of a service's message that are looked at."""
 LONGEST_WORD = 100
 """Characters of a code or a region."""
-URL = re.compile(r"\b\w+://[^\s,\"]+")
-CERTIFICATE = re.compile(
-    r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
-    r"|SSLError|\[SSL"
-)
-REASONS = {
-    r"dns error|failed to lookup|Name or service|getaddrinfo|NameResolution|nodename": "there is no such host",
-    r"Connection refused|ConnectionRefused": "the connection is refused",
-    r"timed out|TimedOut|TimeoutError|ReadTimeout|ConnectTimeout": "it did not answer in time",
-    r"reset by peer|Connection reset|ConnectionReset|broken pipe|IncompleteMessage|closed": "the connection broke off",
-    r"decoding response body|IncompleteRead|IncompleteBody|end of file|UnexpectedEof|not all of it": (
-        "its answer was cut off"
-    ),
-    r"Could not connect|tcp connect": "it cannot be reached",
-}
 DETAIL_LENGTH = 200
 ASSIGNED = re.compile(r"\w=").search
 
@@ -94,32 +84,6 @@ ASSIGNED = re.compile(r"\w=").search
 def too_large(key: str, most: int) -> TooLarge:
     """Return the error of an object that has more than so many bytes."""
     return TooLarge(f"{key}: more than {most:,} bytes, which is what may be read of an object. Split it")
-
-
-def fault_in(text: str) -> Fault:
-    """Read the fault from an error's text with the service's answer in XML, as obstore gives it.
-
-    Only named parts of the answer are taken: the rest may hold URLs with signatures and the credentials themselves.
-    """
-    # What stands before the answer names the object, whose key may read like anything.
-    _, answered, answer = text.partition(STATUS)
-    status = answer[:3]
-    if not answered or not status.isdecimal():
-        return _no_answer(text)
-    return fault_of_answer(int(status), answer[3:])
-
-
-def fault_of_answer(status: int, body: str) -> Fault:
-    """Read the fault from an answer in XML."""
-    answer = body[:LONGEST_ANSWER]
-    code, detail, region = (_element(name, answer) for name in ("Code", "Message", "Region"))
-    return Fault(status, code, detail.partition("\n")[0], region)
-
-
-def no_answer(error: BaseException) -> Fault:
-    """Return the fault of a request that got no answer."""
-    behind = error.__cause__ or error.__context__
-    return _no_answer(f"{type(error).__name__} {error} {behind or ''}")
 
 
 def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncError:
@@ -131,16 +95,19 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
     """
     status, code = fault.status, fault.code[:LONGEST_WORD]
     answer = " ".join(filter(None, (str(status) if status else "", code)))
-    sentence = _sentence(fault.detail[:LONGEST_ANSWER])
+    sentence = _sentence(fault.detail[:LONGEST_DETAIL]) or ("" if status else "the request failed on the way")
     detail = f" {sentence}." if sentence else ""
     says = f"{storage}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
-    if code == "certificate":
+    if code == CERTIFICATE:
         return Unusable(
             f"{storage}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? "
             f"For a private CA, name the CA file in {login}."
         )
+    if code == NO_CREDENTIALS:
+        return Unusable(f"{storage}: cannot {doing}: no credentials from {login}:{detail}")
     if code in NO_SUCH_BUCKET:
         return Unusable(f"{says} There is no such bucket or container. Create it, or correct the storage URI.")
+    # Azurite has one code for keys that are wrong and permissions that are missing; the message tells them apart.
     if code in REFUSED or status == 401 or "failed to authenticate" in fault.detail:
         return Unusable(f"{says} The credentials of {login} are not accepted: wrong, expired, or of another account.")
     if code in WRONG_REGION or (fault.region and status in REDIRECTED):
@@ -168,24 +135,8 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
     return Invalid(f"{says} The service refuses it.")
 
 
-def _element(name: str, text: str) -> str:
-    _, _, behind = text.partition(f"<{name}>")
-    value, closed, _ = behind.partition(f"</{name}>")
-    return value.strip() if closed and "<" not in value else ""
-
-
 def _sentence(text: str) -> str:
     """Return what is a plain sentence: no page of a proxy, no URL, no query string."""
     plain = text.partition("<")[0].partition("{")[0]
     words = [word for word in plain.split() if "://" not in word and not ASSIGNED(word)]
     return " ".join(words).strip(" .")[:DETAIL_LENGTH]
-
-
-def _no_answer(text: str) -> Fault:
-    said = URL.sub("", text[:LONGEST_TEXT])  # a key may hold any of the words that are looked for
-    if CERTIFICATE.search(said):
-        return Fault(None, "certificate")
-    if "redirect without LOCATION" in said:
-        return Fault(301, "PermanentRedirect")
-    reasons = (reason for pattern, reason in REASONS.items() if re.search(pattern, said, re.IGNORECASE))
-    return Fault(None, "", next(reasons, "the request failed on the way"))

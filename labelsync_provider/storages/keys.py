@@ -8,6 +8,7 @@ LONGEST_KEY = 2500
 SHORT_KEY = LONGEST_KEY // 4
 """In characters, of which none has more than four bytes."""
 SHOWN = 200
+"""Characters of a key that is too long, with which the key begins that it is listed by."""
 
 UNFIT = re.compile("[\0\ud800-\udfff]").search
 """PostgreSQL takes no NUL, and nothing but UTF-8: no half of a surrogate pair."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import groupby, islice
-from threading import Lock
 from typing import Any, TypeVar
 
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisClusterException, RedisError
@@ -22,35 +21,22 @@ from labelsync_provider.errors import (
     Unusable,
 )
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.faults import explained, no_answer, too_large
-from labelsync_provider.storages.going_on import GoingOn
-from labelsync_provider.storages.keys import listed_key
+from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.faults import explained, too_large
+from labelsync_provider.storages.kept import Kept
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
-from labelsync_provider.storages.redis_values import (
-    LARGEST,
-    UNREADABLE,
-    Told,
-    Value,
-    bytes_of_hash,
-    reading,
-    sizing,
-    together,
-    value_of,
-    version_of,
-)
+from labelsync_provider.storages.redis_values import LARGEST, Value, values_of, version_of
+from labelsync_provider.storages.scanning import scanned
 from labelsync_provider.storages.spool import sorted_on_disk
 
-SCANNED_AT_ONCE = 1000
 READ_AT_ONCE = 500
-KEPT_BYTES = 32 * 1024 * 1024
-"""Values are read once for their version, and kept so long for who reads them next."""
-
+"""Values that are read, and keys that are deleted, by one pipeline."""
 SAID_LENGTH = 200
 LOOKED_AT = 1000
 """Characters of an error that are looked at."""
 
-NOT_UTF8 = "its key is not UTF-8; rename it"
+# Redis names most errors by a word at the beginning of the message; its client has classes for few of them.
 REFUSED = re.compile(r"WRONGPASS|NOAUTH|invalid username-password|Authentication required", re.I)
 ABOUT_A_KEY = re.compile(
     r"WRONGTYPE|permissions? to access|unknown (sub)?command.*memory|'(memory\|usage|hlen|hkeys|hstrlen)'", re.I
@@ -89,13 +75,11 @@ class RedisStorage:
         self._recursive = recursive is not False
         self._retry_seconds = retry_seconds
         self.requests = Requests()
-        self._kept: dict[str, bytes] = {}
-        self._kept_bytes = 0
-        self._keeping = Lock()
+        self._kept = Kept()
 
     def list(self) -> Iterator[Page]:
         """Yield the values in pages; see `Storage.list`. SCAN has no order and repeats keys: they are sorted first."""
-        scanned = self._retry("list keys", lambda: sorted_on_disk(self._scan()))
+        scanned = self._retry("list keys", lambda: sorted_on_disk(self._scanned()))
         keys = (key for key, _ in groupby(scanned))
         while some := list(islice(keys, READ_AT_ONCE)):
             covered = [key for key in some if self.covers(key)]
@@ -121,7 +105,7 @@ class RedisStorage:
     def read(self, key: str, most: int = MOST_BYTES, version: str | None = None) -> bytes:
         """Return a string, or a hash as a task; see `Storage.read`."""
         most = min(most, LARGEST)
-        content = self._taken(key)
+        content = self._kept.take(key)
         if content is None:
             value = self._standing(key, most)
             if value is None:
@@ -141,13 +125,6 @@ class RedisStorage:
     def has(self, path: str) -> bool:
         """Tell whether there is a key; see `Storage.has`."""
         return bool(self._retry("read keys", lambda: self._client.exists(path)))
-
-    def _taken(self, key: str) -> bytes | None:
-        """Return what the listing has kept of a key; it is not kept any longer."""
-        with self._keeping:
-            kept = self._kept.pop(key, None)
-            self._kept_bytes -= len(kept or b"")
-            return kept
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Set a string; see `Storage.write`."""
@@ -175,71 +152,22 @@ class RedisStorage:
         if not key.startswith(self._path) or not key:
             raise Invalid(f"key {key!r} does not begin with {self._path!r}, the path of {self.uri}.")
 
-    def _scan(self) -> Iterator[str]:
-        """Yield keys; behind one that is listed by another stands a NUL, and what is wrong with it."""
-        match = _literally(self._path)
-        if hasattr(self._client, "get_primaries"):
-            for node in self._client.get_primaries():
-                yield from self._scan_one(lambda cursor: self._scan_node(node, cursor, match))  # noqa: B023
-        else:
-            yield from self._scan_one(lambda cursor: self._client.scan(cursor, match, SCANNED_AT_ONCE))
-
-    def _scan_node(self, node: Any, cursor: int, match: bytes) -> tuple[int, Sequence[bytes]]:
-        cursors, keys = self._client.scan(cursor, match, SCANNED_AT_ONCE, target_nodes=node)
-        return cursors[node.name], keys
-
-    def _scan_one(self, scan: Callable[[int], tuple[int, Sequence[bytes]]]) -> Iterator[str]:
-        cursor, going_on = 0, GoingOn()
-        while True:
-            self.requests.stop.check()
-            cursor, keys = scan(cursor)
-            yield from map(_listed, keys)
-            if not cursor:
-                return
-            if going_on.is_round(cursor):
-                raise Unavailable(
-                    f"{self.uri}: cannot list keys: the scan does not go on, cursor {cursor} came before."
-                )
+    def _scanned(self) -> Iterator[str]:
+        return scanned(self._client, self._path, self.requests.stop, self.uri)
 
     def _page(self, keys: Sequence[str]) -> Page:
         """Return the objects of some keys, without those that are gone since."""
         page = []
-        for key, value in self._values(keys, LARGEST):
+        for key, value in values_of(self._pipelined, keys, LARGEST):
             page.append(ObjectInfo(key, value.size, value.version, value.problem))
             if value.content is not None:
-                self._keep(key, value.content)
+                self._kept.keep(key, value.content)
         return page
 
-    def _keep(self, key: str, content: bytes) -> None:
-        with self._keeping:
-            self._kept_bytes += len(content) - len(self._kept.pop(key, b""))
-            self._kept[key] = content
-            while self._kept_bytes > KEPT_BYTES:
-                self._kept_bytes -= len(self._kept.pop(next(iter(self._kept))))
-
     def _standing(self, key: str, most: int) -> Value | None:
-        return self._retry(f"read {key}", lambda: next((value for _, value in self._values([key], most)), None))
-
-    def _values(self, keys: Sequence[str], most: int) -> Iterator[tuple[str, Value]]:
-        """Yield what stands under keys; those that are gone, or expired, are left out.
-
-        :param most: bytes of one, above which it is not read.
-        """
-        types = self._pipelined([("type", key) for key in keys])
-        kinds = [kind.decode() if isinstance(kind, bytes) else UNREADABLE for kind in types]
-        sizes = self._pipelined([sizing(key, kind) for key, kind in zip(keys, kinds, strict=True)])
-        sized = [
-            size if isinstance(size, int) else bytes_of_hash(self._pipelined, key) if kind == "hash" else None
-            for key, kind, size in zip(keys, kinds, sizes, strict=True)
-        ]
-        for some in together([*map(Told, keys, kinds, sized)]):
-            limits = {each: each.limit(most, alone=len(some) == 1) for each in some}
-            wanted = [each for each in some if each.is_readable(most)]
-            read = self._pipelined([reading(each, limits[each]) for each in wanted])
-            answers = dict(zip(wanted, read, strict=True))
-            for each in some:
-                if value := value_of(each, answers.get(each), most, limits[each]):
-                    yield each.key, value
+        return self._retry(
+            f"read {key}", lambda: next((value for _, value in values_of(self._pipelined, [key], most)), None)
+        )
 
     def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """Return the answers to commands of one key each.
@@ -285,17 +213,3 @@ class RedisStorage:
         if PASSING.search(said):
             return Unavailable(f"{what}: {said}.")
         return Invalid(f"{what}: {said}.")
-
-
-def _listed(raw: bytes) -> str:
-    """Return the key to list a value by; behind one that is not its own stands a NUL, and what is wrong."""
-    try:
-        key, problem = listed_key(raw.decode())
-    except UnicodeDecodeError:
-        key, problem = listed_key(raw.decode("utf-8", "backslashreplace"))[0], NOT_UTF8
-    return f"{key}\0{problem}" if problem else key
-
-
-def _literally(path: str) -> bytes:
-    """Return the pattern of keys that begin with a path, whatever characters it has."""
-    return re.sub(r"([*?\[\]\\^])", r"\\\1", path).encode() + b"*"

@@ -29,6 +29,10 @@ SIZE_NOT_TOLD = (
 )
 
 
+Ask = Callable[[Sequence[tuple[Any, ...]]], Sequence[Any]]
+"""Returns the answers to commands of one key each; an error that is about the key is one, too."""
+
+
 class Value(NamedTuple):
     """What stands under a key."""
 
@@ -67,6 +71,29 @@ class Told(NamedTuple):
         return READ_AT_ONCE_BYTES if self.size is None else self.size
 
 
+def values_of(ask: Ask, keys: Sequence[str], most: int) -> Iterator[tuple[str, Value]]:
+    """Yield what stands under keys; those that are gone, or expired, are left out.
+
+    :param ask: sends commands together.
+    :param most: bytes of one, above which it is not read.
+    """
+    types = ask([("type", key) for key in keys])
+    kinds = [kind.decode() if isinstance(kind, bytes) else UNREADABLE for kind in types]
+    sizes = ask([sizing(key, kind) for key, kind in zip(keys, kinds, strict=True)])
+    sized = [
+        size if isinstance(size, int) else bytes_of_hash(ask, key) if kind == "hash" else None
+        for key, kind, size in zip(keys, kinds, sizes, strict=True)
+    ]
+    for some in together([*map(Told, keys, kinds, sized)]):
+        limits = {each: each.limit(most, alone=len(some) == 1) for each in some}
+        wanted = [each for each in some if each.is_readable(most)]
+        read = ask([reading(each, limits[each]) for each in wanted])
+        answers = dict(zip(wanted, read, strict=True))
+        for each in some:
+            if value := value_of(each, answers.get(each), most, limits[each]):
+                yield each.key, value
+
+
 def sizing(key: str, kind: str) -> tuple[Any, ...]:
     """Return the command that asks how large a value is: of a hash, with all of its fields, and what holds them.
 
@@ -75,11 +102,8 @@ def sizing(key: str, kind: str) -> tuple[Any, ...]:
     return ("memory_usage", key, 0) if kind == "hash" else ("strlen", key)
 
 
-def bytes_of_hash(ask: Callable[[Sequence[tuple[Any, ...]]], Sequence[Any]], key: str) -> int | None:
-    """Return how many bytes the fields and values of a hash have; None if the user may not ask.
-
-    :param ask: returns the answers to commands; an error is one, too.
-    """
+def bytes_of_hash(ask: Ask, key: str) -> int | None:
+    """Return how many bytes the fields and values of a hash have; None if the user may not ask."""
     (fields,) = ask([("hlen", key)])
     if not isinstance(fields, int):
         return None

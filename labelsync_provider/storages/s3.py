@@ -19,9 +19,10 @@ from botocore.exceptions import (
 from obstore.store import S3Store
 
 from labelsync_provider.errors import Unusable
-from labelsync_provider.storages.buckets import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
-from labelsync_provider.storages.faults import Fault, no_answer, too_large
+from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.location import Location
+from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
 from labelsync_provider.storages.protocol import Page
 from labelsync_provider.storages.s3_pages import objects_of_page, version_of
 
@@ -59,7 +60,7 @@ class S3Bucket:
         :param client_options: what obstore is to know of proxies and certificates.
         :param write_options: what is to be said of each object that is written, as PutObject takes it. obstore
             cannot say it.
-        :raises Unusable: the client has no credentials.
+        :raises Unusable: the client has no credentials, or its endpoint none for this bucket.
         """
         self.login, self._bucket, self._client = login, bucket, client
         self._write_options = dict(write_options or {})

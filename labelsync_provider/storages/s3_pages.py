@@ -2,6 +2,12 @@
 
 The SDKs make a dictionary and a date of every object, which takes five times as long as the service. A tree of
 the XML takes as long as the service: six thousand nodes a page, which the garbage collector visits again and again.
+
+GCS is asked by a plain request of google-auth's session. S3 is asked through botocore's client, by an event before its
+parser, and not by a plain signed request. For that, botocore offers `generate_presigned_url` and an HTTP session of
+one's own. A signature in a URL is one that a bucket's policy can refuse (`s3:authType`); which CA is trusted stands in
+the client's own session alone, which it keeps to itself; and the client follows a bucket to its region, by which a
+wrong one is named.
 """
 
 import re

@@ -38,22 +38,30 @@ class Service(Protocol):
         """Return a page of the objects whose keys begin with `prefix`, and the token of the next one, if any.
 
         :param delimiter: keys that hold it behind the prefix are left out, if it is not empty.
+        :param token: of the page; None for the first one.
         """
 
     def read(self, key: str, most: int) -> tuple[bytes, str]:
-        """Return content and version of an object whose key obstore cannot express.
+        """Return content and version of an object, by a client that follows no redirect.
 
-        :raises TooLarge: it has more than so many bytes.
+        :param most: bytes that it may have.
+        :raises TooLarge: it has more.
         """
 
     def write(self, key: str, content: bytes, *, create: bool) -> str:
-        """Write an object whose key obstore cannot express; return its version."""
+        """Write an object, by a client that follows no redirect; return its version.
+
+        :param create: only where no object is.
+        """
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
+        """Delete an object; the service's answer to one that is missing may be an error."""
 
     def sign(self, keys: Sequence[str], life: timedelta) -> Sequence[str]:
-        """Return a URL for each key."""
+        """Return a URL for each key, that reads its object until its life is over.
+
+        :raises Denied: the credentials cannot sign.
+        """
 
     def confirms(self, written: Mapping[str, Any], content: bytes) -> bool:
         """Tell whether what obstore says of a write can be nobody else's answer than the service's."""

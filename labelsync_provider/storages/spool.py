@@ -9,7 +9,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 SORTED_IN_MEMORY = 50_000
+"""Items of a run."""
 IN_MEMORY_BYTES = 1 << 20
+"""Of a spool; one that has more is a file."""
 
 T = TypeVar("T")
 

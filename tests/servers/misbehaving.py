@@ -1,4 +1,7 @@
-"""A server that has the paths of Label Studio, and answers them as no Label Studio does: byte by byte as it is told."""
+"""A server that has the paths of Label Studio, and answers them as no Label Studio does: byte by byte as it is told.
+
+It writes to the connection itself: a library for servers would send whole answers, and correct ones.
+"""
 
 import asyncio
 import gzip

@@ -130,11 +130,12 @@ class TestCredentials:
         provider = Provider(weed, timedelta(0))
         storage = provider.storage()
         provider.error = ValueError("the role is gone\nand a second line")
-        with pytest.raises(Unusable) as caught:
-            storage.read("a")
-        assert "cannot read a: no credentials from connection 'of this test': " in str(caught.value)
-        assert "the role is gone" in str(caught.value)
-        assert "second line" not in str(caught.value)
+        for version in (None, "1"):
+            with pytest.raises(Unusable) as caught:
+                storage.read("a", version=version)
+            assert "cannot read a: no credentials from connection 'of this test': " in str(caught.value)
+            assert "the role is gone" in str(caught.value)
+            assert "second line" not in str(caught.value)
         assert caught.value.__cause__ is None
 
     def test_of_google_are_asked_for_again_when_they_run_out(self, rclone_anonymous: S3Server) -> None:

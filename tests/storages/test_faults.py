@@ -9,13 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import obstore
 import pytest
+from obstore.exceptions import BaseError
 from servers.process import HOST, free_port
 from servers.redis import write_certificate
 from servers.thread import serving
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, LabelsyncError, NotFound, Unavailable, Unusable
-from labelsync_provider.storages import azure_blob, buckets, gcs
+from labelsync_provider.storages import azure_blob, gcs, s3
 from labelsync_provider.storages.buckets import BucketStorage
 
 pytestmark = pytest.mark.usefixtures("opened_quickly")
@@ -295,21 +297,36 @@ def failure(storage: BucketStorage, how: str) -> LabelsyncError:
     return caught.value
 
 
-@pytest.mark.parametrize("case", AMAZON + GOOGLE + MICROSOFT, ids=lambda case: f"{case.service}-{case.code}")
-def test_answer_says_what_is_wrong_and_nothing_secret(http_server: HttpServer, opened: Opened, case: Case) -> None:
+XML = {"Content-Type": "application/xml"}
+MADE = {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+LISTING = b"<?xml version='1.0'?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+LISTINGS = {
+    "s3": LISTING,
+    "gcs": LISTING,
+    "azure": b"<?xml version='1.0'?><EnumerationResults><Blobs/><NextMarker/></EnumerationResults>",
+}
+"""Of nothing, by service."""
+
+CASES = pytest.mark.parametrize("case", AMAZON + GOOGLE + MICROSOFT, ids=lambda case: f"{case.service}-{case.code}")
+
+
+def answering(case: Case) -> Callable[[Any], tuple[Any, ...]]:
     text = f"<Code>{case.code}</Code><Message>{case.message}</Message>{case.rest}<RequestId>1</RequestId>"
     body = f'<?xml version="1.0" encoding="utf-8"?>\n<Error>{text}</Error>'.encode()
-    headers = {"Content-Type": "application/xml", "x-ms-error-code": case.code, **case.headers}
+    headers = {**XML, "x-ms-error-code": case.code, **case.headers}
 
     def answer(asked: Any) -> tuple[Any, ...]:
-        # What stands there is another object, where one is to be created.
-        return (
-            (200, b"2", {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
-            if (case.how == "create" and asked.method == "GET" and case.error is AlreadyThere)
-            else (case.status, body, headers)
-        )
+        if case.error is not AlreadyThere or asked.method != "GET":
+            return case.status, body, headers
+        # What stands there is another object.
+        return (200, b"2", MADE) if "/a" in asked.path else (200, LISTINGS[case.service], XML)
 
-    storage = opened(case.service, http_server(answer))
+    return answer
+
+
+@CASES
+def test_answer_says_what_is_wrong_and_nothing_secret(http_server: HttpServer, opened: Opened, case: Case) -> None:
+    storage = opened(case.service, http_server(answering(case)))
     for how in case.how.split():
         error = failure(storage, how)
         assert type(error) is case.error, f"{how}: {error}"
@@ -319,6 +336,74 @@ def test_answer_says_what_is_wrong_and_nothing_secret(http_server: HttpServer, o
 def assert_says(error: LabelsyncError, words: str) -> None:
     with pytest.raises(type(error), match=words):
         raise error
+
+
+@pytest.fixture
+def reworded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """obstore, as if another version of it had other words for all that fails. The classes are the same."""
+    for name in ("get", "put", "head"):
+        monkeypatch.setattr(obstore, name, with_other_words(getattr(obstore, name)))
+
+
+def with_other_words(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except (BaseError, FileNotFoundError) as error:
+            raise type(error)("it went otherwise than was hoped") from None
+
+    return called
+
+
+@pytest.mark.usefixtures("reworded")
+class TestWhatObstoreHasOtherWordsFor:
+    @CASES
+    def test_is_the_same_mistake(self, http_server: HttpServer, opened: Opened, case: Case) -> None:
+        storage = opened(case.service, http_server(answering(case)))
+        for how in case.how.split():
+            if case.error is Invalid and how == "read":
+                # Of what is archived, a listing says nothing; what was listed is read by the service's own client.
+                with pytest.raises(Invalid, match=case.words):
+                    storage.read("a", version="1")
+            else:
+                error = failure(storage, how)
+                assert type(error) is case.error, f"{how}: {error}"
+
+    @pytest.mark.parametrize(
+        ("status", "error"), [(403, Denied), (404, NotFound), (503, Unavailable), (429, Unavailable)]
+    )
+    @pytest.mark.parametrize("service", ["s3", "gcs", "azure"])
+    def test_is_of_the_object_where_the_bucket_can_be_listed(
+        self, http_server: HttpServer, opened: Opened, service: str, status: int, error: type[LabelsyncError]
+    ) -> None:
+        def answer(asked: Any) -> tuple[Any, ...]:
+            if "/a" in asked.path:
+                return status, b"<Error><Code>ofTheObject</Code></Error>"
+            return 200, LISTINGS[service], XML
+
+        assert type(failure(opened(service, http_server(answer)), "read")) is error
+
+    @pytest.mark.parametrize("service", ["s3", "gcs", "azure"])
+    def test_is_of_the_object_where_the_bucket_may_not_be_listed(
+        self, http_server: HttpServer, opened: Opened, service: str
+    ) -> None:
+        body = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
+        storage = opened(
+            service,
+            http_server(lambda asked: (404, b"") if "/a" in asked.path else (403, body, {"x-ms-error-code": "Denied"})),
+        )
+        assert type(failure(storage, "read")) is NotFound
+
+
+def test_what_obstore_tells_is_not_asked_for_again(http_server: HttpServer, opened: Opened) -> None:
+    asked: list[str] = []
+
+    def answer(request: Any) -> tuple[Any, ...]:
+        asked.append(request.path)
+        return 404, b"<Error><Code>NoSuchKey</Code></Error>"
+
+    assert type(failure(opened("s3", http_server(answer)), "read")) is NotFound
+    assert asked == ["/photos/a"]
 
 
 SERVICES = ["s3", "gcs", "azure"]
@@ -388,10 +473,8 @@ class TestNoAnswer:
 
     def test_in_time(self, silent: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
         soon = {"read_timeout": timedelta(seconds=0.3), "timeout": timedelta(seconds=0.3)}
-        monkeypatch.setattr(buckets, "CLIENT_OPTIONS", soon)
-        for module in (azure_blob, gcs):
+        for module in (azure_blob, gcs, s3):
             monkeypatch.setattr(module, "CLIENT_OPTIONS", soon)
-        monkeypatch.setattr("labelsync_provider.storages.s3.CLIENT_OPTIONS", soon)
         monkeypatch.setitem(azure_blob.NO_RETRIES_OF_ITS_OWN, "read_timeout", 0.3)
         monkeypatch.setattr(gcs, "TIMEOUTS", (1, 0.3))
         storage: Any = opened(service, silent)

@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from obstore.exceptions import GenericError
 from redis import Redis
 from servers.process import HOST
 from servers.thread import serving
 
 from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable
-from labelsync_provider.storages import buckets
+from labelsync_provider.storages import answers, bucket_errors, bucket_listing, faults, local_files, redis, s3_pages
+from labelsync_provider.storages.answers import fault_of_answer, no_answer
+from labelsync_provider.storages.bucket_errors import fault_of_obstore
 from labelsync_provider.storages.buckets import BucketStorage
-from labelsync_provider.storages.faults import Fault, explained, fault_in, fault_of_answer, no_answer
+from labelsync_provider.storages.faults import Fault, explained
 from labelsync_provider.storages.going_on import GoingOn
+from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.redis import ABOUT_A_KEY, LOOKED_AT, RedisStorage
 from labelsync_provider.storages.s3_pages import objects_of_page
 
@@ -65,8 +69,8 @@ def page(text: str) -> None:
 
 
 LOOKED_AT_BY: dict[str, Callable[[str], object]] = {
-    "an error's text": fault_in,
-    "an error's text with an answer": lambda text: fault_in(ANSWERED + text),
+    "an error's text": lambda text: fault_of_obstore(GenericError(text)),
+    "an error's text with an answer": lambda text: fault_of_obstore(GenericError(ANSWERED + text)),
     "an answer": lambda text: fault_of_answer(403, text),
     "a message": lambda text: fault_of_answer(403, f"<Message>{text}</Message>"),
     "no answer": lambda text: no_answer(OSError(text)),
@@ -76,8 +80,8 @@ LOOKED_AT_BY: dict[str, Callable[[str], object]] = {
     "the region that is said": lambda text: explained(
         Fault(301, text, text, text), "s3://photos", "list", "connection 'a'"
     ),
-    "a refused provider": lambda text: buckets.PROVIDER.search(text),
-    "a key": lambda text: buckets.INEXPRESSIBLE(text),
+    "a refused provider": lambda text: bucket_errors.PROVIDER.search(text),
+    "a key": lambda text: INEXPRESSIBLE(text),
     "an error of Redis": lambda text: ABOUT_A_KEY.search(text[:LOOKED_AT]),
     "a page": page,
 }
@@ -95,11 +99,9 @@ def test_long_text_is_looked_at_soon(by: str, text: str) -> None:
 
 def test_expressions_are_no_others_than_these() -> None:
     """Each expression of the storages has its place in the table above, or is of what a storage cannot write."""
-    from labelsync_provider.storages import faults, local_files, redis, s3_pages
-
-    modules = (buckets, faults, redis, s3_pages, local_files)
+    modules = (answers, bucket_errors, faults, redis, s3_pages, local_files)
     found = {name for module in modules for name, value in vars(module).items() if isinstance(value, re.Pattern)}
-    assert found == {"PROVIDER", "URL", "CERTIFICATE", "REFUSED", "ABOUT_A_KEY", "PASSING"} | {
+    assert found == {"PROVIDER", "URL", "UNTRUSTED", "REFUSED", "ABOUT_A_KEY", "PASSING"} | {
         "FIELDS",
         "URL_ENCODED",
         "NEXT",
@@ -141,7 +143,7 @@ def test_listing_that_does_not_go_on_fails(
     service: str,
     how: str,
 ) -> None:
-    monkeypatch.setattr(buckets, "MOST_EMPTY", 5)
+    monkeypatch.setattr(bucket_listing, "MOST_EMPTY", 5)
     token, key = ROUND[how]
     numbers = itertools.count()
     whole, one = (AZURE_PAGE, AZURE_OBJECT) if service == "azure" else (S3_PAGE, S3_OBJECT)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from labelsync_provider.errors import AlreadyThere, Denied, Invalid, NotFound
-from labelsync_provider.storages import local_files, local_links, local_listing, spool
+from labelsync_provider.storages import local_links, local_listing, local_writing, spool
 from labelsync_provider.storages.local_files import LocalFiles
 
 
@@ -322,7 +322,7 @@ class TestSymbolicLinks:
         opened = os.open
 
         def without(path: str, flags: int, *rest: int, **given: int) -> int:
-            if flags == local_files.NAMELESS:
+            if flags == local_writing.NAMELESS:
                 raise OSError(number, "no")
             return opened(path, flags, *rest, **given)
 

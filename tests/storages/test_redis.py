@@ -16,8 +16,8 @@ from servers.redis import RedisServer, running_valkey, write_certificate
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge, Unusable
 from labelsync_provider.hooks.redis import RedisStorageHook
+from labelsync_provider.storages import kept, redis_values
 from labelsync_provider.storages import redis as redis_storage
-from labelsync_provider.storages import redis_values
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.storages.redis import RedisStorage
 
@@ -297,10 +297,10 @@ class TestCost:
     def test_what_is_kept_is_bounded(
         self, server: RedisServer, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(redis_storage, "KEPT_BYTES", 10_000)
+        monkeypatch.setattr(kept, "KEPT_BYTES", 10_000)
         server.client(1).mset({f"{n:04}": "x" * 1000 for n in range(100)})
         found = keys(storage)
-        assert sum(map(len, storage._kept.values())) == storage._kept_bytes <= 10_000
+        assert sum(map(len, storage._kept._contents.values())) == storage._kept.size <= 10_000
         assert [storage.read(key) for key in found] == [b"x" * 1000] * 100
 
     def test_string_that_is_too_large_is_listed_and_not_read(
@@ -330,13 +330,14 @@ class TestCost:
     ) -> None:
         server.client(1).mset({"a": "1", "b": "1", "c": "1"})
         read: list[Any] = []
+        command_of = redis_values.reading
 
         def reading(told: Any, limit: int) -> Any:
             server.client(1).set("b", "x" * 1_000_000)
             read.append(limit)
-            return redis_values.reading(told, limit)
+            return command_of(told, limit)
 
-        monkeypatch.setattr(redis_storage, "reading", reading)
+        monkeypatch.setattr(redis_values, "reading", reading)
         found = {info.key: (info.size, info.version) for info in listed(storage)}
         assert found["b"] == (2, "grown"), "no more than a byte above what it was said to have"
         assert read == [1, 1, 1]
