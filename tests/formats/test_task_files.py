@@ -553,7 +553,7 @@ class TestName:
     def test_of_a_task_file(self, key: str) -> None:
         assert name_problem(key) is None
 
-    @pytest.mark.parametrize("key", ["a.jpg", "a.csv", "a.json.bak", "a.tar.gz", "x/a.JPG", "a.parquet"])
+    @pytest.mark.parametrize("key", ["a.jpg", "a.xml", "a.json.bak", "a.tar.gz", "x/a.JPG", "a.parquet"])
     def test_of_something_else_says_what_to_do(self, key: str) -> None:
         problem = name_problem(key) or ""
         assert problem.startswith("not a task file")

@@ -77,7 +77,9 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes | str | Ex
         return Plan(obj, [Quarantine(None, str(content), lasting=isinstance(content, TooLarge))])
     run.some_read = True
     run.report.bytes_read += len(content)
-    parsed = partial(task_files.rows, obj.info.key, content, run.options.row_key, run.first_key)
+    # Where an object is no file, its key has no extension, whatever it ends with.
+    name = obj.info.key if run.source.holds_files else ""
+    parsed = partial(task_files.rows, name, content, run.options.row_key, run.first_key)
     try:
         rows = parsed()
     except Invalid as error:
