@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from labelsync_provider.formats.tasks import separated
 from labelsync_provider.formats.tasks.json_text import documents
 from labelsync_provider.formats.tasks.rows import BadRow, Row
 
@@ -23,6 +24,8 @@ class TaskFormat(NamedTuple):
 FORMATS = (
     TaskFormat("JSON", (".json", ""), documents.rows),
     TaskFormat("JSON lines", (".jsonl", ".ndjson"), documents.rows_of_lines),
+    TaskFormat("CSV", (".csv",), separated.rows_of_csv),
+    TaskFormat("TSV", (".tsv",), separated.rows_of_tsv),
 )
 JSON = FORMATS[0]
 """How a text is read of which no name says what it is."""
