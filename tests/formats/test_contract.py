@@ -3,6 +3,7 @@
 import gzip
 import re
 import tracemalloc
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,7 +15,10 @@ from labelsync_provider.formats.tasks.digests import digest_of
 from labelsync_provider.formats.tasks.files import name_problem, rows
 from labelsync_provider.formats.tasks.registry import FORMATS, TaskFormat, format_of
 from labelsync_provider.formats.tasks.rows import MAX_ROW_BYTES, BadRow, Row
+from labelsync_provider.parameter_texts import PARAMETERS
 from labelsync_provider.tasks import Task
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WORDS = ["a", "", "ä 😀", 'he said "no"', "one, two; three\tfour", " blanks ", "two\nlines", "007", "{}", "'", "NaN"]
@@ -24,6 +28,15 @@ GOOD = [{"id": str(n), "text": word} for n, word in enumerate(WORDS)]
 
 def test_every_format_has_cases() -> None:
     assert [one.name for one in FORMATS] == list(CASES)
+
+
+def test_every_format_is_named_where_people_read_of_it() -> None:
+    table = "| format | extension |\n|---|---|\n" + "".join(
+        f"| {one.name} | {', '.join(f'`{extension}`' if extension else 'or none' for extension in one.extensions)} |\n"
+        for one in FORMATS
+    )
+    assert table in README.read_text()
+    assert all(one.name in PARAMETERS["use_blob_urls"].meaning for one in FORMATS)
 
 
 def test_no_two_formats_have_an_extension_in_common() -> None:
