@@ -54,7 +54,8 @@ PARAMETERS: dict[str, Parameter] = {
     # Import.
     "use_blob_urls": Parameter(
         title="Import each file as one task (pictures, audio, text)",
-        meaning="Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON lines.",
+        meaning="Each file becomes one task that shows it. Off for files that describe tasks: JSON, JSON lines, CSV or "
+        "TSV, of which Label Studio's own sync reads the first two.",
         kind="boolean",
         default=False,
         term="Treat every bucket object as a source file",
@@ -97,7 +98,7 @@ PARAMETERS: dict[str, Parameter] = {
     "row_key": Parameter(
         title="Row key",
         meaning="The field by which rows of a changed task file are matched with those imported earlier, dotted, as "
-        "written in the row: `id`, `data.filename`.",
+        "written in the row: `id`, `data.filename`; of CSV and TSV, a column.",
         by_default="by their content, then by their neighbours",
         section=IMPORT,
     ),

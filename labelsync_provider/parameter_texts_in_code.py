@@ -108,7 +108,11 @@ OF_ONE: Mapping[str, Mapping[str, Parameter]] = {
             PARAMETERS["regex_filter"],
             in_code="Of a source storage; that of local files is matched from the start of the file's name.",
         ),
-        "use_blob_urls": replace(PARAMETERS["use_blob_urls"], in_code="Of a source storage."),
+        "use_blob_urls": replace(
+            PARAMETERS["use_blob_urls"],
+            meaning="Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON lines.",
+            in_code="Of a source storage.",
+        ),
         "recursive_scan": replace(PARAMETERS["recursive_scan"], in_code="Of a source storage."),
         "presign": replace(
             PARAMETERS["presign"],

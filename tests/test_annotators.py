@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from labelsync_provider.annotators import UNKNOWN, note_unknown
-from labelsync_provider.formats.tasks.rows import Row, row_of
+from labelsync_provider.formats.tasks.json_text.rows import row_of
+from labelsync_provider.formats.tasks.rows import Row
 from labelsync_provider.projects.protocol import Json, TaskUpdate
 from labelsync_provider.projects.task_content import planned
 from labelsync_provider.tasks import Task

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
-from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
@@ -297,7 +297,7 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "large.json": (b'{"text": "' + b"a" * 6000 + b'"}', "oversized: 6,012 bytes; a task file may have 5,000. Split it"),
     "bomb.json.gz": (gzip.compress(b'{"text": "' + b"a" * 6000 + b'"}'), "unpacked oversized: "),
     "cut.json.gz": (gzip.compress(b'{"text": "a"}')[:-4], "its gzip compression is broken: "),
-    "blank.json": (" ", "empty: a task file holds at least one JSON object"),
+    "blank.json": (" ", "empty: a task file holds at least one row"),
     "text.json": ("hello", "not a task file: it begins with b'h', not with a JSON object or array"),
     "photo.jpg": (b"\xff\xd8", "not a task file; for pictures, set use_blob_urls=True ('Import each file as one task'"),
     "row.json": ('[{"data": 5}]', "bad row: `data` must be an object, it is a number"),
@@ -315,7 +315,7 @@ class TestBadObjectIsQuarantined:
 
     @pytest.mark.parametrize("key", BAD_FILES)
     def test_and_the_others_go_in(self, connections, load, monkeypatch, key: str) -> None:
-        monkeypatch.setattr(task_files, "MAX_BYTES", 5000)
+        monkeypatch.setattr(task_content, "MAX_BYTES", 5000)
         CreateProjectOperator(task_id="create", title="Texts", label_config=TEXT).execute({})
         connections.put("0.json", {"text": "before"})
         connections.put("zzz.json", {"text": "after"})

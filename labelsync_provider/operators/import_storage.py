@@ -52,8 +52,9 @@ class ImportStorageSyncOperator(StoppableOperator):
         embedded store.
     :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.
         By default all objects. In Label Studio: *File Filter Regex*.
-    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON
-        lines. In Label Studio: *Treat every bucket object as a source file*.
+    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON, JSON lines,
+        CSV or TSV, of which Label Studio's own sync reads the first two. In Label Studio: *Treat every bucket object as
+        a source file*.
     :param url_mode: What a task names its file by. The object's URI stays, and Label Studio shows it by a storage of
         its own. A signed URL lets anyone read the object until it expires. `"storage"`: the object's URI; `"signed"`: a
         signed URL. Only with `use_blob_urls`.
@@ -79,7 +80,8 @@ class ImportStorageSyncOperator(StoppableOperator):
         keys, such as `{"transcript": ""}`. Other values are no change of a file. Only with `use_blob_urls`. By default
         nothing.
     :param row_key: The field by which rows of a changed task file are matched with those imported earlier, dotted, as
-        written in the row: `id`, `data.filename`. By default by their content, then by their neighbours.
+        written in the row: `id`, `data.filename`; of CSV and TSV, a column. By default by their content, then by their
+        neighbours.
     :param on_changed: What becomes of the task of a file, or of a row, that is another one now. Tasks with annotations
         are never updated. `"report"`: only report it; `"update"`: update tasks without annotations; `"add"`: add a new
         task.

@@ -46,12 +46,14 @@ class NewObjectsSensor(LookingSensor):
     :param recursive_scan: Whether objects in sub-folders are imported too. Automatically, as the storage guide says:
         those of a directory, and of a bucket without a prefix, are; those below a prefix are not. `None`: automatic;
         `True`: yes; `False`: no. In Label Studio: *Scan all sub-folders*.
-    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON or JSON
-        lines. In Label Studio: *Treat every bucket object as a source file*.
+    :param use_blob_urls: Each file becomes one task that shows it. Off for files that describe tasks: JSON, JSON lines,
+        CSV or TSV, of which Label Studio's own sync reads the first two. In Label Studio: *Treat every bucket object as
+        a source file*.
     :param data_key: Where the address of a file goes in the task's data. By default the first data key of the label
         config.
     :param row_key: The field by which rows of a changed task file are matched with those imported earlier, dotted, as
-        written in the row: `id`, `data.filename`. By default by their content, then by their neighbours.
+        written in the row: `id`, `data.filename`; of CSV and TSV, a column. By default by their content, then by their
+        neighbours.
     :param on_changed: What becomes of the task of a file, or of a row, that is another one now. Tasks with annotations
         are never updated. `"report"`: only report it; `"update"`: update tasks without annotations; `"add"`: add a new
         task.

@@ -29,6 +29,11 @@ def has_name_of_marker(key: str) -> bool:
     return key.endswith(ENDS) and f"/{key}".endswith(MARKERS)
 
 
+def name_of(storage: Target, key: str) -> str:
+    """Return the name of an object, which tells what is in it; empty if it has none."""
+    return storage.file_name(key) if isinstance(storage, HoldsFiles) else ""
+
+
 def name_problem(storage: Target, key: str) -> str | None:
     """Return why an object of this key is no task file, if its name says so."""
-    return task_files.name_problem(storage.file_name(key)) if isinstance(storage, HoldsFiles) else None
+    return task_files.name_problem(name_of(storage, key))

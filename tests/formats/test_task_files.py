@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from labelsync_provider.errors import Invalid
+from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.formats.tasks import digests as digests
 from labelsync_provider.formats.tasks import files as task_files
-from labelsync_provider.formats.tasks import rows as rows_module
-from labelsync_provider.formats.tasks.files import name_problem, rows, size_problem
+from labelsync_provider.formats.tasks import rows as task_rows
+from labelsync_provider.formats.tasks.content import size_problem
+from labelsync_provider.formats.tasks.files import name_problem, rows
+from labelsync_provider.formats.tasks.json_text import documents
+from labelsync_provider.formats.tasks.json_text import rows as json_rows
 from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.tasks import Task
 
@@ -459,17 +463,18 @@ class TestBounds:
     """Of rows, before anything is made of them."""
 
     def test_of_a_row_in_bytes(self, monkeypatch) -> None:
-        monkeypatch.setattr(rows_module, "MAX_VALUES", 10)
-        monkeypatch.setattr(task_files, "MAX_VALUES", 10)
-        monkeypatch.setattr(rows_module, "MAX_ROW_BYTES", 100)
+        monkeypatch.setattr(json_rows, "MAX_VALUES", 10)
+        monkeypatch.setattr(documents, "MAX_VALUES", 10)
+        monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 100)
+        monkeypatch.setattr(task_rows, "MAX_ROW_BYTES", 100)
         large = json.dumps({"text": "a" * 100})
         for content in (f'[{large}, {{"text": "b"}}]', f'{large}\n{{"text": "b"}}', f'{large}{{"text": "b"}}'):
             assert reasons(content) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
         assert reasons(large) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
 
     def test_of_a_row_in_values(self, monkeypatch) -> None:
-        monkeypatch.setattr(rows_module, "MAX_VALUES", 10)
-        monkeypatch.setattr(task_files, "MAX_VALUES", 10)
+        monkeypatch.setattr(json_rows, "MAX_VALUES", 10)
+        monkeypatch.setattr(documents, "MAX_VALUES", 10)
         many, text = json.dumps({"list": [[]] * 11}), json.dumps({"text": "a, [b], {c}, " * 10})
         for content in (many, f"[{many}, {text}]", f"{many}\n{text}", f"{many}{text}"):
             assert reasons(content) == [(0, "oversized row: 13 values; a row may have 10. Make several of it")]
@@ -490,11 +495,11 @@ class TestBounds:
         assert [row.reason[:13] for row in found if isinstance(row, BadRow)] == ["too many rows", "bad row: its "]
 
     def test_large_arrays_are_split_an_element_at_a_time(self, monkeypatch) -> None:
-        monkeypatch.setattr(task_files, "SPLIT_AT_ONCE", 0)
+        monkeypatch.setattr(documents, "SPLIT_AT_ONCE", 0)
         content = ' [ {"data": {"text": "a"}} , 5,{"text": "b"}]\n'
         assert [row.task for row in read(content) if isinstance(row, Row)] == [A, B]
         assert [row.size for row in read(content) if isinstance(row, Row)] == [23, 13]
-        assert reasons(" [] ") == [(-1, "empty: a task file holds at least one JSON object")]
+        assert reasons(" [] ") == [(-1, "empty: a task file holds at least one row")]
 
 
 def test_exactly_as_deep_as_allowed_is_a_row() -> None:
@@ -532,12 +537,12 @@ class TestGzip:
             read(broken, "a.json.gz")
 
     def test_that_unpacks_to_too_much_says_so(self, monkeypatch) -> None:
-        monkeypatch.setattr(task_files, "MAX_BYTES", 1000)
+        monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         with pytest.raises(Invalid, match="unpacked oversized"):
             read(gzip.compress(json.dumps({"text": "a" * 2000}).encode()), "a.json.gz")
 
     def test_of_a_whole_that_is_small_enough_is_read(self, monkeypatch) -> None:
-        monkeypatch.setattr(task_files, "MAX_BYTES", 1000)
+        monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         assert len(tasks(gzip.compress(json.dumps({"text": "a" * 980}).encode()), "a.json.gz")) == 1
 
 
@@ -548,7 +553,7 @@ class TestName:
     def test_of_a_task_file(self, key: str) -> None:
         assert name_problem(key) is None
 
-    @pytest.mark.parametrize("key", ["a.jpg", "a.csv", "a.json.bak", "a.tar.gz", "x/a.JPG", "a.parquet"])
+    @pytest.mark.parametrize("key", ["a.jpg", "a.xml", "a.json.bak", "a.tar.gz", "x/a.JPG", "a.parquet"])
     def test_of_something_else_says_what_to_do(self, key: str) -> None:
         problem = name_problem(key) or ""
         assert problem.startswith("not a task file")
@@ -558,7 +563,7 @@ class TestName:
 
 class TestSize:
     def test_of_too_much_says_how_much(self, monkeypatch) -> None:
-        monkeypatch.setattr(task_files, "MAX_BYTES", 1000)
+        monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         assert size_problem(1000) is None
         assert size_problem(1001) == "oversized: 1,001 bytes; a task file may have 1,000. Split it"
         with pytest.raises(Invalid, match="oversized"):

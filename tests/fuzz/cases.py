@@ -125,6 +125,23 @@ def _arrays(draw: Random) -> Case:
     return Case(_key(draw), mangled(draw, content) if draw.random() < 0.4 else content)
 
 
+def _tables(draw: Random) -> Case:
+    separator = draw.choice([",", ",", ";", "\t"])
+    names = draw.sample(NAMES[:8], draw.choice([1, 2, 3])) + ["text"] * draw.choice([1, 1, 1, 0, 2])
+    rows = [names, *([_cell(draw) for _ in names] for _ in range(draw.choice([0, 1, 2, 50])))]
+    if draw.random() < 0.3:
+        draw.choice(rows).append("a")
+    lines = [separator.join(row) for row in rows]
+    content = draw.choice(["\n", "\n", "\r\n", "\r", "\n\n"]).join(lines).encode()
+    key = draw.choice(["m.csv", "m.csv", "m.tsv", "m.csv.gz"])
+    return Case(key, mangled(draw, content) if draw.random() < 0.5 else content)
+
+
+def _cell(draw: Random) -> str:
+    text = "".join(draw.choices([*TEXTS, ";", "\t"], k=draw.choice([0, 1, 3])))
+    return '"' + text.replace('"', '""') + '"' if draw.random() < 0.7 else text
+
+
 def _gzip(draw: Random) -> Case:
     content = _lines(draw).content
     packed = gzip.compress(content, mtime=0)
@@ -219,6 +236,7 @@ CLASSES: dict[str, Callable[[Random], Case]] = {
     "structure": _structure,
     "JSON lines": _lines,
     "arrays": _arrays,
+    "tables": _tables,
     "gzip": _gzip,
     "keys": _keys,
     "encodings": _encodings,
@@ -244,6 +262,10 @@ EXTREMES: dict[str, Callable[[], bytes]] = {
     "100 MiB of one text": lambda: b'{"text": "' + b"a" * (104_857_600 - 12) + b'"}',
     "16 MiB of one text of escapes": lambda: b'{"text": "' + b'\\"' * 8_388_000 + b'"}',
     "16 MiB of a text without an end": lambda: b'{"text": "' + b'\\"' * 8_388_000,
+    "a table of one quote": lambda: b'text\n"' + b"a,b\n" * 25 * MB,
+    "20 MB of a table of 1,\\n": lambda: b"text\n" + b"1,\n" * 6_666_000,
+    "a table of a million columns": lambda: b",".join(b"%d" % n for n in range(999_999)) + b"\n" + b"," * 999_998,
+    "16 MiB of one value of a table": lambda: b"text\n" + "\U0001f600".encode() + b"a" * 16_777_000,
     "gzip of 1 GB": lambda: gzip.compress(b"0" * 1000 * MB, 1, mtime=0),
 }
 

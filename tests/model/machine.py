@@ -25,6 +25,7 @@ from labelsync_provider.database.schema import ensure_schema
 # --- what is drawn ---
 
 KEYS = [*["a.json"] * 5, *["b.jsonl"] * 3, "b/c.json.gz", "n", "\uff5e.json", "\U0001f600.jsonl", "x.txt", ".keep"]
+KEYS += ["t.csv"]
 GARBAGE = [b"", b"", b'{"text": "on', b'{"text": "one"}{"text": "two"}', b'5\n{"text": "one"}\n']
 GARBAGE += [gzip.compress(b'{"text": "one"}', mtime=0)]
 """What is read all the same, some of it, though no program should write it so."""
@@ -254,12 +255,21 @@ def simpler(step: Step) -> Iterator[Step]:
         yield Step(step.name, {**given, "row": {"text": "one"}})
 
 
+def _kind(key: str) -> tuple[bool, ...]:
+    return "jsonl" in key, "csv" in key, key.endswith(".gz")
+
+
 def _content(key: str, rows: list[Any], *, by_key: bool) -> bytes:
     """Return a task file. One row is an object, if it is one; of JSON lines, each is a line.
 
     With `row_key` it has another version than without: what is complete is not read again because of that option.
     """
-    if "jsonl" in key:
+    if "csv" in key:
+        # A table has no labels, and no row in it is anything but texts.
+        rows = [row.get("data", row) if isinstance(row, dict) else row for row in rows]
+        lines = [f"{row.get('text', '')},{row.get('id', '')}" if isinstance(row, dict) else "bad" for row in rows]
+        text = "".join(f"{line}\n" for line in ["text,id", *lines])
+    elif "jsonl" in key:
         text = "".join(json.dumps(row) + "\n" for row in rows)
     else:
         text = json.dumps(rows[0] if len(rows) == 1 and isinstance(rows[0], dict) else rows)
@@ -358,7 +368,7 @@ class History:
 
     def rename(self, file: int, to: str) -> None:
         key = nth(self.files, file) if self.files else to
-        if key != to and ("jsonl" in key, key.endswith(".gz")) == ("jsonl" in to, to.endswith(".gz")):
+        if key != to and _kind(key) == _kind(to):
             COVERAGE["step: rename"] += 1
             self.bench.source.rename(key, to)
             self.files[to] = self.files.pop(key)

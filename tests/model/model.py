@@ -3,7 +3,9 @@
 It knows sources as `{path: content}` and a project as `{id: Stored}`. `foretell` says what a run without faults does.
 """
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +42,7 @@ def text_of(value: Any) -> str:
 def is_named_as_task_file(key: str) -> bool:
     """Tell whether an object is read as a task file at all."""
     name = key.rpartition("/")[2].removesuffix(".gz")
-    return "." not in name or name.endswith((".json", ".jsonl", ".ndjson"))
+    return "." not in name or name.endswith((".json", ".jsonl", ".ndjson", ".csv"))
 
 
 def is_marker(key: str, content: bytes) -> bool:
@@ -57,7 +59,7 @@ def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
     except (OSError, EOFError):
         return None
-    values = _lines(text) if name.endswith("l") else _values(text)
+    values = _table(text) if name.endswith(".csv") else _lines(text) if name.endswith("l") else _values(text)
     if values is None:
         return None
     rows, seen = [], set()
@@ -70,6 +72,11 @@ def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
                 seen.add(row.key)
         rows.append(row)
     return rows
+
+
+def _table(text: str) -> list[Any] | None:
+    names, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
+    return [dict(zip(names, row, strict=True)) if len(row) == len(names) else BAD for row in rows] or None
 
 
 def _lines(text: str) -> list[Any] | None:
@@ -111,7 +118,7 @@ def _row(value: Any, row_key: str | None) -> Row | None:
     at: Any = value
     for part in row_key.split(".") if row_key else ():
         at = at.get(part) if isinstance(at, dict) else None
-    key = None if at is None or not row_key else str(at)
+    key = None if at in (None, "") or not row_key else str(at)
     if "data" not in value:
         return Row(text_of(value), key=key)
     meta, predictions = value.get("meta") or {}, value.get("predictions") or []

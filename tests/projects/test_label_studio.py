@@ -19,7 +19,9 @@ from servers.label_studio import LABEL_CONFIG
 from servers.label_studio import LabelStudioServer as Server
 
 from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
-from labelsync_provider.formats.annotations.files import NOTE, Note, annotation_files, key_renderer
+from labelsync_provider.formats.annotations.files import annotation_files
+from labelsync_provider.formats.annotations.keys import key_renderer
+from labelsync_provider.formats.annotations.note import NOTE, Note
 from labelsync_provider.projects.label_studio import importing, shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject

@@ -10,7 +10,7 @@ from model.fake_project import Process
 from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine, select
 
-from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync import ImportOptions, import_storage
 from labelsync_provider.sync.importing import bad_rows, ignored, planning
@@ -141,7 +141,7 @@ class TestObjectLargerThanItWasListed:
         assert report.bytes_read == sum(map(len, run.source.objects.values()))
 
     def test_is_in_quarantine_if_it_may_not(self, run: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(task_files, "MAX_BYTES", 1000)
+        monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         run.put("grown.json", texts("a" * 2000))
         report = run()
         assert (report.tasks_created, report.quarantined) == (1, 1)
@@ -157,7 +157,7 @@ class TestObjectLargerThanItWasListed:
         assert run().tasks_created == 2
         assert [most for key, most in run.source.asked if key == "z.json"] == [
             20 + reading.SMALL_BYTES,
-            task_files.MAX_BYTES,
+            task_content.MAX_BYTES,
         ]
 
 

@@ -110,6 +110,17 @@ class TestNewAndUnchanged:
         assert some(run()) == {"unchanged": 1, "new": 2, "tasks_created": 2}
         assert run.data() == ["1", "2", "3"]
 
+    @pytest.mark.parametrize("row_key", [None, "id"])
+    def test_rows_of_a_table_are_matched_like_any(self, run: Importing, row_key: str | None) -> None:
+        run.source.put("a.json", {"text": "1", "id": 1})
+        run.source.put("metadata.csv", "id,text\n1,2\n2,3\n")
+        assert some(run(row_key=row_key)) == {"new": 3, "tasks_created": 3}
+        assert [row["data"] for row in run.rows()][1:] == [{"id": "1", "text": "2"}, {"id": "2", "text": "3"}]
+        run.source.put("metadata.csv", "text;id\n0;0\n2;1\nthree;2\n")
+        report = run(row_key=row_key, on_changed="update")
+        assert some(report) == {"unchanged": 2, "new": 1, "changed": 1, "tasks_created": 1, "tasks_updated": 1}
+        assert run.data() == ["1", "2", "three", "0"]
+
     def test_bytes_read_are_those_of_the_files_read(self, run: Importing) -> None:
         size = run.source.put("a.json", texts("1")).stat().st_size
         assert run().bytes_read == size

@@ -283,6 +283,17 @@ class TestQuarantine:
         assert (report.tasks_created, report.quarantined) == (3, 7)
         assert "in/notes.txt: not a task file" in "".join(map(str, report.quarantine))
 
+    @in_buckets
+    def test_holds_rows_of_a_table_beside_the_data_unless_the_filter_leaves_it_out(self, run: Importing) -> None:
+        run.place.put("in/metadata.csv", 'file,text\n1.jpg,4\n2.jpg\n"3.jpg","five, or\nsix"\n')
+        without = run(regex_filter="(?!.*csv$)")
+        assert (without.tasks_created, without.quarantined) == (3, 6)
+        report = run()
+        assert (report.tasks_created, report.quarantined) == (2, 7)
+        assert run.data()[3:] == ["4", "five, or\nsix"]
+        said = "in/metadata.csv, row 1: line 3: bad row: it has 1 value, the header has 2 columns"
+        assert said in "".join(map(str, report.quarantine))
+
     @pytest.mark.parametrize("place", ["S3", "Azure"], indirect=True)
     def test_does_not_hold_folder_markers(self, run: Importing) -> None:
         run.place.put("in/photos/", b"")
@@ -396,6 +407,12 @@ def test_urls_in_task_files_are_not_signed() -> None:
 
 @on_redis
 class TestRedis:
+    def test_value_is_json_whatever_its_key_ends_with(self, run: Importing, valkey: RedisServer) -> None:
+        run.place.put("in/1.csv", texts("1", "2"))
+        valkey.client().hset("in/2.csv", mapping={"text": "3"})
+        run()
+        assert run.data() == ["1", "2", "3"]
+
     def test_hash_is_the_data_of_a_task(self, run: Importing, valkey: RedisServer) -> None:
         valkey.client().hset("in/1", mapping={"text": "é", "page": "7"})
         assert some(run()) == {"new": 1, "tasks_created": 1}

@@ -9,6 +9,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from labelsync_provider.formats.annotations.registry import LAYOUTS
 from labelsync_provider.projects.protocol import Progress
 from labelsync_provider.sync.exporting.looking import LISTED, Looks
 from labelsync_provider.sync.exporting.state import ExportRun
@@ -69,7 +70,8 @@ def _look_at_all(run: ExportRun, looks: Looks, *, by_stamp: bool) -> Seen:
     # What changes while the pages of tasks are asked for may be on one that has passed.
     up_to, before = run.project.latest_change(), run.project.progress()
     tasks, annotations = _covered(run, before)
-    looks.at_all(annotations if run.note.layout == "annotation" else tasks, by_stamp=by_stamp)
+    objects = annotations if LAYOUTS[run.note.layout].is_of_annotations else tasks
+    looks.at_all(objects, by_stamp=by_stamp)
     after = run.project.progress()
     off = _off(run, after)
     is_still = before == after and (not any(off) or up_to == run.project.latest_change())

@@ -1,13 +1,13 @@
 """How to export."""
 
-from labelsync_provider.formats.annotations.files import Layout
+from labelsync_provider.formats.annotations.layout import LayoutName
 from labelsync_provider.sync.options import AtLeastOne, Options, Seconds, SecondsAboveZero
 
 
 class ExportOptions(Options, frozen=True, kw_only=True):
     """How to export; the names are the operator's, whose docstring says what each means."""
 
-    layout: Layout = "annotation"
+    layout: LayoutName = "annotation"
     key_template: str | None = None
     include_cancelled: bool = True
     can_delete_objects: bool = False

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from labelsync_provider.errors import LeaseHeld, StoragesOverlap
-from labelsync_provider.formats.annotations.files import Note
+from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import ExportTarget

@@ -5,7 +5,9 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from labelsync_provider.formats.annotations.files import AnnotationFile, KeyRenderer, Note
+from labelsync_provider.formats.annotations.files import AnnotationFile
+from labelsync_provider.formats.annotations.keys import KeyRenderer
+from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.projects.protocol import Annotated
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target

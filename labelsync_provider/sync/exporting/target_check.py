@@ -8,7 +8,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TargetOccupied
-from labelsync_provider.formats.annotations.files import LONGEST_NOTE, Note, Written, check_note, recognised
+from labelsync_provider.formats.annotations.files import Written, recognised
+from labelsync_provider.formats.annotations.note import LONGEST_NOTE, Note, check_note
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here

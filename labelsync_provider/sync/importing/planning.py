@@ -21,6 +21,7 @@ from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Plan, Quarantine, Step, create
 from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
+from labelsync_provider.sync.names import name_of
 from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,9 @@ def _task_file_plan(run: ImportRun, obj: SourceObject, content: bytes | str | Ex
         return Plan(obj, [Quarantine(None, str(content), lasting=isinstance(content, TooLarge))])
     run.some_read = True
     run.report.bytes_read += len(content)
-    parsed = partial(task_files.rows, obj.info.key, content, run.options.row_key, run.first_key)
+    # Where an object is no file, its key has no extension, whatever it ends with.
+    name = name_of(run.source, obj.info.key)
+    parsed = partial(task_files.rows, name, content, run.options.row_key, run.first_key)
     try:
         rows = parsed()
     except Invalid as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
-from labelsync_provider.formats.tasks import files as task_files
+from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.names import name_problem
 
@@ -94,7 +94,7 @@ def _together(objects: Iterable[SourceObject], threads: int) -> Iterator[list[So
 
 def _read_together(run: ImportRun, objects: list[SourceObject]) -> list[Read]:
     # What is read ahead has the size that was listed, or near enough: a thousand objects may wait.
-    return [(obj, _read(run, obj, min(obj.info.size + SMALL_BYTES, task_files.MAX_BYTES))) for obj in objects]
+    return [(obj, _read(run, obj, min(obj.info.size + SMALL_BYTES, task_content.MAX_BYTES))) for obj in objects]
 
 
 def _in_full(run: ImportRun, together: list[Read]) -> Iterator[Read]:
@@ -114,12 +114,12 @@ def _read(run: ImportRun, obj: SourceObject, most: int | None = None) -> Content
     if problem := _problem(run, obj):
         return problem
     try:
-        return run.source.read(obj.info.key, task_files.MAX_BYTES if most is None else most, obj.info.version)
+        return run.source.read(obj.info.key, task_content.MAX_BYTES if most is None else most, obj.info.version)
     except (Invalid, Denied, NotFound) as error:
         return error
 
 
 def _problem(run: ImportRun, obj: SourceObject) -> str | None:
     """Return why an object need not be read to know that it is no task file."""
-    problem = obj.problem or task_files.size_problem(obj.info.size)
+    problem = obj.problem or task_content.size_problem(obj.info.size)
     return problem or name_problem(run.source, obj.info.key)

@@ -4,7 +4,7 @@ import codecs
 import re
 from math import isinf
 
-from labelsync_provider.formats.tasks.splitting import STRING
+from labelsync_provider.formats.tasks.json_text.splitting import STRING
 
 MAX_DEPTH = 100
 """Levels of nesting in a row: below what any JSON library on the way refuses."""

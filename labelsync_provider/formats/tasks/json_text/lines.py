@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from labelsync_provider.formats.tasks.splitting import (
+from labelsync_provider.formats.tasks.json_text.splitting import (
     brackets_end,
     documents,
     fault_place,
