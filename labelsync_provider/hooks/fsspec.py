@@ -1,8 +1,8 @@
 """SFTP, WebDAV and the Hugging Face Hub through fsspec: a short list of its file systems, and no others.
 
-fsspec would open many more by the beginning of a URI, and some lead out of what a storage URI may name: `local`, `dir` and
-`simplecache` to files of this machine, `http` to servers inside its network, and `::` to one through another. So no URI
-is ever given to fsspec. Each hook here makes the one file system of its scheme, and gives that plain paths.
+fsspec would open many more by the beginning of a URI, and some lead out of what a storage URI may name: `local`, `dir`
+and `simplecache` to files of this machine, `http` to servers inside its network, and `::` to one through another. So no
+URI is ever given to fsspec. Each hook here makes the one file system of its scheme, and gives that plain paths.
 """
 
 import re
@@ -158,7 +158,6 @@ class SFTPStorageHook(FsspecStorageHook):
         # Names that are not UTF-8 are told one by one, and do not break off the listing of their directory.
         options["sftp_client_kwargs"] = {"path_errors": "surrogateescape"}
         meanings: dict[type[Exception], Any] = {
-            asyncssh.HostKeyNotVerifiable: Unusable,
             asyncssh.PermissionDenied: Unusable,
             asyncssh.SFTPNoSuchFile: NotFound,
             asyncssh.SFTPNoSuchPath: NotFound,
@@ -168,7 +167,17 @@ class SFTPStorageHook(FsspecStorageHook):
             asyncssh.SFTPFileIsADirectory: Invalid,
             asyncssh.Error: Unavailable,
         }
-        return Filesystem(lambda: get_fs("sftp", self.conn_id, options), ("mtime",), renames=True, meanings=meanings)
+
+        def connect() -> Any:
+            try:
+                return get_fs("sftp", self.conn_id, options)
+            except asyncssh.HostKeyNotVerifiable as error:
+                raise Unusable(
+                    f"connection {self.conn_id!r}: {error.reason}. Set host_key in its extra to the key of the server, "
+                    "or put that into the file known_hosts of the user who runs tasks."
+                ) from None
+
+        return Filesystem(connect, ("mtime",), renames=True, meanings=meanings)
 
 
 class WebDAVStorageHook(FsspecStorageHook):

@@ -12,7 +12,7 @@ from labelsync_provider.errors import Invalid
 GROUP = "labelsync.storages"
 """The name of an entry point is the scheme of the storage's URIs; its value is a `StorageHook`, whose
 `default_conn_name` is the connection by default."""
-NEEDED = ("default_conn_name", "get_source", "get_target", "test_connection")
+NEEDED = ("conn_name_attr", "default_conn_name", "get_source", "get_target", "test_connection")
 """What a hook has, apart from being made with the id of a connection."""
 
 
@@ -53,12 +53,10 @@ def _package(offer: EntryPoint) -> str:
 
 def _remedy(offer: EntryPoint) -> str:
     """Say how to install what a hook lacks: with the extra of its scheme, if its package has one of this name."""
-    if offer.dist is None:
-        return "Install what it needs, where the tasks run."
-    extras = offer.dist.metadata.get_all("Provides-Extra") or []
-    install = f'pip install "{offer.dist.name}[{{}}]"'
-    if offer.name in extras:
-        return f"Install what it needs, where the tasks run: {install.format(offer.name)}"
-    if extras:
-        return f"Install what it needs, where the tasks run: {install.format('...')}, one of its extras {extras}."
-    return f"The package has no extras: install what it needs, where the tasks run, or another version of {offer.name}."
+    extras = offer.dist.metadata.get_all("Provides-Extra") if offer.dist else None
+    if not offer.dist or not extras:
+        return "The package has no extras: install what it needs, or another version of it, where the tasks run."
+    extra, which = (
+        (offer.name, "") if offer.name in extras else ("...", f", with one of its extras: {', '.join(extras)}.")
+    )
+    return f'Install what it needs, where the tasks run: pip install "{offer.dist.name}[{extra}]"{which}'

@@ -28,7 +28,12 @@ HOLDS_MORE = re.compile(r"[@=;]").search
 
 
 class StorageHook(Protocol):
-    """What every storage hook can do."""
+    """What every storage hook can do. It is made with the id of a connection, and need not be a hook of Airflow's."""
+
+    conn_name_attr: str
+    """The attribute that holds this id."""
+    default_conn_name: str
+    """The connection by default."""
 
     def get_source(self, uri: str, recursive_scan: bool | None = None) -> Storage:
         """Open a storage to import from; see the guide's rule for `recursive_scan=None` in the README."""

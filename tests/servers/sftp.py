@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -70,10 +71,12 @@ def running_sftp(root: Path) -> Iterator[SFTPServer]:
 
 
 @pytest.fixture(scope="session")
-def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SFTPServer]:
-    """One server for all tests."""
-    with running_sftp(tmp_path_factory.mktemp("sftp")) as server:
-        yield server
+def sftp_server() -> Iterator[SFTPServer]:
+    """One server for all tests. Every user reaches its files; a folder of pytest's is for its owner only."""
+    with tempfile.TemporaryDirectory(prefix="labelsync-sftp-") as folder:
+        Path(folder).chmod(0o755)
+        with running_sftp(Path(folder)) as server:
+            yield server
 
 
 @pytest.fixture
