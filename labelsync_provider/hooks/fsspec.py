@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
 
 NO_NAME = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
+NOT_QUOTED = re.compile(r"%[0-9a-fA-F]{2}|[?#]|\s/")
+"""webdav4 makes URLs of paths, and quotes none of these; a blank at the end of a directory it takes off."""
 TIMEOUTS = {"connect_timeout": 10, "login_timeout": 30, "keepalive_interval": 15}
 """In seconds; a server that is silent for three times the last one is gone."""
 FRESH: Any = {"skip_instance_cache": True}
@@ -210,6 +212,7 @@ class WebDAVStorageHook(FsspecStorageHook):
         return Filesystem(
             lambda: WebdavFileSystem(url, auth=auth if any(auth) else None, **FRESH),
             ("etag", "modified"),
+            unfit=NOT_QUOTED,
             meanings={IsACollectionError: Invalid, ClientError: Unavailable, httpx.HTTPError: Unavailable},
         )
 
@@ -240,7 +243,8 @@ class HuggingFaceStorageHook(FsspecStorageHook):
         url, token = self.endpoint(connection), connection.password or False
         return Filesystem(
             lambda: HfFileSystem(endpoint=url, token=token, **FRESH),
-            ("blob_id", "xet_hash", "mtime"),
+            ("blob_id", "xet_hash"),
+            by_content=True,
             meanings={HFValidationError: Invalid, HfHubHTTPError: Unavailable},
         )
 

@@ -58,8 +58,12 @@ class Filesystem:
     """Logs in, and returns fsspec's object."""
     versions: Sequence[str]
     """What tells the version of an object among what is told of it: the first of these that is there."""
+    by_content: bool = False
+    """Whether that is a digest of the content, and no time that may be the same for another one."""
     renames: bool = False
     """Whether an upload that breaks off leaves half a file: it is written under another name, and renamed."""
+    unfit: re.Pattern[str] | None = None
+    """What it cannot have in a path, as it would take it for something else."""
     meanings: Mapping[type[Exception], type[LabelsyncError]] = field(default_factory=dict)
     """What its own errors mean, the first that fits; those that the system has mean what they say."""
 
@@ -154,14 +158,15 @@ class FsspecStorage:
         if before is not None and create:
             if before.get("size") != len(content) or self.read(key, len(content)) != content:
                 raise AlreadyThere(f"{self.object_uri(key)} is there already, with another content.")
-            return self._written(key, len(content))[0]
+            return self._written(key, len(content))
         self._do(f"write {key}", partial(self._put, path, content))
-        version, is_time = self._written(key, len(content))
-        if before is not None and is_time and version == self._object(key, before).version:
+        version = self._written(key, len(content))
+        same = before is not None and version == self._object(key, before).version
+        if same and not self._filesystem.by_content:
             # Its clock counts seconds, and both were written in one: nothing would tell that the content is another.
             time.sleep(CLOCK_SECONDS)
             self._do(f"write {key}", partial(self._put, path, content))
-            version, _ = self._written(key, len(content))
+            version = self._written(key, len(content))
         return version
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -175,11 +180,17 @@ class FsspecStorage:
             raise Invalid(
                 f"key {key!r} is no path below {self.uri}. Use names joined by '/', without '.', '..' or empty ones."
             )
-        return self._top + self.location.path(key)
+        return self._fit(self._top + self.location.path(key))
+
+    def _fit(self, path: str) -> str:
+        if self._filesystem.unfit and (found := self._filesystem.unfit.search(path)):
+            raise Invalid(f"{path}: {found.group()!r} in a name cannot be asked for here. Rename it.")
+        return path
 
     def _entries(self, key: str) -> Sequence[Entry]:
         """Return what is in a directory; of what proves to be a file, nothing."""
         path = (self._top + self.location.path(key)).rstrip("/") or self._top
+        self._fit(f"{path}/")
 
         def listed(fs: Any) -> Sequence[Entry]:
             fs.invalidate_cache()  # what it keeps of a listing is neither fresh nor bounded
@@ -188,7 +199,10 @@ class FsspecStorage:
         return self._do(f"list {key or 'it'}", listed)
 
     def _object(self, key: str, entry: Entry) -> ObjectInfo:
+        path = self.location.path(key)
         key, problem = listed_key(key)
+        if self._filesystem.unfit and (found := self._filesystem.unfit.search(path)):
+            problem = problem or f"{found.group()!r} in its name cannot be asked for here; rename it"
         size, version = entry.get("size"), self._version(entry)
         if entry["type"] != "file":
             problem = problem or "it is no file"
@@ -208,16 +222,18 @@ class FsspecStorage:
 
         def looked(fs: Any) -> Entry:
             fs.invalidate_cache()
-            found: Entry = fs.info((self._top + path).rstrip("/") or self._top)
+            found: Entry = fs.info(whole)
             return found
+
+        whole = self._fit((self._top + path).rstrip("/") or self._top)
 
         try:
             return self._do(f"read {path or 'it'}", looked)
         except NotFound:
             return None
 
-    def _written(self, key: str, size: int) -> tuple[str, bool]:
-        """Return the version of what was written just now, and whether it is a time.
+    def _written(self, key: str, size: int) -> str:
+        """Return the version of what was written just now.
 
         :raises Unavailable: it is not there, or not all of it.
         """
@@ -228,8 +244,7 @@ class FsspecStorage:
         info = self._object(key, entry)
         if info.problem:
             raise Invalid(f"{self.object_uri(key)} was written, and could not be listed: {info.problem}.")
-        told = next(entry[name] for name in self._filesystem.versions if entry.get(name) is not None)
-        return info.version, isinstance(told, datetime)
+        return info.version
 
     def _put(self, path: str, content: bytes, fs: Any) -> None:
         if not self._filesystem.renames:

@@ -7,7 +7,7 @@ its path. A symbolic link is not followed: it could lead out of the directory th
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from labelsync_provider.errors import Denied, NotFound, Unavailable
+from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable
 from labelsync_provider.storages.keys import LONGEST_KEY, listed_key
 from labelsync_provider.storages.local_listing import is_temporary
 from labelsync_provider.storages.protocol import ObjectInfo
@@ -81,8 +81,8 @@ class Walk:
             return self._in_order(key, held)
         except NotFound:
             return []  # gone since the directory above was read
-        except Denied as error:
-            return self._leave_out(key, f"nothing in it is listed, for it may not be read: {error}")
+        except (Denied, Invalid) as error:
+            return self._leave_out(key, f"nothing in it is listed, for it cannot be read: {error}")
 
     def _in_order(self, key: str, held: int) -> list[ObjectInfo | str]:
         """Return the files in a directory, and the keys of directories in it, from the last to the first by key."""

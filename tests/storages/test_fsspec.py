@@ -66,7 +66,7 @@ class TestSFTP:
             found = problems(storage)
         (folder / "closed").chmod(0o755)
         assert found["a.json"] is None
-        assert "may not be read" in str(found["closed"])
+        assert "cannot be read" in str(found["closed"])
         assert not storage.covers("closed/b.json")
 
     def test_of_a_directory_with_too_many_entries_says_which(
