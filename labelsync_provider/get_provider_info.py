@@ -2,36 +2,6 @@
 
 from typing import Any
 
-# A storage URI's scheme -> the hook that opens it. A new storage is one more row.
-STORAGES = [
-    {
-        "scheme": "file",
-        "hook-class-name": "labelsync_provider.hooks.local_files.LocalFilesStorageHook",
-        "default-conn-id": "fs_default",
-    },
-    {
-        "scheme": "s3",
-        "hook-class-name": "labelsync_provider.hooks.s3.S3StorageHook",
-        "default-conn-id": "aws_default",
-    },
-    {
-        "scheme": "gs",
-        "hook-class-name": "labelsync_provider.hooks.gcs.GCSStorageHook",
-        "default-conn-id": "google_cloud_default",
-    },
-    {
-        "scheme": "azure-blob",
-        "hook-class-name": "labelsync_provider.hooks.azure_blob.AzureBlobStorageHook",
-        "default-conn-id": "wasb_default",
-    },
-    {
-        "scheme": "redis",
-        "hook-class-name": "labelsync_provider.hooks.redis.RedisStorageHook",
-        "default-conn-id": "redis_default",
-    },
-]
-
-
 # What Airflow 3.1 asks the hook for, newer ones read here.
 LABEL_STUDIO_FORM: dict[str, Any] = {
     "ui-field-behaviour": {
@@ -91,19 +61,8 @@ def get_provider_info() -> dict[str, Any]:
                 **LABEL_STUDIO_FORM,
             }
         ],
-        "hooks": [
-            {
-                "integration-name": "Label Studio",
-                "python-modules": [
-                    "labelsync_provider.hooks.azure_blob",
-                    "labelsync_provider.hooks.gcs",
-                    "labelsync_provider.hooks.label_studio",
-                    "labelsync_provider.hooks.local_files",
-                    "labelsync_provider.hooks.redis",
-                    "labelsync_provider.hooks.s3",
-                ],
-            }
-        ],
+        # Those of storages are found by entry point; see `labelsync_provider.hooks.installed`.
+        "hooks": [{"integration-name": "Label Studio", "python-modules": ["labelsync_provider.hooks.label_studio"]}],
         "operators": [
             {
                 "integration-name": "Label Studio",
@@ -161,5 +120,4 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         },
-        "storages": STORAGES,
     }

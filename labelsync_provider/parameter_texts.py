@@ -1,5 +1,8 @@
 """What parameters are called and what they mean. A test holds docstrings and the README against this."""
 
+import json
+from pathlib import Path
+
 from labelsync_provider.label_configs import READY
 from labelsync_provider.parameters import Parameter
 
@@ -7,13 +10,11 @@ from labelsync_provider.parameters import Parameter
 IMPORT, EXPORT, STUDIO, LIMITS, LOGIN = "How to import", "How to export", "Label Studio", "Limits", "Connections"
 URI = {"pattern": r"^(/|[a-z][a-z0-9-]*://).+"}
 YES_NO = {1: "Yes", 0: "No"}
-WHERE = (
-    "`s3://bucket/prefix`, `gs://bucket/prefix`, `azure-blob://container/prefix`, `redis://database/path`, or a "
-    "directory: `/data/photos`, or as a URI `file:///data/photos`."
-)
-USUAL = (
-    "the usual one of the storage: `fs_default`, `aws_default`, `google_cloud_default`, `wasb_default`, `redis_default`"
-)
+# `tests/texts.py` has asked the hooks of the package's own storages; here, where a DAG is parsed, none is imported.
+STORAGES = json.loads(Path(__file__).with_name("storages.json").read_text())
+URIS = ", ".join(f"`{one['uri']}`" for scheme, one in STORAGES.items() if scheme != "file")
+WHERE = f"{URIS}, or a directory: `/data/photos`, or as a URI `{STORAGES['file']['uri']}`."
+USUAL = "the usual one of the storage: " + ", ".join(f"`{one['connection']}`" for one in STORAGES.values())
 
 
 def _login(to: str) -> Parameter:
@@ -35,8 +36,7 @@ PARAMETERS: dict[str, Parameter] = {
         meaning=f"Where the annotations go: {WHERE} It may hold nothing but this export, and no "
         "other export of the project may go to a folder above or below it. "
         "`/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects such as "
-        "`labels/7.json`; in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`, "
-        "`redis://1/labels` `labels7.json`.",
+        "`labels/7.json`; the path of a database is taken as it is written.",
         required=True,
         term="Add Target Storage",
         schema=URI,

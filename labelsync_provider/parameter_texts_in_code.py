@@ -32,8 +32,8 @@ ONE_STORAGE = {
     "direction": DIRECTION,
     "storage_type": Parameter(
         title="Type",
-        meaning="With an id, Label Studio's word for the service: `s3`, `gcs`, `azure`, `redis` or `localfiles`. Each "
-        "has ids of its own.",
+        meaning="With an id, Label Studio's word for the service, such as `s3` or `localfiles`. Each has ids of its "
+        "own.",
         by_default="that of the storage URI",
     ),
     "storage_conn_id": replace(PARAMETERS["storage_conn_id"], meaning="With a URI, says how to log in."),

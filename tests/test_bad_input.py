@@ -46,13 +46,13 @@ class TestParameterFailsAtOnce:
     """Each message names the parameter, its value and the remedy; Airflow does not retry."""
 
     IMPORT = (
-        ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of file://, s3://,"),
+        ({"source": "ftp://host/x"}, "source='ftp://host/x': unknown scheme 'ftp'. Use one of azure-blob://, file://,"),
         ({"source": "data/photos"}, "source='data/photos': neither a storage URI nor a path that begins with /. Write"),
         (
             {"source": "~/photos"},
             "source='~/photos': whose home ~ is depends on who runs the task. Write the directory",
         ),
-        ({"source": ""}, "source='': it names no storage. Use one of file://, s3://,"),
+        ({"source": ""}, "source='': it names no storage. Use one of azure-blob://, file://,"),
         ({"source": "None"}, "source='None': it names no storage."),
         ({"source": None}, "source=None: of the wrong type. Use a storage URI,"),
         ({"source": "{file}"}, "a.json is a file. Name the directory that it is in, {folder}, and choose it by"),
@@ -93,7 +93,7 @@ class TestParameterFailsAtOnce:
         ),
     )
     EXPORT = (
-        ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of file://, s3://,"),
+        ({"target": "s4://bucket"}, "target='s4://bucket': unknown scheme 's4'. Use one of azure-blob://, file://,"),
         ({"target": "file:out"}, "'file:out': not an absolute local path. Use /absolute/directory, or"),
         ({"project": "Boats"}, "project='Boats': there is no embedded project"),
         ({"target_conn_id": "mine"}, "There is no Airflow connection 'mine'. Create one of type 'File (path)'"),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from labelsync_provider.get_provider_info import STORAGES
+from labelsync_provider.hooks.installed import installed_schemes
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.parameters import ExportParameters, ImportParameters
 from labelsync_provider.parameter_texts import PARAMETERS
@@ -196,7 +196,7 @@ class TestTrigger:
                 assert answer.status_code == 400
                 assert f"Invalid input for param {name}: " in answer.json()["detail"]
 
-    @pytest.mark.parametrize("uri", ["/data/photos", *(f"{row['scheme']}://0/photos" for row in STORAGES)])
+    @pytest.mark.parametrize("uri", ["/data/photos", *(f"{scheme}://0/photos" for scheme in installed_schemes())])
     def test_takes_every_scheme_and_a_path(self, trigger, dag_id: str, uri: str) -> None:
         uris = {name: uri for name in REQUIRED[dag_id] if name in URI_FIELDS}
         answer = trigger(dag_id, REQUIRED[dag_id] | uris)

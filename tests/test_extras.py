@@ -16,20 +16,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {"s3": "amazon", "gs": "google", "azure-blob": "microsoft-azure", "redis": "redis"}
+EXTRAS |= {scheme: scheme for scheme in ("hf", "sftp", "webdav")}
 URIS = {"file": "file:///tmp", "redis": "redis://1/in"} | {s: f"{s}://bucket" for s in ("s3", "gs", "azure-blob")}
+URIS |= {"hf": "hf://datasets/owner/name", "sftp": "sftp:///in", "webdav": "webdav:///in"}
 CONNECTIONS = {
     "fs": {"conn_type": "fs", "extra": {"path": "/tmp"}},
     "aws": {"conn_type": "aws", "login": "a-key", "password": "a-secret", "extra": {"region_name": "us-east-1"}},
     "google_cloud": {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "p"}},
     "wasb": {"conn_type": "wasb", "login": "ours", "password": "YS1rZXk="},
     "redis": {"conn_type": "redis"},
+    "hf": {"conn_type": "generic"},
+    "sftp": {"conn_type": "sftp", "host": "files.example.com"},
+    "webdav": {"conn_type": "http", "host": "dav.example.com"},
 }
 
 LOOK = """
 import importlib, json, pkgutil, sys
 import labelsync_provider.hooks, labelsync_provider.operators
 from dag_bags import DagBag
-from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.hooks.storage import storage_hook
 
 found = {"imported": [], "dags": {}, "storages": {}}
@@ -41,7 +45,7 @@ bag = DagBag(sys.argv[1])
 found["dags"], found["errors"] = sorted(bag.dags), bag.import_errors
 for scheme, uri in json.loads(sys.argv[2]).items():
     try:
-        storage_hook("source", uri, None).get_source(uri)
+        storage_hook("target", uri, None).get_target(uri)
         found["storages"][scheme] = "opened"
     except Exception as error:
         found["storages"][scheme] = f"{type(error).__name__}: {error}"

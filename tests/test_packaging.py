@@ -16,7 +16,8 @@ from packaging.utils import canonicalize_name
 
 import labelsync_provider
 from labelsync_provider.airflow_compat import conf
-from labelsync_provider.get_provider_info import STORAGES, get_provider_info
+from labelsync_provider.get_provider_info import get_provider_info
+from labelsync_provider.hooks.installed import GROUP
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints/mwaa-airflow-3.3.1.txt"
@@ -28,6 +29,7 @@ DEFINING = {
     "sensors": r"^class (?!Looking)\w+Sensor\(",
     "triggers": r"^class (?!Looking)\w+Trigger\(",
 }
+STORAGES = PROJECT["entry-points"][GROUP]
 CONNECTION_TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
 
 
@@ -100,7 +102,7 @@ class TestProviderInfo:
             for entry in INFO[kind]:
                 for module in entry["python-modules"]:
                     import_module(module)
-        for entry in [*INFO["connection-types"], *STORAGES]:
+        for entry in INFO["connection-types"]:
             assert isinstance(load(entry["hook-class-name"]), type)
 
     @pytest.mark.parametrize("kind", DEFINING)
@@ -112,7 +114,8 @@ class TestProviderInfo:
             for path in folder.glob("*.py")
             if re.search(DEFINING[kind], path.read_text(), re.MULTILINE)
         }
-        assert listed == defining
+        by_entry_point = {path.partition(":")[0] for path in STORAGES.values()}
+        assert listed == defining - by_entry_point
 
     @pytest.mark.parametrize("conn_type", CONNECTION_TYPES)
     def test_agrees_with_the_hook(self, conn_type: str) -> None:
@@ -122,11 +125,15 @@ class TestProviderInfo:
         assert hook.default_conn_name == f"{conn_type}_default"
         assert callable(hook.test_connection)
 
-    @pytest.mark.parametrize("row", STORAGES, ids=lambda row: row["scheme"])
-    def test_storages_agree_with_their_hooks(self, row: dict[str, str]) -> None:
-        hook = load(row["hook-class-name"])
-        assert hook.default_conn_name == row["default-conn-id"]
-        assert hook.conn_name_attr in hook(row["default-conn-id"]).__dict__
+    @pytest.mark.parametrize(("scheme", "path"), STORAGES.items())
+    def test_storages_agree_with_their_hooks(self, scheme: str, path: str) -> None:
+        hook = load(path, ":")
+        assert hook.uri_form.startswith(f"{scheme}://")
+        assert hook.default_conn_name.endswith("_default")
+        assert hook.conn_name_attr in hook(hook.default_conn_name).__dict__
+
+    def test_storages_are_installed_as_they_are_written_down(self) -> None:
+        assert {one.name: one.value for one in metadata.entry_points(group=GROUP)} == STORAGES
 
     def test_database_option_is_one_airflow_knows(self) -> None:
         # Airflow 3.1 learns of a provider's options only where its own commands begin.

@@ -24,6 +24,7 @@ SLOW = (
     "labelsync_provider.storages",
     "labelsync_provider.projects",
     "labelsync_provider.hooks",
+    "entry points of labelsync",
 )
 OPERATORS = """
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
@@ -40,17 +41,25 @@ LabelingProgressSensor(task_id="e", project="a", min_share=1)
 StorageSyncSensor(task_id="f", project="a", storage="file:///a", deferrable=True)
 pass"""
 
+OPENING = """
+from labelsync_provider.hooks.storage import storage_hook
+storage_hook("source", "/data/photos")
+"""
+
 
 # Airflow is imported once; each piece of code runs in a copy of the process that did so.
 LOOK = """
-import airflow.sdk, json, os, sys
+import airflow.sdk, importlib.metadata, json, os, sys
+read, entry_points = [], importlib.metadata.entry_points
+importlib.metadata.entry_points = lambda **asked: read.append(str(asked)) or entry_points(**asked)
 for name, code in json.load(sys.stdin).items():
     if os.fork():
         os.wait()
         continue
     before = set(sys.modules)
     exec(code, {"__name__": "dag", "__file__": name})
-    print("\\n" + json.dumps([name, sorted(set(sys.modules) - before)]), flush=True)
+    of_ours = ["entry points of labelsync" for asked in read if "labelsync" in asked]
+    print("\\n" + json.dumps([name, [*of_ours, *sorted(set(sys.modules) - before)]]), flush=True)
     os._exit(0)
 """
 
@@ -58,7 +67,7 @@ for name, code in json.load(sys.stdin).items():
 @pytest.fixture(scope="module")
 def beyond_airflow() -> dict[str, set[str]]:
     """What the operators and each DAG file import beyond Airflow itself."""
-    codes = {"operators": OPERATORS} | {path.name: path.read_text() for path in DAG_FILES}
+    codes = {"operators": OPERATORS, "a task": OPENING} | {path.name: path.read_text() for path in DAG_FILES}
     command = [sys.executable, "-c", LOOK]
     done = subprocess.run(command, input=json.dumps(codes), capture_output=True, text=True, check=True, timeout=120)
     found = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
@@ -72,6 +81,11 @@ def slow(modules: set[str]) -> list[str]:
 def test_operators_import_nothing_slow(beyond_airflow: dict[str, set[str]]) -> None:
     assert "labelsync_provider.operators.import_storage" in beyond_airflow["operators"]
     assert slow(beyond_airflow["operators"]) == []
+
+
+def test_storages_are_found_when_a_task_opens_one_and_not_before(beyond_airflow: dict[str, set[str]]) -> None:
+    assert "entry points of labelsync" in beyond_airflow["a task"]
+    assert "entry points of labelsync" not in beyond_airflow["operators"]
 
 
 def test_there_are_dags() -> None:

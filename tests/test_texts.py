@@ -4,8 +4,10 @@ import inspect
 from pathlib import Path
 
 import pytest
-from texts import OPERATORS, README, parameters, table, with_docstring, with_tables
+from texts import OPERATORS, README, STORAGES, parameters, storages, table, with_docstring, with_tables
 
+from labelsync_provider.hooks.redis import RedisStorageHook
+from labelsync_provider.hooks.storage import storage_hook
 from labelsync_provider.parameter_texts import PARAMETERS
 from labelsync_provider.parameter_texts_in_code import text_of
 
@@ -35,6 +37,10 @@ class TestOperator:
             assert default is not None or text.by_default or None in text.choices, name
 
 
+def test_storages_are_those_of_the_entry_points() -> None:
+    assert STORAGES.read_text() == storages(), REMEDY
+
+
 def test_tables_of_the_readme_are_those_of_the_texts() -> None:
     readme = README.read_text()
     assert all(table(operator) in readme for operator in OPERATORS[:2]), REMEDY
@@ -43,11 +49,10 @@ def test_tables_of_the_readme_are_those_of_the_texts() -> None:
 
 @pytest.mark.parametrize(("uri", "key"), [("redis://1/labels/", "labels/7.json"), ("redis://1/labels", "labels7.json")])
 def test_redis_targets_get_the_keys_that_the_text_shows(connect, uri: str, key: str) -> None:
-    from labelsync_provider.hooks.storage import storage_hook
-
     connect("redis_default", conn_type="redis", host="redis.example.com")
-    assert f"`{uri}`" in PARAMETERS["target"].meaning
-    assert f"`{key}`" in PARAMETERS["target"].meaning
+    text = RedisStorageHook.get_target.__doc__
+    assert f"`{uri}`" in text
+    assert f"`{key}`" in text
     assert storage_hook("target", uri, None).get_target(uri).location.prefix + "7.json" == key
 
 

@@ -4,13 +4,17 @@
 """
 
 import inspect
+import json
 import re
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import labelsync_provider
 from labelsync_provider.forms import in_cell
+from labelsync_provider.hooks.installed import GROUP
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
@@ -20,6 +24,7 @@ from labelsync_provider.sensors.label_studio import StorageSyncSensor
 from labelsync_provider.sensors.project import LabelingProgressSensor
 from labelsync_provider.sensors.storage import NewObjectsSensor
 
+STORAGES = Path(labelsync_provider.__file__).with_name("storages.json")
 README = Path(__file__).resolve().parents[1] / "README.md"
 OPERATORS = (
     ImportStorageSyncOperator,
@@ -31,6 +36,8 @@ OPERATORS = (
     LabelingProgressSensor,
     StorageSyncSensor,
 )
+FIRST = ("file", "s3", "gs", "azure-blob")
+"""Schemes that most people use."""
 HEAD = "| parameter | default | meaning |\n|---|---|---|\n"
 WIDTH = 120
 
@@ -84,8 +91,22 @@ def with_tables(readme: str) -> str:
     return readme
 
 
+def storages() -> str:
+    """Return what the texts tell of the package's own storages, as JSON; the simplest one is the first."""
+    found = {
+        one.name: {"uri": one.load().uri_form, "connection": one.load().default_conn_name}
+        for one in entry_points(group=GROUP)
+        if one.dist and one.dist.name == labelsync_provider.__name__.replace("_", "-")
+    }
+    in_order = [*FIRST, *sorted(found.keys() - set(FIRST))]
+    return json.dumps({scheme: found[scheme] for scheme in in_order}, indent=2) + "\n"
+
+
 def main() -> None:
-    """Write them."""
+    """Write them. What is written first is told by the others when this runs once more."""
+    if STORAGES.read_text() != storages():
+        STORAGES.write_text(storages())
+        sys.exit("Written: what the texts tell of storages. Run this once more, for docstrings and the README.")
     for operator in OPERATORS:
         path = Path(inspect.getfile(operator))
         path.write_text(with_docstring(path.read_text(), operator))

@@ -84,6 +84,7 @@ class AzureBlobStorageHook(BucketStorageHook):
     default_conn_name = "wasb_default"
     conn_type = "wasb"
     hook_name = "Azure Blob Storage"
+    uri_form = "azure-blob://container/prefix"
     # Rule: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
     bucket_name = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])+|\$(root|web|logs)")
     naming = "3 to 63 small letters, digits and hyphens, of which none begins or ends it, and no two stand together"

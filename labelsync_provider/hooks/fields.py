@@ -143,7 +143,7 @@ URL = Kind(
     is_url, "it is no URL", "Write it with http:// or https:// and the host, such as https://minio.example.com:9000."
 )
 HOST = Kind(
-    _is_host, "it is no name of a host", "Write the host alone, such as redis.example.com; the port has a field."
+    _is_host, "it is no name of a host", "Write the host alone, such as files.example.com; the port has a field."
 )
 PORT = Kind(
     lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PORT,

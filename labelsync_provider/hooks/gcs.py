@@ -65,6 +65,7 @@ class GCSStorageHook(BucketStorageHook):
     default_conn_name = "google_cloud_default"
     conn_type = "google_cloud_platform"
     hook_name = "Google Cloud"
+    uri_form = "gs://bucket/prefix"
     # Rule: https://cloud.google.com/storage/docs/buckets#naming
     bucket_name = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
     naming = "at least 3 small letters, digits, hyphens, underscores and dots; a letter or a digit begins and ends it"

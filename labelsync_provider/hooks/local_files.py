@@ -31,6 +31,7 @@ class LocalFilesStorageHook(BaseHook):
     default_conn_name = "fs_default"
     conn_type = "fs"
     hook_name = "File (path)"
+    uri_form = "file:///data/photos"
 
     def __init__(self, fs_conn_id: str = default_conn_name) -> None:
         super().__init__()

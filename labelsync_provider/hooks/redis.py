@@ -56,6 +56,7 @@ class RedisStorageHook(BaseHook):
     default_conn_name = "redis_default"
     conn_type = "redis"
     hook_name = "Redis"
+    uri_form = "redis://database/path"
 
     def __init__(self, redis_conn_id: str = default_conn_name) -> None:
         super().__init__()

@@ -85,6 +85,7 @@ class S3StorageHook(BucketStorageHook):
     default_conn_name = "aws_default"
     conn_type = "aws"
     hook_name = "Amazon Web Services"
+    uri_form = "s3://bucket/prefix"
     # As botocore has it. Amazon's own names of today are fewer; older buckets, and other services, have these too.
     bucket_name = re.compile(
         r"(?!\.+$)[A-Za-z0-9._-]{1,255}|arn:(aws|aws-[a-z-]+):[a-z0-9-]+:[a-z0-9-]*:\d{12}:[\w:.-]+"

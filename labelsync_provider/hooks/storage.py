@@ -4,16 +4,15 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib import import_module
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
-from labelsync_provider.get_provider_info import STORAGES
 from labelsync_provider.hooks.connections import nameless
-from labelsync_provider.storages.protocol import Signing, Storage
+from labelsync_provider.hooks.installed import hook_class, installed_schemes
+from labelsync_provider.storages.protocol import Signing, Storage, Target
 from labelsync_provider.uris import without_secrets
 
 TRIAL_SECONDS = 5.0
@@ -27,7 +26,12 @@ HOLDS_MORE = re.compile(r"[@=;]").search
 
 
 class StorageHook(Protocol):
-    """What every storage hook can do."""
+    """What every storage hook can do. It is made with the id of a connection, and need not be a hook of Airflow's."""
+
+    conn_name_attr: str
+    """The attribute that holds this id."""
+    default_conn_name: str
+    """The connection by default."""
 
     def get_source(self, uri: str, recursive_scan: bool | None = None) -> Storage:
         """Open a storage to import from; see the guide's rule for `recursive_scan=None` in the README."""
@@ -69,24 +73,24 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> Storag
 
     :param parameter: the parameter that gave the URI, to be named in errors.
     :param conn_id: the Airflow connection; None for the scheme's usual one.
-    :raises Invalid: the scheme is unknown, or a blank or a line break stands at an end.
+    :raises Invalid: no package that is installed has a storage of this scheme, or two have, or it cannot be imported;
+        or a blank or a line break stands at an end.
     """
     check_ends(parameter, uri)
     scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
-    row = next((row for row in STORAGES if row["scheme"] == scheme), None)
-    if row is None:
+    found = hook_class(scheme)
+    if found is None:
         if HOLDS_MORE(uri):
             # A connection string, a signature, a login: it is not shown, as nothing tells its secret from the rest.
             uri, scheme = f"{len(uri)} characters", ""
         raise invalid(parameter, uri, *_no_storage(uri, scheme))
-    module, _, name = row["hook-class-name"].rpartition(".")
-    hook: StorageHook = getattr(import_module(module), name)(conn_id or row["default-conn-id"])
+    hook: StorageHook = found(conn_id or found.default_conn_name)
     return hook
 
 
 def _no_storage(uri: str, scheme: str) -> tuple[str, str]:
     """Return what is wrong with a text that names no storage, and the remedy."""
-    known = ", ".join(f"{row['scheme']}://" for row in STORAGES)
+    known = ", ".join(f"{known}://" for known in installed_schemes())
     if uri in ("", "None", "null"):
         return "it names no storage", f"Use one of {known}, or a directory such as /data/photos."
     if uri.startswith("~"):
@@ -132,7 +136,7 @@ def needing_extra(extra: str) -> Iterator[None]:
         ) from error
 
 
-def tried(open_storage: Callable[[], Storage], conn_id: str, *, target: bool) -> tuple[bool, str]:
+def tried(open_storage: Callable[[], Target], conn_id: str, *, target: bool) -> tuple[bool, str]:
     """Try a storage out, as `test_connection` does.
 
     :param conn_id: the connection, which is not named: that of Airflow's form is made up.
@@ -156,7 +160,7 @@ def tried(open_storage: Callable[[], Storage], conn_id: str, *, target: bool) ->
     return True, nameless("; ".join(done), conn_id) + "."
 
 
-def _signs(storage: Storage) -> list[str]:
+def _signs(storage: Target) -> list[str]:
     """Tell whether URLs can be signed; that they cannot makes no storage useless."""
     if not isinstance(storage, Signing):
         return []

@@ -25,13 +25,13 @@ class ExportAnnotationsOperator(StoppableOperator):
 
     :param project: The project's exact title, or its id.
     :param target: Where the annotations go: `s3://bucket/prefix`, `gs://bucket/prefix`,
-        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
-        `file:///data/photos`. It may hold nothing but this export, and no other export of the project may go to a
-        folder above or below it. `/data/labels` gets files such as `/data/labels/7.json`, `s3://bucket/labels` objects
-        such as `labels/7.json`; in Redis the path is literal: `redis://1/labels/` gets keys such as `labels/7.json`,
-        `redis://1/labels` `labels7.json`. In Label Studio: *Add Target Storage*.
+        `azure-blob://container/prefix`, `hf://datasets/owner/name`, `redis://database/path`, `sftp:///data/photos`,
+        `webdav:///photos`, or a directory: `/data/photos`, or as a URI `file:///data/photos`. It may hold nothing but
+        this export, and no other export of the project may go to a folder above or below it. `/data/labels` gets files
+        such as `/data/labels/7.json`, `s3://bucket/labels` objects such as `labels/7.json`; the path of a database is
+        taken as it is written. In Label Studio: *Add Target Storage*.
     :param target_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
-        `google_cloud_default`, `wasb_default`, `redis_default`.
+        `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`, `webdav_default`.
     :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
         embedded store.
     :param layout: What there is one file for. Those of tasks can be imported again as they are. `"annotation"`:

@@ -40,14 +40,15 @@ class ImportStorageSyncOperator(StoppableOperator):
     All parameters are templated.
 
     :param source: Where the objects are that become tasks: `s3://bucket/prefix`, `gs://bucket/prefix`,
-        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
-        `file:///data/photos`. Or a list of these, imported one after the other: one that fails does not keep the others
-        out; then the task fails, and names each. In Label Studio: *Add Source Storage*.
+        `azure-blob://container/prefix`, `hf://datasets/owner/name`, `redis://database/path`, `sftp:///data/photos`,
+        `webdav:///photos`, or a directory: `/data/photos`, or as a URI `file:///data/photos`. Or a list of these,
+        imported one after the other: one that fails does not keep the others out; then the task fails, and names each.
+        In Label Studio: *Add Source Storage*.
     :param project: The project's exact title, or its id.
     :param create_if_missing: If no project has this title, it is created with this label config: XML, or the name of a
         ready one, such as `image_classification`. By default none is created.
     :param source_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
-        `google_cloud_default`, `wasb_default`, `redis_default`.
+        `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`, `webdav_default`.
     :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
         embedded store.
     :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.

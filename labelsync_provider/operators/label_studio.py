@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.label_studio.own_sync import Started, Watch
     from labelsync_provider.projects.label_studio.sync_state import Storage, SyncState
+    from labelsync_provider.projects.naming import StorageType
 
 POST_SECONDS = 5.0
 """So long a deferrable task waits for the answer to its request, before it defers."""
@@ -39,12 +40,13 @@ class LabelStudioStorageOperator(StoppableOperator):
 
     :param project: The project's exact title, or its id.
     :param storage: Where it is, from where Label Studio runs: `s3://bucket/prefix`, `gs://bucket/prefix`,
-        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
-        `file:///data/photos`. To Label Studio a prefix is a folder.
+        `azure-blob://container/prefix`, `hf://datasets/owner/name`, `redis://database/path`, `sftp:///data/photos`,
+        `webdav:///photos`, or a directory: `/data/photos`, or as a URI `file:///data/photos`. To Label Studio a prefix
+        is a folder.
     :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
         storage.
     :param storage_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
-        `google_cloud_default`, `wasb_default`, `redis_default`.
+        `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`, `webdav_default`.
     :param label_studio_conn_id: The connection of the Label Studio server.
     :param title: What it is called. By default of a new storage, its URI.
     :param regex_filter: A regular expression, matched from the start of the object's key, such as `.*[.](jpe?g|png)$`.
@@ -173,10 +175,11 @@ class LabelStudioSyncOperator(StoppableOperator):
     :param storage: The storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
     :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
         storage.
-    :param storage_type: With an id, Label Studio's word for the service: `s3`, `gcs`, `azure`, `redis` or `localfiles`.
-        Each has ids of its own. By default that of the storage URI.
+    :param storage_type: With an id, Label Studio's word for the service, such as `s3` or `localfiles`. Each has ids of
+        its own. By default that of the storage URI.
     :param storage_conn_id: With a URI, says how to log in. By default the usual one of the storage: `fs_default`,
-        `aws_default`, `google_cloud_default`, `wasb_default`, `redis_default`.
+        `aws_default`, `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`,
+        `webdav_default`.
     :param label_studio_conn_id: The connection of the Label Studio server.
     :param timeout: So long the end is waited for, in seconds. A request that is on its way meanwhile is let end.
     :param poll_interval: Seconds between two looks.
@@ -203,7 +206,7 @@ class LabelStudioSyncOperator(StoppableOperator):
         project: int | str,
         storage: int | str,
         direction: Literal["import", "export"] = "import",
-        storage_type: Literal["s3", "gcs", "azure", "redis", "localfiles"] | None = None,
+        storage_type: "StorageType | None" = None,
         storage_conn_id: str | None = None,
         label_studio_conn_id: str = "label_studio_default",
         timeout: float = 3600,

@@ -1,6 +1,7 @@
 """Lineage: which datasets a task has read and written, as OpenLineage names them.
 
-Rule: https://openlineage.io/docs/spec/naming. It has no names for Redis and Label Studio; theirs are made alike.
+Rule: https://openlineage.io/docs/spec/naming. It has no names for what some servers hold, Label Studio among them;
+theirs are made alike.
 """
 
 from typing import TYPE_CHECKING
@@ -50,8 +51,9 @@ def storage_name(location: "Location") -> Name:
     if scheme == "azure-blob":
         account = (urlsplit(location.endpoint).hostname or "").partition(".")[0]
         return f"wasbs://{container}@{account}.dfs.core.windows.net", below or "/"
-    if scheme == "redis":
-        return f"redis://{location.endpoint}", f"{container}/{below}".rstrip("/")
+    if "://" not in location.endpoint:
+        # A server's host and port: its databases and directories have the same names on every one.
+        return f"{scheme}://{location.endpoint}", f"{container}/{below}".rstrip("/") or "/"
     return location.container, below or "/"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from labelsync_provider.sensors.looking import LookingSensor
 
 if TYPE_CHECKING:
+    from labelsync_provider.projects.naming import StorageType
     from labelsync_provider.triggers.label_studio import StorageSyncTrigger
 
 
@@ -25,10 +26,11 @@ class StorageSyncSensor(LookingSensor):
     :param storage: The storage URI, such as `s3://bucket/photos`, or the id that `LabelStudioStorageOperator` returns.
     :param direction: Which of Label Studio's storages it is. `"import"`: a source storage; `"export"`: a target
         storage.
-    :param storage_type: With an id, Label Studio's word for the service: `s3`, `gcs`, `azure`, `redis` or `localfiles`.
-        Each has ids of its own. By default that of the storage URI.
+    :param storage_type: With an id, Label Studio's word for the service, such as `s3` or `localfiles`. Each has ids of
+        its own. By default that of the storage URI.
     :param storage_conn_id: With a URI, says how to log in. By default the usual one of the storage: `fs_default`,
-        `aws_default`, `google_cloud_default`, `wasb_default`, `redis_default`.
+        `aws_default`, `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`,
+        `webdav_default`.
     :param label_studio_conn_id: The connection of the Label Studio server.
     :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.
     """
@@ -48,7 +50,7 @@ class StorageSyncSensor(LookingSensor):
         project: int | str,
         storage: int | str,
         direction: Literal["import", "export"] = "import",
-        storage_type: Literal["s3", "gcs", "azure", "redis", "localfiles"] | None = None,
+        storage_type: "StorageType | None" = None,
         storage_conn_id: str | None = None,
         label_studio_conn_id: str = "label_studio_default",
         **kwargs: Any,

@@ -31,7 +31,7 @@ class LabelingProgressSensor(LookingSensor):
     :param since: From when on tasks are new. `"last_export"`: the last complete one to `target`.
     :param target: With `min_new`, the storage URI that `ExportAnnotationsOperator` writes to. By default none.
     :param target_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
-        `google_cloud_default`, `wasb_default`, `redis_default`.
+        `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`, `webdav_default`.
     :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
         embedded store.
     :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.

@@ -31,8 +31,9 @@ class NewObjectsSensor(LookingSensor):
     All parameters but `max_wait` and `deferrable` are templated.
 
     :param source: Where the objects are that become tasks: `s3://bucket/prefix`, `gs://bucket/prefix`,
-        `azure-blob://container/prefix`, `redis://database/path`, or a directory: `/data/photos`, or as a URI
-        `file:///data/photos`. Or a list of these, which are looked at together. In Label Studio: *Add Source Storage*.
+        `azure-blob://container/prefix`, `hf://datasets/owner/name`, `redis://database/path`, `sftp:///data/photos`,
+        `webdav:///photos`, or a directory: `/data/photos`, or as a URI `file:///data/photos`. Or a list of these, which
+        are looked at together. In Label Studio: *Add Source Storage*.
     :param project: The project's exact title, or its id.
     :param create_if_missing: What the import has: if no project has this title yet, everything is new. By default a
         project that is not there fails the task.
@@ -58,7 +59,7 @@ class NewObjectsSensor(LookingSensor):
         are never updated. `"report"`: only report it; `"update"`: update tasks without annotations; `"add"`: add a new
         task.
     :param source_conn_id: Says how to log in. By default the usual one of the storage: `fs_default`, `aws_default`,
-        `google_cloud_default`, `wasb_default`, `redis_default`.
+        `google_cloud_default`, `wasb_default`, `hf_default`, `redis_default`, `sftp_default`, `webdav_default`.
     :param label_studio_conn_id: The connection that says where projects live: in a Label Studio server, or in the
         embedded store.
     :param deferrable: Leave the worker while waiting. By default as `[operators] default_deferrable` says.

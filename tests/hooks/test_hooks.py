@@ -180,5 +180,5 @@ class TestStorageHook:
         ],
     )
     def test_of_what_is_no_storage_uri_names_the_known_schemes(self, uri: str, said: str) -> None:
-        with pytest.raises(Invalid, match=rf"source=.*{said}.* one of file://"):
+        with pytest.raises(Invalid, match=rf"source=.*{said}.* one of azure-blob://, file://"):
             storage_hook("source", uri, None)

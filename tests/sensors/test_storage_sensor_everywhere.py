@@ -8,11 +8,11 @@ import pytest
 from places import AzurePlace, Directory, GCSPlace, Place, RedisPlace, S3Place
 
 from labelsync_provider.airflow_compat import AirflowSensorTimeout
-from labelsync_provider.get_provider_info import STORAGES
+from labelsync_provider.hooks.installed import installed_schemes
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.sensors.storage import NewObjectsSensor
 
-pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
+pytest_plugins = ["servers.azure", "servers.redis", "servers.s3", "servers.sftp"]
 
 
 def file(request: Any) -> tuple[str, Place]:
@@ -47,17 +47,30 @@ def redis(request: Any) -> tuple[str, Place]:
     return "redis://7/sensed/", RedisPlace(server, 7)
 
 
+def sftp(request: Any) -> tuple[str, Place]:
+    server = request.getfixturevalue("sftp_server")
+    request.getfixturevalue("connect_sftp")(server)
+    folder = server.root / "sensed"
+    folder.mkdir()
+    return "sftp:///sensed", Directory(folder)
+
+
 PLACES: dict[str, Callable[[Any], tuple[str, Place]]] = {
     "file": file,
     "s3": s3,
     "gs": gs,
     "azure-blob": azure_blob,
     "redis": redis,
+    "sftp": sftp,
 }
 
 
+# All of fsspec's are alike, and there is no server for each: `sftp` stands for them.
+BY_FSSPEC = {"hf", "webdav"}
+
+
 def test_is_every_storage() -> None:
-    assert list(PLACES) == [row["scheme"] for row in STORAGES]
+    assert set(PLACES) == set(installed_schemes()) - BY_FSSPEC
 
 
 @pytest.mark.parametrize("scheme", PLACES)

@@ -15,9 +15,13 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
+from airflow.sdk import Connection
+from fsspec.implementations.memory import MemoryFileSystem
 from servers.process import HOST, free_port
 from servers.redis import RedisServer, running_valkey
 from servers.s3 import S3Server
+from servers.sftp import SFTPServer
+from servers.webdav import WebDAVServer
 
 from labelsync_provider.errors import (
     AlreadyThere,
@@ -31,14 +35,16 @@ from labelsync_provider.errors import (
 )
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.hooks.buckets import BucketStorageHook
+from labelsync_provider.hooks.fsspec import FsspecStorageHook, SFTPStorageHook, WebDAVStorageHook
 from labelsync_provider.hooks.gcs import GCSStorageHook
 from labelsync_provider.hooks.local_files import LocalFilesStorageHook
 from labelsync_provider.hooks.redis import RedisStorageHook
 from labelsync_provider.hooks.s3 import S3StorageHook
+from labelsync_provider.storages.fsspec import Filesystem
 from labelsync_provider.storages.protocol import ObjectInfo, Page, Signing, Storage
 from labelsync_provider.sync.compare import Differences, compare
 
-pytest_plugins = ["servers.azure", "servers.redis", "servers.s3"]
+pytest_plugins = ["servers.azure", "servers.redis", "servers.s3", "servers.sftp", "servers.webdav"]
 pytestmark = pytest.mark.usefixtures("opened_quickly")
 
 
@@ -84,6 +90,23 @@ class Remote:
         return storage
 
 
+@dataclass(frozen=True)
+class Folders:
+    """Directories of a server; as of local files, keys are the paths below the one that is opened."""
+
+    hook: FsspecStorageHook
+    uri: str
+    retry_seconds: float = 60
+
+    def __call__(self, prefix: str = "in/", *, recursive: bool | None = True) -> Storage:
+        storage: Any = self.hook._open("source", self.uri + prefix, recursive, self.retry_seconds)
+        return storage
+
+    def target(self, name: str) -> Storage:
+        storage: Any = self.hook.get_target(f"{self.uri}{name}/")
+        return storage
+
+
 def bucket(hook: BucketStorageHook, uri: str) -> Remote:
     # To log in takes longer than a test.
     hook.open_bucket = functools.cache(hook.open_bucket)  # type: ignore[method-assign]
@@ -95,6 +118,18 @@ def directory(request: pytest.FixtureRequest) -> Container:
     root.mkdir()
     request.getfixturevalue("connect")("fs_default", conn_type="fs", extra={"path": str(root)})
     return Directory(root)
+
+
+class MemoryStorageHook(FsspecStorageHook):
+    """What fsspec has for tests; nobody's tasks need it."""
+
+    default_conn_name, conn_type, hook_name, uri_form = "memory_default", "generic", "memory", "memory:///directory"
+
+    def endpoint(self, connection: Connection) -> str:
+        return "this process"
+
+    def filesystem(self, connection: Connection) -> Filesystem:
+        return Filesystem(MemoryFileSystem, ("created",), meanings={FileExistsError: NotFound})
 
 
 @functools.cache
@@ -133,6 +168,27 @@ def redis(server_name: str, db: int) -> Callable[..., Container]:
         return Remote(RedisStorageHook(), f"redis://{db}/")
 
     return container
+
+
+def sftp(request: pytest.FixtureRequest, **changes: Any) -> Container:
+    server: SFTPServer = request.getfixturevalue("sftp_server")
+    request.getfixturevalue("connect_sftp")(replace(server, **changes))
+    name = f"test-{secrets.token_hex(8)}"
+    (server.root / name).mkdir()
+    return Folders(SFTPStorageHook(), f"sftp:///{name}/")
+
+
+def webdav(request: pytest.FixtureRequest, **changes: Any) -> Container:
+    server: WebDAVServer = request.getfixturevalue("webdav_server")
+    request.getfixturevalue("connect_webdav")(replace(server, **changes))
+    name = f"test-{secrets.token_hex(8)}"
+    (server.root / name).mkdir()
+    return Folders(WebDAVStorageHook(), f"webdav:///{name}/")
+
+
+def memory(request: pytest.FixtureRequest) -> Container:
+    request.getfixturevalue("connect")("memory_default", conn_type="generic")
+    return Folders(MemoryStorageHook(), f"memory:///test-{secrets.token_hex(8)}/")
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +273,8 @@ class Kind:
     """There may be an object whose key ends with a slash."""
     minds_conditions: bool = True
     """A conditional write fails where something is."""
+    one_at_a_time: bool = False
+    """It looks whether something is, and then writes: of two at once, both may."""
     longest_life: timedelta | None = None
     """Of a signed URL."""
     refuses_to_sign: bool = False
@@ -325,11 +383,43 @@ STORAGES = {
         wrong={"password": SECRET},
         elsewhere=lambda: {"port": free_port()},
     ),
+    "SFTP": Kind(
+        sftp,
+        many=550,
+        page_size="labelsync_provider.storages.fsspec.PAGE",
+        refuses=DOTS | EMPTY_SEGMENTS | {"900 bytes"},
+        holds_parents=False,
+        holds_markers=False,
+        one_at_a_time=True,
+        wrong={"password": SECRET},
+        elsewhere=lambda: {"port": free_port()},
+    ),
+    "WebDAV": Kind(
+        webdav,
+        many=60,
+        # webdav4 quotes some of what a URL cannot have, and XML has no such characters as others.
+        refuses=DOTS | EMPTY_SEGMENTS | {"900 bytes", "quoted space", "quoted slash", "hash", "query", "entity"},
+        spoils=CONTROLS,
+        holds_parents=False,
+        holds_markers=False,
+        one_at_a_time=True,
+        wrong={"password": SECRET},
+        elsewhere=lambda: {"port": free_port()},
+    ),
+    "memory": Kind(
+        memory,
+        page_size="labelsync_provider.storages.fsspec.PAGE",
+        refuses=DOTS | EMPTY_SEGMENTS,
+        holds_parents=False,
+        holds_markers=False,
+        one_at_a_time=True,
+    ),
 }
 
 BUCKETS = [name for name in STORAGES if name.startswith(("S3", "GCS", "Azure"))]
 DATABASES = ["Redis", "Redis cluster"]
 REMOTE = BUCKETS + DATABASES
+DIRECTORIES = ["local files", "SFTP", "WebDAV", "memory"]
 
 
 def only(names: Sequence[str]) -> pytest.MarkDecorator:
@@ -438,6 +528,7 @@ class TestList:
         assert keys(container("in/")) == ["a"]
         assert keys(container.target("in")) == ["a"]
 
+    @where(lambda kind: "quoted space" not in kind.refuses)
     def test_takes_a_prefix_as_it_is_written(self, container: Container) -> None:
         storage = container("100% a%20b+#?&='\"é😀/")
         fill(storage, ["a", "b/c"])
@@ -518,7 +609,7 @@ class TestRecursion:
             ("2024-05", None): ["2024-05-01/x", "2024-05.json"],
         }
 
-    @only(["local files"])
+    @only(DIRECTORIES)
     def test_in_a_directory_is_the_default(self, container: Container) -> None:
         fill(container(""), LEVELS)
         assert levels(container, "", "photos/") == {
@@ -566,7 +657,7 @@ class TestOddKey:
 
     @where(lambda kind: kind.refuses)
     def test_that_the_server_refuses_is_an_error_and_not_another_key(self, kind: Kind, container: Container) -> None:
-        storage = replace(container, retry_seconds=0.2)() if isinstance(container, Remote) else container()
+        storage = replace(container, retry_seconds=0.2)() if isinstance(container, Remote | Folders) else container()
 
         def refusal(odd: str) -> str | None:
             try:
@@ -661,7 +752,7 @@ class TestRead:
         with pytest.raises(NotFound):
             storage.read(storage.location.prefix + "a/b")
 
-    @only(["local files"])
+    @only(DIRECTORIES)
     @pytest.mark.parametrize("key", LEADING_OUT)
     def test_of_a_key_that_leads_out_is_invalid(self, storage: Storage, key: str) -> None:
         with pytest.raises(Invalid):
@@ -716,7 +807,7 @@ class TestWrite:
         storage.write(storage.location.prefix + "b", b"2")
         assert listed(storage)[0].version == before
 
-    @only(["local files"])
+    @only(DIRECTORIES)
     @pytest.mark.parametrize("key", LEADING_OUT)
     def test_to_a_key_that_leads_out_is_invalid(self, storage: Storage, key: str) -> None:
         with pytest.raises(Invalid, match="key"):
@@ -754,7 +845,7 @@ class TestCreate:
         assert [info.version for info in listed(storage)] == [version]
         assert storage.read(key) == b"1"
 
-    @where(lambda kind: kind.minds_conditions)
+    @where(lambda kind: kind.minds_conditions and not kind.one_at_a_time)
     def test_lets_one_of_many_at_once_win(self, storage: Storage) -> None:
         key = storage.location.prefix + "a"
 
@@ -795,7 +886,7 @@ class TestDelete:
     def test_of_nothing_is_no_error(self, storage: Storage) -> None:
         storage.delete([])
 
-    @only(["local files"])
+    @only(DIRECTORIES)
     @pytest.mark.parametrize("key", LEADING_OUT)
     def test_of_a_key_that_leads_out_is_invalid(self, storage: Storage, key: str) -> None:
         with pytest.raises(Invalid):
@@ -925,7 +1016,7 @@ class TestTrouble:
     ) -> None:
         assert kind.elsewhere
         container = kind.container(request, **kind.elsewhere())
-        assert isinstance(container, Remote)
+        assert isinstance(container, Remote | Folders)
         storage = replace(container, retry_seconds=0.3)()
         for attempt in (lambda: listed(storage), lambda: storage.read("in/a")):
             started = time.monotonic()

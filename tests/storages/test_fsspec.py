@@ -1,0 +1,215 @@
+"""What fsspec opens, beyond the contract: SFTP against a real server, and file systems that tell too little."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from servers.sftp import SFTPServer
+
+from labelsync_provider.errors import Invalid, NotFound, Unavailable, Unusable
+from labelsync_provider.hooks.fsspec import HuggingFaceStorageHook, SFTPStorageHook, WebDAVStorageHook
+from labelsync_provider.hooks.storage import storage_hook
+from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
+from labelsync_provider.storages.protocol import ObjectInfo
+
+pytest_plugins = ["servers.sftp"]
+
+
+@pytest.fixture
+def folder(sftp_server: SFTPServer, connect_sftp: Callable[..., None], tmp_path: Path) -> Path:
+    """A directory of the server's, which is a test's own."""
+    connect_sftp(sftp_server)
+    folder = sftp_server.root / tmp_path.name
+    folder.mkdir()
+    return folder
+
+
+def source(folder: Path) -> FsspecStorage:
+    return SFTPStorageHook().get_source(f"sftp:///{folder.name}")
+
+
+def problems(storage: FsspecStorage) -> dict[str, str | None]:
+    return {info.key: info.problem for page in storage.list() for info in page}
+
+
+class TestSFTP:
+    def test_a_link_is_named_and_not_followed(self, folder: Path) -> None:
+        (folder / "a").mkdir()
+        (folder / "a/b.json").write_text("1")
+        (folder / "a/round").symlink_to(folder)
+        (folder / "out").symlink_to("/etc")
+        (folder / "passwd").symlink_to("/etc/passwd")
+        storage = source(folder)
+        found = problems(storage)
+        assert list(found) == ["a/b.json", "a/round", "out", "passwd"]
+        assert found.pop("a/b.json") is None
+        assert all("symbolic link" in str(problem) for problem in found.values())
+        assert [storage.covers(key) for key in ("a/c.json", "a/round/a/b.json", "out/passwd")] == [True, False, False]
+
+    def test_a_name_that_is_not_utf8_is_named(self, folder: Path) -> None:
+        (folder / os.fsdecode(b"\xff.json")).write_text("1")
+        (folder / "a.json").write_text("1")
+        found = problems(source(folder))
+        assert found.pop("a.json") is None
+        assert ["surrogate" in str(problem) for problem in found.values()] == [True]
+
+    def test_a_directory_that_may_not_be_read_is_named(self, folder: Path, unprivileged: Callable[[], Any]) -> None:
+        (folder / "closed").mkdir()
+        (folder / "closed").chmod(0)
+        (folder / "a.json").write_text("1")
+        storage = source(folder)
+        with unprivileged():
+            found = problems(storage)
+        (folder / "closed").chmod(0o755)
+        assert found["a.json"] is None
+        assert "cannot be read" in str(found["closed"])
+        assert not storage.covers("closed/b.json")
+
+    def test_of_a_directory_with_too_many_entries_says_which(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("labelsync_provider.storages.fsspec_listing.MOST_ENTRIES", 3)
+        (folder / "many").mkdir()
+        for n in range(4):
+            (folder / f"many/{n}").write_text("1")
+        storage = SFTPStorageHook()._open("source", f"sftp:///{folder.name}", None, 0)
+        with pytest.raises(Unavailable, match=rf"{folder.name}/many/: this directory has 4 entries.* Up to 3 "):
+            problems(storage)
+
+    def test_an_upload_that_breaks_off_leaves_no_half_a_file(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = SFTPStorageHook()._open("target", f"sftp:///{folder.name}", None, 0)
+
+        def broken(fs: Any, path: str, content: bytes) -> None:
+            with fs.open(path, "wb") as file:
+                file.write(content[:1])
+            raise ConnectionResetError
+
+        with monkeypatch.context() as patch:
+            patch.setattr("labelsync_provider.storages.fsspec._write", broken)
+            with pytest.raises(Unavailable):
+                storage.write("a.json", b"content")
+        assert len(list(folder.iterdir())) == 1
+        assert problems(storage) == {}
+        storage.write("a.json", b"content")
+        assert [path.name for path in folder.iterdir()] == ["a.json"]
+
+    def test_another_content_in_the_same_second_is_another_version(self, folder: Path) -> None:
+        storage = source(folder)
+        time.sleep(1 - time.time() % 1)
+        assert storage.write("a", b"1") != storage.write("a", b"2")
+
+    def test_a_connection_that_breaks_off_is_made_anew(self, folder: Path) -> None:
+        storage = source(folder)
+        storage.write("a", b"1")
+        storage._connection.client.abort()
+        assert storage.read("a") == b"1"
+
+    def test_a_server_that_is_not_known_is_refused_before_the_password_is_sent(
+        self, folder: Path, connect_sftp: Callable[..., None], sftp_server: SFTPServer
+    ) -> None:
+        connect_sftp(sftp_server, extra={})
+        with pytest.raises(Unusable, match=r"Host key is not trusted.*Set host_key"):
+            source(folder)
+        connect_sftp(sftp_server, extra={"no_host_key_check": True})
+        assert problems(source(folder)) == {}
+
+    def test_of_a_directory_that_is_not_there_says_so(self, folder: Path) -> None:
+        (folder / "a.json").write_text("1")
+        for name, what in (("missing", "there is no such directory"), ("a.json", "that is no directory")):
+            with pytest.raises(NotFound, match=f"sftp:///{folder.name}/{name} on .*: {what}"):
+                SFTPStorageHook().get_source(f"sftp:///{folder.name}/{name}")
+
+    def test_connection_says_what_works(self, folder: Path) -> None:
+        told = SFTPStorageHook().test_connection(f"sftp:///{folder.name}", target=True)
+        assert told == (
+            True,
+            f"sftp:///{folder.name} can be listed, and is empty; can be written, and deleted from.",
+        )
+
+
+class Telling(MemoryFileSystem):
+    """Tells of each file only what a test says."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(skip_instance_cache=True)
+        self._told = told
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        return [{"name": f"{path}/a.json", "type": "file"} | self._told]
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ({"size": 1, "mtime": 2.5}, None),
+        ({"mtime": 2.5}, "its size is not told"),
+        ({"size": 1}, "its version or time of change is not told"),
+        ({"size": 1, "mtime": None}, "its version or time of change is not told"),
+        ({"size": 1, "mtime": 2.5, "type": "unknown"}, "it is no file"),
+    ],
+)
+def test_an_object_of_which_too_little_is_told_is_refused_by_name(told: dict[str, Any], problem: str | None) -> None:
+    filesystem = Filesystem(lambda: Telling(**told), ("etag", "mtime"))
+    storage = FsspecStorage(filesystem, "memory://", "here", "in", top="/", login="nobody")
+    ((info,),) = storage.list()
+    assert isinstance(info, ObjectInfo)
+    assert (info.key, info.problem and info.problem.partition(",")[0]) == ("a.json", problem)
+
+
+class TestURI:
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "local:///etc",
+            "dir::sftp:///in",
+            "simplecache::sftp:///in",
+            "http://127.0.0.1/in",
+            "github:///in",
+            "memory:///in",
+        ],
+    )
+    def test_of_any_other_file_system_is_unknown(self, uri: str) -> None:
+        with pytest.raises(Invalid, match="unknown scheme"):
+            storage_hook("source", uri)
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "sftp::file:///etc",
+            "sftp:/in",
+            "sftp://files.example.com/in",
+            "sftp:///in/../../etc",
+            "sftp:///in//out",
+            "sftp:///./in",
+            "sftp://",
+            "sftp://ann:secret@files.example.com/in",
+            "webdav://dav.example.com/in",
+            "hf:///datasets/owner/name",
+            "hf://datasets",
+        ],
+    )
+    def test_that_is_another_place_or_leads_out_is_refused(self, uri: str, connect: Callable[..., None]) -> None:
+        for scheme in ("sftp", "webdav", "hf"):
+            connect(f"{scheme}_default", conn_type=scheme, host="files.example.com")
+        with pytest.raises(Invalid, match="source=") as caught:
+            storage_hook("source", uri).get_source(uri)
+        assert "secret" not in str(caught.value)
+
+    def test_of_webdav_and_the_hub_names_the_server_by_the_connection(self, connect: Callable[..., None]) -> None:
+        connect("webdav_default", conn_type="http", host="https://dav.example.com/files/", login="ann", password="p")
+        storage = WebDAVStorageHook().get_target("webdav:///in")
+        assert (storage.location.endpoint, storage.object_uri("a")) == (
+            "https://dav.example.com/files",
+            "webdav:///in/a",
+        )
+        connect("hf_default", conn_type="generic", password="token")
+        storage = HuggingFaceStorageHook().get_target("hf://datasets/owner/name/in/")
+        assert storage.location.endpoint == "https://huggingface.co"
+        assert storage.object_uri("a") == "hf://datasets/owner/name/in/a"
+        assert storage.path_of("hf://datasets/owner/name/in/a") == storage.location.path("a") == "owner/name/in/a"
