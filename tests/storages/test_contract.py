@@ -108,7 +108,7 @@ def s3(server_name: str) -> Callable[..., Container]:
         request.getfixturevalue("connect_s3")(replace(server, **changes))
         name = f"test-{secrets.token_hex(8)}"
         client_of(server).create_bucket(Bucket=name)
-        return bucket(S3StorageHook(), f"s3://{name}/")
+        return bucket(S3StorageHook(), f"s3://{name}/")  # type: ignore[return-value]
 
     return container
 
@@ -116,13 +116,13 @@ def s3(server_name: str) -> Callable[..., Container]:
 def gcs(request: pytest.FixtureRequest, **changes: Any) -> Container:
     server = request.getfixturevalue("rclone_anonymous")
     request.getfixturevalue("connect_gcs")(replace(server, **changes))
-    return bucket(GCSStorageHook(), f"gs://{server.create_bucket()}/")
+    return bucket(GCSStorageHook(), f"gs://{server.create_bucket()}/")  # type: ignore[return-value]
 
 
 def azure(request: pytest.FixtureRequest, **changes: Any) -> Container:
     server = request.getfixturevalue("azurite")
     request.getfixturevalue("connect_azure")(replace(server, **changes))
-    return bucket(AzureBlobStorageHook(), f"azure-blob://{server.create_container()}/")
+    return bucket(AzureBlobStorageHook(), f"azure-blob://{server.create_container()}/")  # type: ignore[return-value]
 
 
 def redis(server_name: str, db: int) -> Callable[..., Container]:
@@ -130,7 +130,7 @@ def redis(server_name: str, db: int) -> Callable[..., Container]:
         server: RedisServer = request.getfixturevalue(server_name)
         server.flush()
         request.getfixturevalue("connect_redis")(replace(server, **changes))
-        return Remote(RedisStorageHook(), f"redis://{db}/")
+        return Remote(RedisStorageHook(), f"redis://{db}/")  # type: ignore[return-value]
 
     return container
 
