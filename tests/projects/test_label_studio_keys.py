@@ -94,7 +94,7 @@ def asked(connect: Callable[..., None], http_server: Callable[..., str]) -> Reco
 def test_register_storage_needs_leave_in_a_dry_run_too(asked: Recording, dry_run: bool) -> None:
     how = {"presign": True, "presign_ttl": 15, "allow_static_keys": False, "dry_run": dry_run}
     with pytest.raises(Invalid, match="allow_static_keys=False"):
-        register_source(LabelStudioHook(), 1, S3StorageHook(), URI, **how)
+        register_source(LabelStudioHook(), 1, S3StorageHook(), URI, **how)  # type: ignore[arg-type]
     assert asked.changes == []
 
 
