@@ -75,7 +75,7 @@ class FakeLabeling(FakeServer):
         """Return an annotation as it is told of."""
         return {**a, "completed_by": {"id": a["completed_by"], "first_name": self._names[a["completed_by"]]}}
 
-    def add(self, cancelled: Sequence[bool]) -> int:
+    def add(self, cancelled: Sequence[bool]) -> int:  # type: ignore[override]
         self.clock.sleep(TICK)  # a task whose id was another's has another stamp
         self._last_task = max(self.labeled, default=0) + 1 if self._reuses_ids else self._last_task + 1
         self.labeled[self._last_task] = task = FakeTask({"text": "one"}, self._now(), self._now())
