@@ -21,7 +21,7 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import LeaseHeld, LeaseLost
 from labelsync_provider.projects.embedded.store import ANNOTATION, TASK, EmbeddedStore
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync import ExportOptions, ImportOptions, Owner
+from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, Owner
 
 pytest_plugins = ["servers.postgres"]
 
@@ -137,7 +137,7 @@ class TestTwoRunsAtOnce:
             other.wake()
             outcomes = [one.outcome(), other.outcome()]
         refused = [outcome.error for outcome in outcomes if outcome.error]
-        worked = [outcome.result for outcome in outcomes if outcome.result]
+        worked = [outcome.result for outcome in outcomes if isinstance(outcome.result, ImportReport)]
         assert all(isinstance(error, LeaseHeld) for error in refused), refused
         assert sorted(report.tasks_created for report in worked) == [0] * (len(worked) - 1) + [FILES + 200]
         assert rows(new) == EACH_ROW_ONCE + Counter(f"row {row}" for row in range(200))
