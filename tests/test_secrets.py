@@ -254,7 +254,7 @@ def make_dag(case: Case, **parameters: Any) -> Any:
     from airflow.sdk import DAG
 
     with DAG("secrets", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
-        project = CreateProjectOperator(task_id="project", title="Secrets", label_config=LABEL_CONFIG).output
+        project: Any = CreateProjectOperator(task_id="project", title="Secrets", label_config=LABEL_CONFIG).output
         load = ImportStorageSyncOperator(
             task_id="import", source=parameters.pop("source", case.source), project=project, **parameters
         )
@@ -262,7 +262,7 @@ def make_dag(case: Case, **parameters: Any) -> Any:
     return dag
 
 
-def test_not_when_all_goes_well(case: Case, connect, left, run_dag) -> None:
+def test_not_when_all_goes_well(case: Case, connect: Any, left: Any, run_dag: Callable) -> None:
     connect(case.connection)
     source = open_source(case)
     source.write(f"{source.location.prefix}a.json", TASK)
@@ -276,7 +276,7 @@ def test_not_when_all_goes_well(case: Case, connect, left, run_dag) -> None:
     assert_nothing_left(found, case.secrets)
 
 
-def test_not_of_signed_urls(case: Case, connect, left, run_dag, database: Path) -> None:
+def test_not_of_signed_urls(case: Case, connect: Any, left: Any, run_dag: Callable, database: Path) -> None:
     if not case.signs:
         with pytest.raises(Exception, match=r"sign|URL"), opened(case, connect) as source:
             source.sign([f"{source.location.prefix}a.json"], timedelta(minutes=1))
@@ -299,7 +299,14 @@ def test_not_of_signed_urls(case: Case, connect, left, run_dag, database: Path) 
 @pytest.mark.parametrize("kind", ["legacy", "personal"])
 @pytest.mark.parametrize("goes", ["well", "wrong"])
 def test_not_of_a_label_studio_server(
-    case: Case, connect, left, run_dag, label_studio: LabelStudioServer, monkeypatch, kind: str, goes: str
+    case: Case,
+    connect: Any,
+    left: Any,
+    run_dag: Callable,
+    label_studio: LabelStudioServer,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    goes: str,
 ) -> None:
     connect(case.connection)
     open_source(case).write("a.jpg", b"1")
@@ -342,7 +349,7 @@ def in_trouble(case: Case, trouble: str, connect: Any, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("trouble", ["wrong secret", "nothing there", "unreachable", "no TLS"])
-def test_not_when_it_fails(case: Case, connect, left, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+def test_not_when_it_fails(case: Case, connect: Any, left: Any, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
     from labelsync_provider.hooks.storage import storage_hook
 
     source = in_trouble(case, trouble, connect, monkeypatch)
@@ -363,7 +370,9 @@ def test_not_when_it_fails(case: Case, connect, left, monkeypatch: pytest.Monkey
 
 
 # What Airflow itself makes of an error is the same whatever the trouble is.
-def test_not_when_a_dag_fails(case: Case, connect, left, run_dag, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_when_a_dag_fails(
+    case: Case, connect: Any, left: Any, run_dag: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = in_trouble(case, "wrong secret", connect, monkeypatch)
     assert run_dag(make_dag(case, source=source)).state == "failed"
     assert_nothing_left(left(), case.secrets)

@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from texts import OPERATORS, README, parameters, table, with_docstring, with_tables
@@ -42,7 +43,7 @@ def test_tables_of_the_readme_are_those_of_the_texts() -> None:
 
 
 @pytest.mark.parametrize(("uri", "key"), [("redis://1/labels/", "labels/7.json"), ("redis://1/labels", "labels7.json")])
-def test_redis_targets_get_the_keys_that_the_text_shows(connect, uri: str, key: str) -> None:
+def test_redis_targets_get_the_keys_that_the_text_shows(connect: Any, uri: str, key: str) -> None:
     from labelsync_provider.hooks.storage import storage_hook
 
     connect("redis_default", conn_type="redis", host="redis.example.com")

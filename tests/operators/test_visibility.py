@@ -49,7 +49,11 @@ class Site:
         return self.ask("/api/storages/localfiles/", project=project or self.project).json()
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        given = {"source": f"file://{self.path}", "project": self.project, "use_blob_urls": True} | arguments
+        given: dict[str, Any] = {
+            "source": f"file://{self.path}",
+            "project": self.project,
+            "use_blob_urls": True,
+        } | arguments
         return ImportStorageSyncOperator(task_id="load", **given).execute({})
 
     def seen(self, project: int | None = None) -> list[bytes]:
