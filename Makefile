@@ -28,7 +28,7 @@ demo: $(UV)
 
 # The server is that of the tests.
 demo-label-studio: $(UV)
-	@$(RUN) python demo/label_studio.py
+	@$(RUN) python -m demo.label_studio
 
 test: $(UV)
 	$(RUN) ruff check

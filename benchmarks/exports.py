@@ -127,8 +127,14 @@ def _tasks(people: httpx.Client, project: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     page = 1
     while True:
-        asked = {"project": project, "page": page, "page_size": 1000, "fields": "all", "include": "id,annotations"}
-        asked["include"] += ",cancelled_annotations,total_annotations"
+        asked: dict[str, Any] = {
+            "project": project,
+            "page": page,
+            "page_size": 1000,
+            "fields": "all",
+            "include": "id,annotations",
+        }
+        asked["include"] = "id,annotations,cancelled_annotations,total_annotations"
         answer = people.get("/api/tasks", params=asked).raise_for_status().json()
         found += [task for task in answer["tasks"] if task["total_annotations"]]
         if page * 1000 >= answer["total"]:

@@ -125,11 +125,11 @@ def results(scratch: Path) -> Iterator[Result | Growth | Requests]:
 class CountingClient(Client):
     """A client that counts its requests."""
 
-    requests = 0
+    asked = 0
 
     def ask(self, *args: Any, **kwargs: Any) -> Any:
         """Count, and ask."""
-        self.requests += 1
+        self.asked += 1
         return super().ask(*args, **kwargs)
 
 
@@ -232,10 +232,10 @@ def _requests(bench: Bench, root: Path) -> Iterator[Requests]:
     project, engine = Projects(client).project(bench.project().id), open_database(bench.database())
 
     def count(**options: Any) -> tuple[ImportReport, int]:
-        before = client.requests
+        before = client.asked
         source = LocalFiles(f"file://{root}", str(root))
         report = import_storage(source, project, engine, ImportOptions(**options), "benchmark")
-        return report, client.requests - before
+        return report, client.asked - before
 
     count()
     for n, file in enumerate(files[:FEW]):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ def _task_files(files: Path, scratch: Path) -> Iterator[Result]:
         result = Result(f"import task files / read and parse them, threads: {threads}", len(paths), least)
         for _ in range(PAIRS):
             result.job.append(_first_import(files, scratch, ImportOptions()))
-            result.peer.append(seconds(lambda threads=threads: _read_and_parse_all(paths, threads)))
+            result.peer.append(seconds(partial(_read_and_parse_all, paths, threads)))
         yield result
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import boto3
 import obstore
 from botocore.config import Config
 from measuring import PAIRS, THREADS, Peak, Result, fresh_project, make_task_files, seconds
+from obstore.store import S3Credential
 from servers.s3 import S3Server, running_rclone
 
 from labelsync_provider.projects.embedded.project import EmbeddedProject
@@ -50,7 +52,7 @@ class Bucket:
     def open(self) -> S3Bucket:
         """Open it as the hook does."""
         expires: datetime | None = None
-        login = {
+        login: S3Credential = {
             "access_key_id": self.server.access_key,
             "secret_access_key": self.server.secret_key,
             "token": None,
@@ -89,7 +91,7 @@ def _script(bucket: Bucket, scratch: Path) -> Iterator[Result]:
     for _ in range(SCRIPT_PAIRS):
         result.job.append(_first_import(bucket, scratch))
         with fresh_project(scratch) as (_, project):
-            result.peer.append(seconds(lambda project=project: _import_by_script(bucket, project)))
+            result.peer.append(seconds(partial(_import_by_script, bucket, project)))
     yield result
 
 
@@ -112,8 +114,8 @@ def _listing(bucket: Bucket, scratch: Path) -> Iterator[Result]:
 def _memory(few: Bucket, many: Bucket, scratch: Path) -> Peak:
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(1, maxtasksperchild=1) as pool:
-        peaks = [pool.apply(_peak_of_an_import, (bucket, scratch)) for bucket in (few, many)]
-    return Peak(f"S3: peak memory of an import, {OBJECTS:,} / {TASK_FILES:,} task files", *peaks, 1.25)
+        least, most = (pool.apply(_peak_of_an_import, (bucket, scratch)) for bucket in (few, many))
+    return Peak(f"S3: peak memory of an import, {OBJECTS:,} / {TASK_FILES:,} task files", least, most, 1.25)
 
 
 def _peak_of_an_import(bucket: Bucket, scratch: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from threading import Event
 
-from run import CHECKOUT, DATA, PROJECT, clear, run
+from demo.run import CHECKOUT, DATA, PROJECT, clear, run
 
 # The server is that of the tests.
 sys.path.append(str(CHECKOUT / "tests"))

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from email.message import Message
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -32,6 +33,8 @@ os.environ |= {
 
 import unsynced  # noqa: E402, F401
 from sqlalchemy import Engine, inspect, text  # noqa: E402
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite  # noqa: E402
+from sqlalchemy.util import LRUCache  # noqa: E402
 
 from labelsync_provider.database import open_database  # noqa: E402
 from labelsync_provider.database.schema import ensure_schema  # noqa: E402
@@ -44,7 +47,7 @@ NOBODY = 65534
 
 # What takes much time or memory to make. `make test` runs tests side by side, in processes of their own; those that use
 # one of these stay together, so that it is made once. Of two that a test uses, the first counts.
-MADE_ONCE = ["label_studio_postgres", "label_studio", "environment", "beyond_airflow"]
+MADE_ONCE = ["label_studio_postgres", "label_studio", "environment", "beyond_airflow", "airflow_database"]
 # What starts a server other than those of files, S3 and Redis; see `tests/matrix.py`.
 OTHER_SERVERS = {
     "beyond_airflow",
@@ -236,6 +239,21 @@ def authorities_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def statements_compiled_once() -> Iterator[None]:
+    """Each engine compiles its statements anew, which was a fifth of the time of tests that import and export."""
+    shared: LRUCache[Any, Any] = LRUCache(2000)
+
+    def created(engine: Engine) -> None:
+        engine._compiled_cache = shared
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLiteDialect_pysqlite, "__eq__", lambda one, other: type(one) is type(other), raising=False)
+        patch.setattr(SQLiteDialect_pysqlite, "__hash__", lambda one: hash(type(one)), raising=False)
+        patch.setattr(SQLiteDialect_pysqlite, "engine_created", staticmethod(created))
+        yield
+
+
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set a connection; Airflow looks into the environment first."""
@@ -307,7 +325,7 @@ class Asked(NamedTuple):
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
 

@@ -4,5 +4,5 @@ try:
     from airflow.dag_processing.dagbag import DagBag as DagBag
     from airflow.dag_processing.dagbag import sync_bag_to_db as sync_bag_to_db
 except ImportError:
-    from airflow.models.dagbag import DagBag as DagBag
-    from airflow.models.dagbag import sync_bag_to_db as sync_bag_to_db
+    from airflow.models.dagbag import DagBag as DagBag  # type: ignore[no-redef]
+    from airflow.models.dagbag import sync_bag_to_db as sync_bag_to_db  # type: ignore[no-redef]

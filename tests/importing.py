@@ -12,7 +12,7 @@ from model.worlds import World
 from places import as_bytes
 from sqlalchemy import Engine, select
 
-from labelsync_provider.sync import ImportOptions, ImportReport, Runtime, import_storage
+from labelsync_provider.sync import ExportReport, ImportOptions, ImportReport, Runtime, import_storage
 from labelsync_provider.sync.ledger.tables import QUARANTINE
 
 Json = dict[str, Any]
@@ -78,9 +78,9 @@ class Importing:
             )
 
 
-def some(report: ImportReport, *names: str) -> dict[str, int]:
+def some(report: ImportReport | ExportReport, *names: str) -> dict[str, int]:
     """Return those counts that are not zero, less what every report has."""
-    left_out = {"dry_run", "listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"}
-    left_out |= {"quarantined_now"}
+    left_out = {"dry_run", "listed", "matched", "bytes_read", "bytes_written", "requests", "seconds", "created_ids"}
+    left_out |= {"quarantine", "quarantined_now", "failures", "tasks", "annotated_tasks", "annotations_told"}
     left_out -= set(names)
     return {name: value for name, value in report.as_dict().items() if value and name not in left_out}

@@ -156,7 +156,7 @@ def _make_and_test(environment: Environment, wheel: Path, checkout: Path) -> Non
     python = folder / "venv/bin/python"
     _run([UV, "venv", "--quiet", f"--python={sys.executable}", folder / "venv"], folder)
     package = f"{wheel}[{environment.extra}]" if environment.extra else str(wheel)
-    pip = [UV, "pip", "install", "--quiet", f"--python={python}", "--constraint", resolved]
+    pip: list[str | Path] = [UV, "pip", "install", "--quiet", f"--python={python}", "--constraint", resolved]
     _run([*pip, package], folder)
     environment.megabytes = _megabytes(folder / "venv")
     environment.versions = _installed(python)
@@ -169,7 +169,16 @@ def _resolve(environment: Environment, folder: Path) -> Path:
     asked, resolved = folder / "asked.txt", folder / "resolved.txt"
     asked.write_text("\n".join(environment.requirements))
     extra = [f"--extra={environment.extra}"] if environment.extra else []
-    command = [UV, "pip", "compile", "--quiet", f"--python={sys.executable}", "--no-header", "--output-file", resolved]
+    command: list[str | Path] = [
+        UV,
+        "pip",
+        "compile",
+        "--quiet",
+        f"--python={sys.executable}",
+        "--no-header",
+        "--output-file",
+        resolved,
+    ]
     _run([*command, *environment.resolving, *extra, ROOT / "pyproject.toml", asked], folder)
     return resolved
 
@@ -189,7 +198,13 @@ def _test(environment: Environment, python: Path, checkout: Path, log: Path) -> 
     if environment.tests is TESTS_OF_EXTRAS:
         env["LABELSYNC_EXTRA"] = environment.extra
     # By its own program, which leaves the current directory out of what Python imports from.
-    command = [python.parent / "pytest", "-p", "no:cacheprovider", "--numprocesses=2", "--dist=loadgroup"]
+    command: list[str | Path] = [
+        python.parent / "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--numprocesses=2",
+        "--dist=loadgroup",
+    ]
     with log.open("w") as output:
         subprocess.run(
             [*command, *environment.tests], cwd=checkout, env=env, stdout=output, stderr=subprocess.STDOUT, check=False

@@ -227,7 +227,7 @@ class RedisPlace:
         values_of(self.server, self.db).set(key, as_bytes(content))
 
     def get(self, key: str) -> bytes:
-        return bytes(values_of(self.server, self.db).get(key))
+        return bytes(values_of(self.server, self.db)[key])
 
     def delete(self, *keys: str) -> None:
         values_of(self.server, self.db).delete(*keys)

@@ -66,7 +66,9 @@ class Site:
         blobs = {"use_blob_urls": prefix.startswith("photos")}
         with closing(Client(self.server.url, self.server.token)) as client:
             storage, project = self.place.open(self.top + prefix), Projects(client).project(self.project)
-            storage = storage if recursive else self.place.open(self.top + prefix, recursive=False)
+            if not recursive:
+                assert isinstance(self.place, S3Place)
+                storage = self.place.open(self.top + prefix, recursive=False)
             own = ProjectStorages(client, self.project).listed()
             given = ImportOptions(**{**blobs, **options})
             return import_storage(storage, project, self.engine, given, "the run of this test", own_storages=own)

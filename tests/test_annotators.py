@@ -29,7 +29,7 @@ def through_a_server(task: Task, first_id: int) -> Json:
         {"id": first_id + n, "import_id": each.get("id"), "result": each["result"], "completed_by": TOKENS_USER}
         for n, each in enumerate(task.annotations)
     ]
-    own = {"id": first_id + 50, "import_id": None, "result": [], "completed_by": TOKENS_USER}
+    own: dict[str, Any] = {"id": first_id + 50, "import_id": None, "result": [], "completed_by": TOKENS_USER}
     note = {"project": "http://a/projects/1", "layout": "task"}
     return {"labelsync": note, "data": task.data, "meta": task.meta, "annotations": [*annotations, own]}
 

@@ -18,12 +18,12 @@ TEXT = '<View><Text name="text" value="$text"/></View>'
 
 
 @pytest.fixture(autouse=True)
-def project(connections) -> int:
+def project(connections: Any) -> int:
     return CreateProjectOperator(task_id="create", title="Pets", label_config="<View/>").execute({})
 
 
 @pytest.fixture
-def load(connections) -> Callable[..., dict[str, Any]]:
+def load(connections: Any) -> Callable[..., dict[str, Any]]:
     """Import with good parameters, but for those given."""
     return lambda **bad: ImportStorageSyncOperator(
         task_id="load", **{"source": connections.uri, "project": "Pets"} | bad
@@ -31,7 +31,7 @@ def load(connections) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def save(target) -> Callable[..., dict[str, Any]]:
+def save(target: Any) -> Callable[..., dict[str, Any]]:
     """Export with good parameters, but for those given."""
     return lambda **bad: ExportAnnotationsOperator(
         task_id="save", **{"target": target.uri, "project": "Pets"} | bad
@@ -108,7 +108,7 @@ class TestParameterFailsAtOnce:
         return f"{value}"[:40] if isinstance(value, dict) else ""
 
     @pytest.mark.parametrize(("bad", "message"), IMPORT, ids=id_of)
-    def test_of_an_import(self, connections, load, bad: dict, message: str) -> None:
+    def test_of_an_import(self, connections: Any, load: Any, bad: dict, message: str) -> None:
         place = {"file": connections.put("a.json", {"text": "1"}), "folder": connections.path}
         if isinstance(bad.get("source"), str):
             bad = bad | {"source": bad["source"].format(**place)}
@@ -118,13 +118,13 @@ class TestParameterFailsAtOnce:
         assert message in str(caught.value)
 
     @pytest.mark.parametrize(("bad", "message"), EXPORT, ids=id_of)
-    def test_of_an_export(self, save, bad: dict, message: str) -> None:
+    def test_of_an_export(self, save: Any, bad: dict, message: str) -> None:
         with pytest.raises(AirflowFailException) as caught:
             save(**bad)
         assert message in str(caught.value)
 
     @pytest.mark.parametrize("parameter", ["source", "target"])
-    def test_names_the_parameter_that_gave_the_uri(self, load, save, parameter: str) -> None:
+    def test_names_the_parameter_that_gave_the_uri(self, load: Any, save: Any, parameter: str) -> None:
         run = load if parameter == "source" else save
         with pytest.raises(AirflowFailException, match=f"{parameter}='file:x'"):
             run(**{parameter: "file:x"})
@@ -139,7 +139,7 @@ class TestParameterFailsAtOnce:
         ],
         ids=id_of,
     )
-    def test_of_a_project(self, connections, bad: dict, message: str) -> None:
+    def test_of_a_project(self, connections: Any, bad: dict, message: str) -> None:
         with pytest.raises(AirflowFailException) as caught:
             CreateProjectOperator(task_id="x", **{"title": "New", "label_config": "<View/>"} | bad).execute({})
         assert message in str(caught.value)
@@ -148,22 +148,24 @@ class TestParameterFailsAtOnce:
 class TestPlaceFailsAtOnce:
     """It says which it is: not there, outside, or not allowed."""
 
-    def test_that_is_not_there(self, connections, load) -> None:
+    def test_that_is_not_there(self, connections: Any, load: Any) -> None:
         with pytest.raises(AirflowFailException, match=r"there is no directory .*nowhere. Create it, or correct the"):
             load(source=f"{connections.uri}/nowhere")
 
-    def test_that_is_a_file(self, connections, load) -> None:
+    def test_that_is_a_file(self, connections: Any, load: Any) -> None:
         connections.put("a.json", "{}")
         with pytest.raises(AirflowFailException, match=r"a\.json"):
             load(source=f"{connections.uri}/a.json")
 
     @pytest.mark.parametrize("path", ["/etc", "/data/../etc", "/"])
-    def test_that_is_outside_the_document_root(self, connections, load, save, path: str) -> None:
+    def test_that_is_outside_the_document_root(self, connections: Any, load: Any, save: Any, path: str) -> None:
         for run in (lambda: load(source=f"file://{path}"), lambda: save(target=f"file://{path}")):
             with pytest.raises(AirflowFailException, match=r"outside the document root .* Choose a directory below"):
                 run()
 
-    def test_that_is_a_link_out_of_the_document_root(self, connections, load, save, tmp_path) -> None:
+    def test_that_is_a_link_out_of_the_document_root(
+        self, connections: Any, load: Any, save: Any, tmp_path: Any
+    ) -> None:
         (connections.root / "link").symlink_to("/etc")
         for run in (
             lambda: load(source=f"file://{connections.root}/link"),
@@ -172,7 +174,9 @@ class TestPlaceFailsAtOnce:
             with pytest.raises(AirflowFailException, match="outside the document root"):
                 run()
 
-    def test_that_may_not_be_listed(self, open_folder, load, unprivileged, monkeypatch) -> None:
+    def test_that_may_not_be_listed(
+        self, open_folder: Any, load: Any, unprivileged: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from labelsync_provider.storages.local_files import LocalFiles
 
         listing = LocalFiles.list
@@ -192,7 +196,9 @@ class TestPlaceFailsAtOnce:
         ("extra", "message"),
         [({}, "it has no Path, the document root. Create one of type"), ({"path": "data"}, "not an absolute path")],
     )
-    def test_whose_connection_has_no_usable_path(self, load, monkeypatch, extra: dict, message: str) -> None:
+    def test_whose_connection_has_no_usable_path(
+        self, load: Any, monkeypatch: pytest.MonkeyPatch, extra: dict, message: str
+    ) -> None:
         connect(monkeypatch, "fs_default", conn_type="fs", extra=extra)
         with pytest.raises(AirflowFailException, match=message):
             load()
@@ -207,13 +213,15 @@ class TestPlaceFailsAtOnce:
             ("", r"host='': connection 'label_studio_default' names no store. Set its host to .* or to embedded "),
         ],
     )
-    def test_whose_project_store_is_none(self, load, monkeypatch, host: str, message: str) -> None:
+    def test_whose_project_store_is_none(
+        self, load: Any, monkeypatch: pytest.MonkeyPatch, host: str, message: str
+    ) -> None:
         connect(monkeypatch, "label_studio_default", conn_type="label_studio", host=host, password="t0ken-secret")
         with pytest.raises(AirflowFailException, match=message) as caught:
             load()
         assert "t0ken-secret" not in str(caught.value)
 
-    def test_whose_database_is_none(self, load, monkeypatch) -> None:
+    def test_whose_database_is_none(self, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "mysql://ann:secret@db/x")
         with pytest.raises(
             AirflowFailException, match=r"\[labelsync\] database=.*not SQLite or PostgreSQL. Set"
@@ -229,14 +237,14 @@ class TestTroubleOfTheMoment:
     def retried(error: BaseException) -> bool:
         return not isinstance(error, AirflowFailException)
 
-    def test_database_that_does_not_answer(self, load, monkeypatch) -> None:
+    def test_database_that_does_not_answer(self, load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "postgresql+psycopg://ann:secret@127.0.0.1:1/x")
         with pytest.raises(AirflowException, match=r"\[labelsync\] database .*127\.0\.0\.1.*refused") as caught:
             load()
         assert self.retried(caught.value)
         assert "secret" not in str(caught.value)
 
-    def test_source_that_lists_nothing_where_there_was_something(self, connections, load) -> None:
+    def test_source_that_lists_nothing_where_there_was_something(self, connections: Any, load: Any) -> None:
         path = connections.put("a.json", {"text": "1"})
         load()
         path.unlink()
@@ -244,7 +252,9 @@ class TestTroubleOfTheMoment:
             load(on_missing="delete")
         assert self.retried(caught.value)
 
-    def test_disk_that_fails_while_writing(self, connections, load, save, target, monkeypatch) -> None:
+    def test_disk_that_fails_while_writing(
+        self, connections: Any, load: Any, save: Any, target: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         connections.put("a.json", {"data": {}, "annotations": [{"result": []}]})
         load()
 
@@ -259,7 +269,7 @@ class TestTroubleOfTheMoment:
 
 
 class TestRunFailsWithoutRetry:
-    def test_when_too_many_tasks_would_be_deleted(self, connections, load) -> None:
+    def test_when_too_many_tasks_would_be_deleted(self, connections: Any, load: Any) -> None:
         paths = [connections.put(f"{n}.json", {"text": "1"}) for n in range(4)]
         load()
         for path in paths[:2]:
@@ -267,19 +277,19 @@ class TestRunFailsWithoutRetry:
         with pytest.raises(AirflowFailException, match=r"2 tasks .* max_delete allows 1; none was deleted.*at least 2"):
             load(on_missing="delete")
 
-    def test_when_too_many_are_quarantined_after_the_good_ones_are_in(self, connections, load) -> None:
+    def test_when_too_many_are_quarantined_after_the_good_ones_are_in(self, connections: Any, load: Any) -> None:
         connections.put("bad.json", "{")
         connections.put("good.json", {"text": "1"})
         with pytest.raises(AirflowFailException, match=r"max_quarantined is 0; everything else is imported.*bad\.json"):
             load(max_quarantined=0)
         assert load()["unchanged"] == 1
 
-    def test_when_the_target_holds_something_else(self, connections, load, save, target) -> None:
+    def test_when_the_target_holds_something_else(self, connections: Any, load: Any, save: Any, target: Any) -> None:
         target.put("notes.txt", "mine")
         with pytest.raises(AirflowFailException, match=r"target=.*notes\.txt: .*Nothing was written. Move them away"):
             save()
 
-    def test_when_source_and_target_overlap(self, connections, load, save) -> None:
+    def test_when_source_and_target_overlap(self, connections: Any, load: Any, save: Any) -> None:
         connections.put("a.json", {"data": {}, "annotations": [{"result": []}]})
         load()
         with pytest.raises(AirflowFailException, match=r"target=.*tasks of project 'Pets' are imported.*another"):
@@ -314,7 +324,7 @@ class TestBadObjectIsQuarantined:
     """By its name and reason; the others go in."""
 
     @pytest.mark.parametrize("key", BAD_FILES)
-    def test_and_the_others_go_in(self, connections, load, monkeypatch, key: str) -> None:
+    def test_and_the_others_go_in(self, connections: Any, load: Any, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
         monkeypatch.setattr(task_content, "MAX_BYTES", 5000)
         CreateProjectOperator(task_id="create", title="Texts", label_config=TEXT).execute({})
         connections.put("0.json", {"text": "before"})
@@ -327,7 +337,7 @@ class TestBadObjectIsQuarantined:
         assert failure["key"] == key
         assert reason in failure["reason"]
 
-    def test_for_a_name_that_is_not_utf8(self, connections, load) -> None:
+    def test_for_a_name_that_is_not_utf8(self, connections: Any, load: Any) -> None:
         connections.put("good.json", {"text": "1"})
         (connections.path / os.fsdecode(b"caf\xe9.json")).write_text("{}")
         report = load()
@@ -336,27 +346,29 @@ class TestBadObjectIsQuarantined:
         assert "caf\\\\xe9.json" in json.dumps(report)
         assert "its name is not UTF-8; rename the file" in json.dumps(report)
 
-    def test_for_a_link_that_leaves_the_document_root(self, connections, load) -> None:
+    def test_for_a_link_that_leaves_the_document_root(self, connections: Any, load: Any) -> None:
         connections.put("good.json", {"text": "1"})
         (connections.path / "link.json").symlink_to("/etc/hostname")
         report = load()
         assert (report["tasks_created"], report["quarantined"]) == (1, 1)
         assert "it is a symbolic link that leaves the document root" in json.dumps(report)
 
-    def test_for_a_link_that_goes_round(self, connections, load) -> None:
+    def test_for_a_link_that_goes_round(self, connections: Any, load: Any) -> None:
         connections.put("good.json", {"text": "1"})
         (connections.path / "self.json").symlink_to("self.json")
         assert load()["tasks_created"] == 1
 
 
-def test_object_gone_between_listing_and_reading_is_counted_and_no_error(connections, load, monkeypatch) -> None:
+def test_object_gone_between_listing_and_reading_is_counted_and_no_error(
+    connections: Any, load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from labelsync_provider.storages.local_files import LocalFiles
 
     connections.put("a.json", {"text": "1"})
     gone = connections.put("b.json", {"text": "2"})
     listing = LocalFiles.list
 
-    def list_and_lose(self: LocalFiles):
+    def list_and_lose(self: LocalFiles) -> Any:
         for page in listing(self):
             gone.unlink(missing_ok=True)
             yield page
@@ -366,7 +378,9 @@ def test_object_gone_between_listing_and_reading_is_counted_and_no_error(connect
     assert (report["tasks_created"], report["gone"], report["quarantined"]) == (1, 1, 0)
 
 
-def test_filter_that_matches_nothing_is_green_with_a_warning(connections, load, caplog) -> None:
+def test_filter_that_matches_nothing_is_green_with_a_warning(
+    connections: Any, load: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("a.json", "b.json"):
         connections.put(f"2026/{name}", {"text": "1"})
     report = load(regex_filter=r"a\.json")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -108,7 +109,7 @@ class TestMigrate:
         from airflow.utils.session import create_session
 
         url = make_url(postgres_url)
-        where = {"host": url.host or url.query.get("host"), "port": url.port, "login": url.username}
+        where: dict[str, Any] = {"host": url.host or url.query.get("host"), "port": url.port, "login": url.username}
         with create_session() as session:
             session.add(Connection("labelsync_stored", "postgres", schema=url.database, **where))  # noqa: AIR311
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", "conn:labelsync_stored")

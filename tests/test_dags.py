@@ -44,7 +44,7 @@ def bag() -> Any:
 
 
 @pytest.fixture(scope="module")
-def trigger(bag, airflow_database: None) -> Callable[[str, dict[str, Any]], Any]:
+def trigger(bag: Any, airflow_database: None) -> Callable[[str, dict[str, Any]], Any]:
     """Post what was entered in a form to Airflow's API, as the form does."""
     from airflow.api_fastapi.app import create_app
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -62,12 +62,12 @@ def trigger(bag, airflow_database: None) -> Callable[[str, dict[str, Any]], Any]
     return lambda dag_id, conf: client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
 
 
-def test_every_file_loads_without_an_error(bag) -> None:
+def test_every_file_loads_without_an_error(bag: Any) -> None:
     assert bag.import_errors == {}
     assert {Path(dag.fileloc).name for dag in bag.dags.values()} == {path.name for path in DAGS.glob("*.py")}
 
 
-def test_they_are_those_the_readme_speaks_of(bag) -> None:
+def test_they_are_those_the_readme_speaks_of(bag: Any) -> None:
     readme = (DAGS.parent / "README.md").read_text()
     assert [name for name in READY_MADE if f"`{name}`" not in readme] == []
     assert bag.dags.keys() == set(READY_MADE)
@@ -75,14 +75,14 @@ def test_they_are_those_the_readme_speaks_of(bag) -> None:
 
 @pytest.mark.parametrize("dag_id", READY_MADE)
 class TestEveryDag:
-    def test_is_tagged_and_has_names_for_people(self, bag, dag_id: str) -> None:
+    def test_is_tagged_and_has_names_for_people(self, bag: Any, dag_id: str) -> None:
         dag = bag.dags[dag_id]
         assert "labelsync" in dag.tags
         assert dag.description
         assert dag.dag_display_name != dag_id
         assert [task.task_id for task in dag.tasks if task.task_display_name == task.task_id] == []
 
-    def test_is_explained_with_what_it_asks_for_and_the_connection_it_needs(self, bag, dag_id: str) -> None:
+    def test_is_explained_with_what_it_asks_for_and_the_connection_it_needs(self, bag: Any, dag_id: str) -> None:
         dag = bag.dags[dag_id]
         assert "`label_studio_default`" in dag.doc_md
         rows = [line for line in dag.doc_md.splitlines() if line.startswith("| ")][1:]
@@ -128,31 +128,31 @@ def nullable(dag: Any) -> list[str]:
 
 @pytest.mark.parametrize("dag_id", FORMS)
 class TestForm:
-    def test_runs_only_when_somebody_says_so(self, bag, dag_id: str) -> None:
+    def test_runs_only_when_somebody_says_so(self, bag: Any, dag_id: str) -> None:
         assert bag.dags[dag_id].schedule is None
 
-    def test_can_be_read_in_a_minute(self, bag, dag_id: str) -> None:
+    def test_can_be_read_in_a_minute(self, bag: Any, dag_id: str) -> None:
         assert len(Path(bag.dags[dag_id].fileloc).read_text().splitlines()) < 100
 
-    def test_says_everything_by_the_texts_that_the_docstrings_have(self, bag, dag_id: str) -> None:
+    def test_says_everything_by_the_texts_that_the_docstrings_have(self, bag: Any, dag_id: str) -> None:
         dag = bag.dags[dag_id]
         assert len(dag.params) > 3
         for name in dag.params:
             text, param = PARAMETERS[name], dag.params.get_param(name)
             assert (param.schema["title"], param.description) == (text.title, text.for_form()), name
 
-    def test_folds_what_is_seldom_needed_into_sections(self, bag, dag_id: str) -> None:
+    def test_folds_what_is_seldom_needed_into_sections(self, bag: Any, dag_id: str) -> None:
         params = bag.dags[dag_id].params
         assert any(params.get_param(name).schema.get("section") for name in params)
 
-    def test_asks_for_what_is_required_first_and_pre_fills_none_of_it(self, bag, dag_id: str) -> None:
+    def test_asks_for_what_is_required_first_and_pre_fills_none_of_it(self, bag: Any, dag_id: str) -> None:
         params = bag.dags[dag_id].params
         required = [name for name in params if params.dump()[name] is None and name not in nullable(bag.dags[dag_id])]
         assert required == list(REQUIRED[dag_id])
         after = [name for name in params if name not in required and not params.get_param(name).schema.get("section")]
         assert "dry_run" not in params or after[0] == "dry_run", "right below what is required"
 
-    def test_shows_what_is_chosen_and_by_what_name(self, bag, dag_id: str) -> None:
+    def test_shows_what_is_chosen_and_by_what_name(self, bag: Any, dag_id: str) -> None:
         dag = bag.dags[dag_id]
         for name in selects(dag):
             schema = dag.params.get_param(name).schema
@@ -165,11 +165,11 @@ class TestForm:
 
 @pytest.mark.parametrize("dag_id", OF_ONE_OPERATOR)
 class TestFormOfOneOperator:
-    def test_offers_its_parameters_but_the_technical_ones_and_no_others(self, bag, dag_id: str) -> None:
+    def test_offers_its_parameters_but_the_technical_ones_and_no_others(self, bag: Any, dag_id: str) -> None:
         (task,) = bag.dags[dag_id].tasks
         assert set(bag.dags[dag_id].params) == set(task.template_fields) - TECHNICAL
 
-    def test_offers_the_choices_and_bounds_that_are_declared(self, bag, dag_id: str) -> None:
+    def test_offers_the_choices_and_bounds_that_are_declared(self, bag: Any, dag_id: str) -> None:
         _, declared = msgspec.json.schema_components(OF_ONE_OPERATOR[dag_id])
         properties = {name: schema for struct in declared.values() for name, schema in struct["properties"].items()}
         params = bag.dags[dag_id].params
@@ -184,11 +184,11 @@ class TestFormOfOneOperator:
 @pytest.mark.xdist_group("trigger")  # made once
 @pytest.mark.parametrize("dag_id", FORMS)
 class TestTrigger:
-    def test_takes_what_is_required_and_the_defaults_of_the_rest(self, trigger, dag_id: str) -> None:
+    def test_takes_what_is_required_and_the_defaults_of_the_rest(self, trigger: Any, dag_id: str) -> None:
         answer = trigger(dag_id, REQUIRED[dag_id])
         assert answer.status_code == 200, answer.text
 
-    def test_refuses_to_run_without_any_of_it_and_names_the_field(self, trigger, dag_id: str) -> None:
+    def test_refuses_to_run_without_any_of_it_and_names_the_field(self, trigger: Any, dag_id: str) -> None:
         for name in REQUIRED[dag_id]:
             given = {other: value for other, value in REQUIRED[dag_id].items() if other != name}
             for left_out in (given, given | {name: None}, given | {name: ""}):
@@ -197,25 +197,25 @@ class TestTrigger:
                 assert f"Invalid input for param {name}: " in answer.json()["detail"]
 
     @pytest.mark.parametrize("uri", ["/data/photos", *(f"{scheme}://0/photos" for scheme in installed_schemes())])
-    def test_takes_every_scheme_and_a_path(self, trigger, dag_id: str, uri: str) -> None:
+    def test_takes_every_scheme_and_a_path(self, trigger: Any, dag_id: str, uri: str) -> None:
         uris = {name: uri for name in REQUIRED[dag_id] if name in URI_FIELDS}
         answer = trigger(dag_id, REQUIRED[dag_id] | uris)
         assert answer.status_code == 200, answer.text
         assert answer.json()["conf"].items() >= uris.items()
 
     @pytest.mark.parametrize("uri", ["data/photos", "s3://", "3s://bucket", "bucket/s3://", "/"])
-    def test_refuses_what_is_no_uri_and_names_the_field(self, trigger, dag_id: str, uri: str) -> None:
+    def test_refuses_what_is_no_uri_and_names_the_field(self, trigger: Any, dag_id: str, uri: str) -> None:
         for name in REQUIRED[dag_id].keys() & set(URI_FIELDS):
             answer = trigger(dag_id, REQUIRED[dag_id] | {name: uri})
             assert answer.status_code == 400
             assert f"Invalid input for param {name}: '{uri}' does not match" in answer.json()["detail"]
 
     @pytest.mark.parametrize("project", [7, "7", "My project"])
-    def test_takes_a_project_by_its_id_or_title(self, trigger, dag_id: str, project: int | str) -> None:
+    def test_takes_a_project_by_its_id_or_title(self, trigger: Any, dag_id: str, project: int | str) -> None:
         if "project" in REQUIRED[dag_id]:
             assert trigger(dag_id, REQUIRED[dag_id] | {"project": project}).status_code == 200
 
-    def test_takes_fields_that_are_cleared(self, trigger, bag, dag_id: str) -> None:
+    def test_takes_fields_that_are_cleared(self, trigger: Any, bag: Any, dag_id: str) -> None:
         cleared = dict.fromkeys([*selects(bag.dags[dag_id]), *nullable(bag.dags[dag_id])])
         answer = trigger(dag_id, REQUIRED[dag_id] | cleared)
         assert answer.status_code == 200, answer.text
@@ -229,7 +229,9 @@ def states(run: Any) -> dict[str, str]:
     return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 
 
-def test_forms_import_and_export_with_what_was_entered(bag, connections, target, run_form: Callable) -> None:
+def test_forms_import_and_export_with_what_was_entered(
+    bag: Any, connections: Any, target: Any, run_form: Callable
+) -> None:
     for name in "abc":
         connections.put(f"{name}.json", {"data": {"text": name}, "annotations": [{"result": []}]})
     LabelStudioHook().create_project("Pets", "<View/>")
@@ -252,7 +254,7 @@ def test_forms_import_and_export_with_what_was_entered(bag, connections, target,
     assert target.names() == ["x1", "x2"]
 
 
-def test_fields_that_are_cleared_are_the_defaults(bag, connections, target, run_form: Callable) -> None:
+def test_fields_that_are_cleared_are_the_defaults(bag: Any, connections: Any, target: Any, run_form: Callable) -> None:
     connections.put("a.json", {"data": {"text": "a"}, "annotations": [{"result": []}]})
     LabelStudioHook().create_project("Pets", "<View/>")
     for dag_id, given in (
@@ -264,7 +266,7 @@ def test_fields_that_are_cleared_are_the_defaults(bag, connections, target, run_
     assert len(target.names()) == 1
 
 
-def test_what_a_form_creates_is_what_was_chosen_or_pasted(bag, connections, run_form: Callable) -> None:
+def test_what_a_form_creates_is_what_was_chosen_or_pasted(bag: Any, connections: Any, run_form: Callable) -> None:
     for title, given, keys in (
         ("Ready", {"template": "bounding_boxes"}, ["image"]),
         ("Pasted", {"label_config": "<View><Text name='t' value='$review'/></View>"}, ["review"]),
@@ -276,7 +278,7 @@ def test_what_a_form_creates_is_what_was_chosen_or_pasted(bag, connections, run_
 
 class TestCleanUpMissing:
     @pytest.fixture
-    def given(self, connections, run_form: Callable) -> dict[str, Any]:
+    def given(self, connections: Any, run_form: Callable) -> dict[str, Any]:
         """Of ten files, half are gone."""
         given = {"source": connections.uri, "project": "Pets"}
         for n in range(10):
@@ -287,7 +289,7 @@ class TestCleanUpMissing:
             (connections.path / f"{n}.json").unlink()
         return given
 
-    def test_deletes_what_a_person_has_agreed_to(self, bag, given, run_form: Callable) -> None:
+    def test_deletes_what_a_person_has_agreed_to(self, bag: Any, given: str, run_form: Callable) -> None:
         run = run_form("clean_up_missing", given, mark_success_pattern="approve")
         assert run.state == "success"
         assert result(run, "look")["tasks_deleted"] == 5
@@ -295,7 +297,7 @@ class TestCleanUpMissing:
         assert LabelStudioHook().get_project("Pets").progress().tasks == 5
 
     def test_deletes_nothing_if_there_is_more_than_was_agreed_to(
-        self, bag, given, connections, run_dag: Callable
+        self, bag: Any, given: str, connections: Any, run_dag: Callable
     ) -> None:
         dag = parsed("clean_up_missing")
         # Somebody has taken one away since: the person saw four.
@@ -304,13 +306,15 @@ class TestCleanUpMissing:
         assert run.state == "failed"
         assert LabelStudioHook().get_project("Pets").progress().tasks == 10
 
-    def test_asks_nobody_if_there_is_nothing_to_delete(self, bag, given, connections, run_form: Callable) -> None:
+    def test_asks_nobody_if_there_is_nothing_to_delete(
+        self, bag: Any, given: str, connections: Any, run_form: Callable
+    ) -> None:
         for n in range(5):
             connections.put(f"{n}.json", {"text": str(n)})
         run = run_form("clean_up_missing", given)
         assert states(run)["approve"] == states(run)["delete"] == "skipped"
 
-    def test_tells_the_person_how_many_would_go(self, bag) -> None:
+    def test_tells_the_person_how_many_would_go(self, bag: Any) -> None:
         approve = bag.dags["clean_up_missing"].task_dict["approve"]
         seen = {"tasks_deleted": 5, "missing": 7, "tasks_created": 2}
         ti = SimpleNamespace(xcom_pull=lambda task_ids: seen)
@@ -320,7 +324,7 @@ class TestCleanUpMissing:
         assert "Of `/data`, 7 rows or files are gone. **5 tasks would be deleted**" in approve.body
 
 
-def test_labeling_loop_goes_round_once(bag, connections, target, run_form: Callable) -> None:
+def test_labeling_loop_goes_round_once(bag: Any, connections: Any, target: Any, run_form: Callable) -> None:
     connections.put("a.json", [{"data": {"text": "a"}, "annotations": [{"result": []}]}, {"text": "b"}])
     LabelStudioHook().create_project("Pets", "<View/>")
     dag = bag.dags["labeling_loop"]

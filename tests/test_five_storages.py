@@ -123,16 +123,24 @@ def dag(connections: Any, places: dict[str, tuple[str, Place]]) -> Any:
 
         project = CreateProjectOperator(task_id="project", title="Pets", label_config=LABELS)
         first = ImportStorageSyncOperator(
-            task_id="from_S3", source=uris["S3"] + "/", project=project.output, recursive_scan=True
+            task_id="from_S3",
+            source=uris["S3"] + "/",
+            project=project.output,  # type: ignore[arg-type]
+            recursive_scan=True,
         )
         copy() >> first
         for name in TARGETS:
             export = ExportAnnotationsOperator(
-                task_id=f"to_{name}", project=project.output, target=uris[name], layout="task"
+                task_id=f"to_{name}",
+                project=project.output,  # type: ignore[arg-type]
+                target=uris[name],
+                layout="task",
             )
             again = CreateProjectOperator(task_id=f"project_{name}", title=f"Pets from {name}", label_config=LABELS)
             second = ImportStorageSyncOperator(
-                task_id=f"from_{name}", source=uris[name].rstrip("/") + "/", project=again.output
+                task_id=f"from_{name}",
+                source=uris[name].rstrip("/") + "/",
+                project=again.output,  # type: ignore[arg-type]
             )
             first >> export >> second
     return dag

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httpx
 import pytest
@@ -53,7 +53,7 @@ class Sync:
     def load(self, context: Json | None = None, **arguments: Any) -> Json:
         """Import from the folder, or from what is given."""
         arguments = {"source": self.source.uri, "project": self.project} | arguments
-        return ImportStorageSyncOperator(task_id="load", **arguments).execute(context or {})
+        return ImportStorageSyncOperator(task_id="load", **arguments).execute(cast(Any, context or {}))
 
     def save(self, **arguments: Any) -> Json:
         """Export to the folder, or to what is given."""
@@ -454,7 +454,7 @@ def test_bug_7_what_its_own_sync_has_imported_from_a_bucket_is_adopted(
     before = [task["id"] for task in sync.tasks(project)]
 
     rclone.client().put_object(Bucket=bucket, Key="photos/new.jpg", Body=b"jpg")
-    blobs = {"source": f"s3://{bucket}/photos/", "project": project, "use_blob_urls": True}
+    blobs: dict[str, Any] = {"source": f"s3://{bucket}/photos/", "project": project, "use_blob_urls": True}
     report = sync.load(**blobs, adopt=True)
     assert (report["adopted"], report["unchanged"], report["tasks_created"]) == (3, 3, 1)
     assert sync.load(**blobs)["unchanged"] == 4
@@ -581,4 +581,4 @@ class TestBug10Redis:
         assert report["written"] == 1
         assert sorted(valkey.client(2).keys()) == sorted([b"%d" % annotation, b"labels/%d.json" % annotation])
         assert valkey.client(2).get(str(annotation)) == b"somebody else's"
-        assert json.loads(valkey.client(2).get(f"labels/{annotation}.json"))["result"] == GOOD
+        assert json.loads(valkey.client(2)[f"labels/{annotation}.json"])["result"] == GOOD

@@ -27,7 +27,7 @@ def title() -> str:
 
 
 @pytest.fixture
-def connected(label_studio: Server, connect: Callable, connections) -> Server:
+def connected(label_studio: Server, connect: Callable, connections: Any) -> Server:
     connect("label_studio_default", conn_type="label_studio", host=label_studio.url, password=label_studio.token)
     connect("fs_default", conn_type="fs", extra={"path": str(label_studio.document_root)})
     return label_studio
@@ -81,7 +81,7 @@ def test_an_import_creates_the_project_once_for_all_that_run_at_the_same_time(
     connected: Server, pictures: Path, title: str
 ) -> None:
     def load(n: int) -> dict[str, Any]:
-        given = {"source": str(pictures), "project": title, "create_if_missing": "image_classification"}
+        given: dict[str, Any] = {"source": str(pictures), "project": title, "create_if_missing": "image_classification"}
         regex = f"{'ab'[n % 2]}.*"
         return ImportStorageSyncOperator(task_id=f"load{n}", use_blob_urls=True, regex_filter=regex, **given).execute(
             {}
@@ -93,8 +93,15 @@ def test_an_import_creates_the_project_once_for_all_that_run_at_the_same_time(
     assert sum(report["tasks_created"] for report in reports) == project["task_number"] == 2
 
 
-def test_a_dry_run_creates_no_project(connected: Server, pictures: Path, title: str, caplog) -> None:
-    given = {"source": str(pictures), "project": title, "create_if_missing": "image_classification", "dry_run": True}
+def test_a_dry_run_creates_no_project(
+    connected: Server, pictures: Path, title: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {
+        "source": str(pictures),
+        "project": title,
+        "create_if_missing": "image_classification",
+        "dry_run": True,
+    }
     report = ImportStorageSyncOperator(task_id="load", use_blob_urls=True, **given).execute({})
     assert report["tasks_created"] == 2
     assert titled(connected, title) == []
@@ -104,7 +111,7 @@ def test_label_studio_storages_adds_and_syncs(
     connected: Server, pictures: Path, title: str, run_form: Callable
 ) -> None:
     project = LabelStudioHook().create_project(title, "image_classification")
-    given = {"project": title, "storage": str(pictures), "use_blob_urls": True}
+    given: dict[str, Any] = {"project": title, "storage": str(pictures), "use_blob_urls": True}
     run = run_form("label_studio_storages", given | {"action": None, "recursive_scan": 0, "presign_ttl": None})
     assert run.state == "success"
     with connected.client() as client:

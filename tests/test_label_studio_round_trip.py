@@ -55,7 +55,7 @@ class RoundTrip:
         source = f"s3://{self.bucket}/{folder}/"
         return ImportStorageSyncOperator(task_id="load", source=source, project=project, **arguments).execute({})
 
-    def save(self, folder: str, layout: str) -> Json:
+    def save(self, folder: str, layout: Any) -> Json:
         target = f"s3://{self.bucket}/{folder}"
         operator = ExportAnnotationsOperator(task_id="save", target=target, project=self.first, layout=layout)
         return operator.execute({})

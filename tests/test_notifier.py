@@ -59,7 +59,7 @@ def test_function_is_told_with_a_template_of_ones_own_for_each_mapped_task(
     said: list[str], connections: Any, run_dag: Callable
 ) -> None:
     notifier = SyncReportNotifier(
-        lambda context: said.append(f"{context['report_title']} | {context['report_text']}"),
+        lambda context: said.append("{report_title} | {report_text}".format_map(context)),
         template="{{ report.new }} of {{ report_places.rpartition('/')[2] }}",
     )
     connections.put("sub/b.json", {"text": "3"})

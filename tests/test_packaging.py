@@ -51,7 +51,9 @@ def test_entry_point_can_be_loaded(path: str) -> None:
 
 def test_entry_point_is_the_one_airflow_looks_for() -> None:
     (found,) = [
-        entry for entry in metadata.entry_points(group="apache_airflow_provider") if entry.dist.name == PROJECT["name"]
+        entry
+        for entry in metadata.entry_points(group="apache_airflow_provider")
+        if entry.dist and entry.dist.name == PROJECT["name"]
     ]
     assert found.load() is get_provider_info
 

@@ -1,5 +1,6 @@
-# ruff: noqa: RUF001 - these letters are meant
 """What `regex_filter` matches is what Python's `re` matches, and it comes to an end."""
+
+# ruff: noqa: RUF001 - these letters are meant
 
 import re
 import time

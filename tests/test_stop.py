@@ -43,24 +43,24 @@ def forever() -> Iterator[Callable[[], Any]]:
     over.set()
 
 
-def test_ends_a_sleep(stop, soon) -> None:
+def test_ends_a_sleep(stop: Stop, soon: Callable) -> None:
     with pytest.raises(Stopped):
         stop.sleep(60)
 
 
-def test_ends_the_wait_for_a_result(stop, soon) -> None:
+def test_ends_the_wait_for_a_result(stop: Stop, soon: Callable) -> None:
     with pytest.raises(Stopped):
         stop.result(Future())
 
 
-def test_leaves_a_result_that_is_there(stop) -> None:
+def test_leaves_a_result_that_is_there(stop: Stop) -> None:
     future: Future[int] = Future()
     future.set_result(3)
     stop.set()
     assert stop.result(future) == 3
 
 
-def test_ends_the_wait_for_threads(stop, soon, forever) -> None:
+def test_ends_the_wait_for_threads(stop: Stop, soon: Callable, forever: Any) -> None:
     pool = ThreadPoolExecutor(1)
     begun, waiting = pool.submit(forever), pool.submit(forever)
     with pytest.raises(Stopped), stop.closing(pool):
@@ -68,7 +68,7 @@ def test_ends_the_wait_for_threads(stop, soon, forever) -> None:
     assert waiting.cancelled()
 
 
-def test_ends_the_wait_for_a_page_that_is_fetched_ahead(stop, soon, forever) -> None:
+def test_ends_the_wait_for_a_page_that_is_fetched_ahead(stop: Stop, soon: Callable, forever: Any) -> None:
     def pages() -> Iterator[int]:
         yield 1
         forever()
@@ -78,7 +78,7 @@ def test_ends_the_wait_for_a_page_that_is_fetched_ahead(stop, soon, forever) -> 
         list(prefetched(pages(), stop))
 
 
-def test_ends_retries_without_another_attempt(stop, soon) -> None:
+def test_ends_retries_without_another_attempt(stop: Stop, soon: Callable) -> None:
     attempts = []
 
     def fails() -> None:
@@ -91,7 +91,7 @@ def test_ends_retries_without_another_attempt(stop, soon) -> None:
     assert not any(attempts)
 
 
-def test_lets_no_request_of_a_server_begin(stop, http_server) -> None:
+def test_lets_no_request_of_a_server_begin(stop: Stop, http_server: Callable[..., str]) -> None:
     asked = []
 
     def answer(request: Any) -> tuple[int, bytes]:
@@ -111,7 +111,7 @@ def test_lets_no_request_of_a_server_begin(stop, http_server) -> None:
     client.close()
 
 
-def test_may_be_wished_by_a_handler_that_interrupts_the_waiting_thread_itself(stop) -> None:
+def test_may_be_wished_by_a_handler_that_interrupts_the_waiting_thread_itself(stop: Stop) -> None:
     """As Airflow's task runner does it."""
     before = signal.signal(signal.SIGALRM, lambda *_: stop.set())
     try:

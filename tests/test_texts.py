@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from texts import OPERATORS, README, STORAGES, parameters, storages, table, with_docstring, with_tables
@@ -48,9 +49,9 @@ def test_tables_of_the_readme_are_those_of_the_texts() -> None:
 
 
 @pytest.mark.parametrize(("uri", "key"), [("redis://1/labels/", "labels/7.json"), ("redis://1/labels", "labels7.json")])
-def test_redis_targets_get_the_keys_that_the_text_shows(connect, uri: str, key: str) -> None:
+def test_redis_targets_get_the_keys_that_the_text_shows(connect: Any, uri: str, key: str) -> None:
     connect("redis_default", conn_type="redis", host="redis.example.com")
-    text = RedisStorageHook.get_target.__doc__
+    text = RedisStorageHook.get_target.__doc__ or ""
     assert f"`{uri}`" in text
     assert f"`{key}`" in text
     assert storage_hook("target", uri, None).get_target(uri).location.prefix + "7.json" == key

@@ -42,7 +42,7 @@ HEAD = "| parameter | default | meaning |\n|---|---|---|\n"
 WIDTH = 120
 
 
-def parameters(operator: type) -> dict[str, Any]:
+def parameters(operator: Any) -> dict[str, Any]:
     """Return the parameters of an operator or a sensor, less Airflow's, and their defaults, in its order."""
     ours = [kind for kind in operator.__mro__ if kind.__module__.startswith("labelsync_provider.")]
     own = [one for kind in ours for one in inspect.signature(kind.__init__).parameters.values()]
@@ -52,7 +52,7 @@ def parameters(operator: type) -> dict[str, Any]:
 def docstring_lines(operator: type) -> str:
     """Return the `:param` lines of an operator's docstring."""
     texts = (f":param {name}: {text_of(operator, name).for_docstring()}" for name in parameters(operator))
-    indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
+    indents: dict[str, Any] = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
     return "\n".join(fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False) for text in texts)
 
 

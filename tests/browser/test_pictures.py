@@ -51,7 +51,7 @@ class Project:
 
     def load(self, source: str, **arguments: Any) -> None:
         """Import the one picture of a source, and look at it."""
-        arguments = {"source": source, "project": self.id, "use_blob_urls": True} | arguments
+        arguments = {"source": source, "project": self.id, "use_blob_urls": True, **arguments}
         report = ImportStorageSyncOperator(task_id="load", **arguments).execute({})
         assert report["tasks_created"] == 1
         with self.server.client() as client:

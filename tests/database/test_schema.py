@@ -80,7 +80,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_processes(what: str, url: str) -> Any:
     script = Path(__file__).with_name("upgrading.py")
-    command = [sys.executable, script, what, url, schema.MIGRATIONS, schema.NEWEST]
+    command = [sys.executable, str(script), what, url, str(schema.MIGRATIONS), str(schema.NEWEST)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

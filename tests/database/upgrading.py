@@ -86,7 +86,7 @@ def _kill_at(instant: int) -> None:
 
 def killed(url: str) -> list[Any]:
     """Kill an upgrade at its first instant, the next at its second and so on; return what stands there after each."""
-    after = []
+    after: list[Any] = []
     ended = False
     while not ended:
 

@@ -15,7 +15,9 @@ from labelsync_provider.operators.export_annotations import ExportAnnotationsOpe
 from labelsync_provider.parameter_texts import PARAMETERS
 
 NAMES = list(LAYOUTS)
-ANNOTATIONS = [{"id": n, "project": 3, "result": [], "was_cancelled": n == 12, "completed_by": 1} for n in (11, 12, 13)]
+ANNOTATIONS: list[dict[str, Any]] = [
+    {"id": n, "project": 3, "result": [], "was_cancelled": n == 12, "completed_by": 1} for n in (11, 12, 13)
+]
 TASK: dict[str, Any] = {"id": 7, "project": 3, "data": {"text": "a"}, "annotations": ANNOTATIONS}
 
 

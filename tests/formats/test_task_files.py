@@ -28,7 +28,7 @@ def read(content: str | bytes, key: str = "a.json") -> list[Row | BadRow]:
 def tasks(content: str | bytes, key: str = "a.json") -> list[Task]:
     found = read(content, key)
     assert all(isinstance(row, Row) for row in found), found
-    return [row.task for row in found]
+    return [row.task for row in found]  # type: ignore[union-attr]
 
 
 def reasons(content: str | bytes, key: str = "a.json") -> list[tuple[int, str]]:
@@ -439,7 +439,7 @@ class TestIgnoredKeys:
         assert ignored(drafts=[], prediction=None, weight="") == ()
 
     def test_are_completions_beside_annotations(self) -> None:
-        one = [{"result": []}]
+        one: list[Any] = [{"result": []}]
         assert ignored(annotations=one, completions=one) == ("completions",)
 
     def test_are_none_of_a_row_that_is_data(self) -> None:
@@ -462,7 +462,7 @@ class TestUndefined:
 class TestBounds:
     """Of rows, before anything is made of them."""
 
-    def test_of_a_row_in_bytes(self, monkeypatch) -> None:
+    def test_of_a_row_in_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(json_rows, "MAX_VALUES", 10)
         monkeypatch.setattr(documents, "MAX_VALUES", 10)
         monkeypatch.setattr(json_rows, "MAX_ROW_BYTES", 100)
@@ -472,14 +472,14 @@ class TestBounds:
             assert reasons(content) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
         assert reasons(large) == [(0, "oversized row: 112 bytes; a row may have 100. Make several of it")]
 
-    def test_of_a_row_in_values(self, monkeypatch) -> None:
+    def test_of_a_row_in_values(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(json_rows, "MAX_VALUES", 10)
         monkeypatch.setattr(documents, "MAX_VALUES", 10)
         many, text = json.dumps({"list": [[]] * 11}), json.dumps({"text": "a, [b], {c}, " * 10})
         for content in (many, f"[{many}, {text}]", f"{many}\n{text}", f"{many}{text}"):
             assert reasons(content) == [(0, "oversized row: 13 values; a row may have 10. Make several of it")]
 
-    def test_of_rows(self, monkeypatch) -> None:
+    def test_of_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task_files, "MAX_ROWS", 3)
         for content in ('{"text": "a"}\n' * 5, '{"text": "a"}' * 5, f"[{', '.join(['{}'] * 5)}]"):
             found = read(content)
@@ -489,12 +489,12 @@ class TestBounds:
             ]
         assert len(tasks('{"text": "a"}\n' * 3)) == 3
 
-    def test_of_rows_with_keys(self, monkeypatch) -> None:
+    def test_of_rows_with_keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task_files, "MAX_KEYED_ROWS", 2)
         found = list(rows("a.json", b'{"id": 1}{"id": 2}{"id": 3}{"id": 1}', "id"))
         assert [row.reason[:13] for row in found if isinstance(row, BadRow)] == ["too many rows", "bad row: its "]
 
-    def test_large_arrays_are_split_an_element_at_a_time(self, monkeypatch) -> None:
+    def test_large_arrays_are_split_an_element_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(documents, "SPLIT_AT_ONCE", 0)
         content = ' [ {"data": {"text": "a"}} , 5,{"text": "b"}]\n'
         assert [row.task for row in read(content) if isinstance(row, Row)] == [A, B]
@@ -536,12 +536,12 @@ class TestGzip:
         with pytest.raises(Invalid, match=r"gzip compression is broken|empty"):
             read(broken, "a.json.gz")
 
-    def test_that_unpacks_to_too_much_says_so(self, monkeypatch) -> None:
+    def test_that_unpacks_to_too_much_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         with pytest.raises(Invalid, match="unpacked oversized"):
             read(gzip.compress(json.dumps({"text": "a" * 2000}).encode()), "a.json.gz")
 
-    def test_of_a_whole_that_is_small_enough_is_read(self, monkeypatch) -> None:
+    def test_of_a_whole_that_is_small_enough_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         assert len(tasks(gzip.compress(json.dumps({"text": "a" * 980}).encode()), "a.json.gz")) == 1
 
@@ -562,7 +562,7 @@ class TestName:
 
 
 class TestSize:
-    def test_of_too_much_says_how_much(self, monkeypatch) -> None:
+    def test_of_too_much_says_how_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task_content, "MAX_BYTES", 1000)
         assert size_problem(1000) is None
         assert size_problem(1001) == "oversized: 1,001 bytes; a task file may have 1,000. Split it"
@@ -570,7 +570,7 @@ class TestSize:
             read(json.dumps({"text": "a" * 1000}))
 
     def test_of_a_row_is_that_in_the_file(self) -> None:
-        assert [row.size for row in read('[{"a": 1},   {"bb": 22}]')] == [8, 10]
+        assert [row.size for row in read('[{"a": 1},   {"bb": 22}]')] == [8, 10]  # type: ignore[union-attr]
 
 
 class TestDigest:
@@ -593,7 +593,7 @@ class TestDigest:
     @staticmethod
     def of(content: str) -> str:
         (row,) = read(content)
-        return row.digest
+        return row.digest  # type: ignore[union-attr]
 
     def test_is_the_same_however_the_content_is_written(self) -> None:
         assert len({self.of(content) for content in self.SAME}) == 1

@@ -29,7 +29,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """The URLs of the databases that are opened, which need not be there."""
     monkeypatch.chdir(tmp_path)  # as SQLite stands in for them, one of their names is taken for a file's
     asked: list[Any] = []
-    create_engine = engines.create_engine
+    create_engine = engines.create_engine  # type: ignore[attr-defined]
 
     def kept(url: Any, **options: Any) -> Any:
         asked.append(url)

@@ -535,7 +535,7 @@ class TestAzure:
         self, azurite: AzureServer, container: str, connect: Callable[..., None], allowed: dict[str, bool], what: str
     ) -> None:
         azurite.client().get_blob_client(container, "in/a").upload_blob(b"1")
-        token = sas(azurite, **allowed)
+        token = sas(azurite, **allowed)  # type: ignore[arg-type]
         connect(
             "wasb_default", conn_type="wasb", login=azurite.account, host=azurite.endpoint, extra={"sas_token": token}
         )

@@ -138,7 +138,7 @@ class AdoptionHistory:
     ) -> None:
         clock, how = Clock(), {"blobs": blobs, "regex_filter": regex_filter}
         reuses_ids = isinstance(world, str) and "reused" in world
-        site: Site = FakeSite(clock, reuses_ids=reuses_ids, **how) if isinstance(world, str) else world(**how)  # type: ignore[arg-type]
+        site: Site = FakeSite(clock, reuses_ids=reuses_ids, **how) if isinstance(world, str) else world(**how)  # type: ignore[arg-type, assignment]
         self.bench = AdoptionBench(engine, site, clock, blobs=blobs)
         self._keys = BLOBS if blobs else FILES
 

@@ -79,11 +79,11 @@ def let_commits_fail(engine: Engine, processes: Sequence[Process]) -> None:
     """Have the commits of the last of some processes, the one at work, fail as it is due."""
     commit = engine.dialect.do_commit
 
-    def do_commit(connection: Any) -> None:
+    def do_commit(dbapi_connection: Any) -> None:
         if processes:
-            processes[-1].commit(lambda: commit(connection))
+            processes[-1].commit(lambda: commit(dbapi_connection))
         else:
-            commit(connection)
+            commit(dbapi_connection)
 
     engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
 
@@ -155,7 +155,8 @@ class Bench:
 
     def __init__(self, engine: Engine, source: Bucket | Directory, world: World, clock: Clock) -> None:
         self.engine, self.source, self.world, self.clock = engine, source, world, clock
-        self.strict, self.row_key = True, None
+        self.strict = True
+        self.row_key: str | None = None
         self.known: dict[Place, list[Known]] = {}
         self.quarantine: dict[Place, set[int | None]] = {}
         self.unclear = False
@@ -236,7 +237,7 @@ class Bench:
 
     def run_paused(self, options: Options, at: int, others: Options) -> None:
         """Run, paused right before its n-th request that changes something; another run goes through meanwhile."""
-        process = Process({at: "pause"}, pause=lambda: self._attempt(others, Process()) and None)
+        process = Process({at: "pause"}, pause=lambda: self._attempt(others, Process()) and None)  # type: ignore[arg-type]
         # What cannot be is refused before a lease is asked for.
         takes_over = not (meanwhile := Sight(self, others)).cannot_be
         self.kinds.add(meanwhile.as_blob)
@@ -400,15 +401,15 @@ class Bench:
             made = Stored({sight.data_key: uris[path]}, {}, {}) if sight.as_blob else from_row(row)
             expected[n] = made
             for other in forecast.known.values():
-                for known in other:
-                    known.task = None if known.task == n else known.task
+                for one in other:
+                    one.task = None if one.task == n else one.task
             next(k for k in forecast.known[path] if k.task == 0 and k.position == position).task = n
         assert after.keys() == expected.keys()
         for n, task in after.items():
             there = expected[n] if self.world.tells_skip else replace(expected[n], skip=task.skip)
             assert task.same(there), (n, task, there)
-        known = {**self.known, **{(sight.as_blob, path): known for path, known in forecast.known.items()}}
-        expected_rows = self._comparable(known, after)
+        foretold = {**self.known, **{(sight.as_blob, path): rows for path, rows in forecast.known.items()}}
+        expected_rows = self._comparable(foretold, after)
         self._take_over()
         rows = self._comparable(self.known, after)
         assert rows == expected_rows, f"the ledger has {rows - expected_rows}, and should have {expected_rows - rows}"
@@ -447,7 +448,7 @@ class Bench:
                 for n, row in enumerate(o.rows):
                     tried = n in quarantined and (sight.odd or "failed" in faults)
                     assert not row or n in live or tried, f"{o.path}, row {n} has no task"
-                there = not any(o.rows) or all(n < len(o.rows) for n in live)
+                there = not any(o.rows) or all(n is not None and n < len(o.rows) for n in live)
                 assert there, f"{o.path}: a task of a row that is not there"
             if not (sight.odd or "failed" in faults):
                 assert quarantined == _bad(o, sight.as_blob), f"{o.path}: the quarantine is not what is bad"
@@ -516,8 +517,8 @@ class Bench:
         if row["as_blob"]:
             return Row("uri", row["digest"])
         data, labels, annotations, skip = _parts(row["digest"])
-        texts = (self._digests[digest] if digest else "" for digest in (data, labels, annotations))
-        return Row(*texts, skip={"0": False, "1": True, "": None}[skip])
+        texts = [self._digests[digest] if digest else "" for digest in (data, labels, annotations)]
+        return Row(texts[0], texts[1], texts[2], skip={"0": False, "1": True, "": None}[skip])
 
 
 def _nothing_comes_in(forecast: Forecast, sight: Sight) -> bool:

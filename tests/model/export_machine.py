@@ -167,16 +167,20 @@ def simpler(step: Step) -> Iterator[Step]:
 # --- what happens ---
 
 
+def _as_world(world: World | str, engine: Engine, clock: Clock) -> World:
+    """Make the world that has a name."""
+    if not isinstance(world, str):
+        return world
+    return EmbeddedLabeling(engine) if world == "embedded" else FakeLabeling(clock, reuses_ids="reused" in world)  # type: ignore[return-value]
+
+
 class ExportHistory:
     """A project, targets and a ledger at the beginning, and the steps that may follow."""
 
     def __init__(self, engine: Engine, directory: Path, world: World | str, *, files: bool) -> None:
         clock = Clock()
-        if isinstance(world, str):
-            reuses_ids = "reused" in world
-            world = EmbeddedLabeling(engine) if world == "embedded" else FakeLabeling(clock, reuses_ids=reuses_ids)
-        self.world = world
-        self.bench = ExportBench(engine, Folders(directory) if files else Buckets(), world, clock)
+        self.world = _as_world(world, engine, clock)
+        self.bench = ExportBench(engine, Folders(directory) if files else Buckets(), self.world, clock)
         self._latest: Options = DEFAULTS
         self._latest_to: dict[int, Options] = {}
         """By target, with which options it was exported to."""

@@ -75,7 +75,7 @@ class FakeLabeling(FakeServer):
         """Return an annotation as it is told of."""
         return {**a, "completed_by": {"id": a["completed_by"], "first_name": self._names[a["completed_by"]]}}
 
-    def add(self, cancelled: Sequence[bool]) -> int:
+    def add(self, cancelled: Sequence[bool]) -> int:  # type: ignore[override]
         self.clock.sleep(TICK)  # a task whose id was another's has another stamp
         self._last_task = max(self.labeled, default=0) + 1 if self._reuses_ids else self._last_task + 1
         self.labeled[self._last_task] = task = FakeTask({"text": "one"}, self._now(), self._now())
@@ -159,7 +159,7 @@ class FakeLabelingProject(FakeProject):
     """One run's client. What an export asks for is told as Label Studio tells it, wrong counters included."""
 
     # So that it does not count as `Remote`: what goes on in other threads is not the same when a history is repeated.
-    confirm_before_changes = None
+    confirm_before_changes = None  # type: ignore[assignment]
 
     def __init__(self, server: FakeLabeling, process: Process) -> None:
         super().__init__(server, process)

@@ -317,15 +317,20 @@ def history_at(
         engine.dispose()
 
 
+def as_world(world: World | str, engine: Engine, clock: Clock) -> World:
+    """Make the world that has a name."""
+    if not isinstance(world, str):
+        return world
+    return EmbeddedWorld(engine) if world == "embedded" else FakeWorld(clock, reuses_ids="reused" in world)
+
+
 class History:
     """A source, a project and a ledger at the beginning, and the steps that may follow."""
 
     def __init__(self, engine: Engine, directory: Path, world: World | str, *, files: bool, by_key: bool) -> None:
         clock = Clock()
         source = Directory(directory) if files else Bucket()
-        if isinstance(world, str):
-            world = EmbeddedWorld(engine) if world == "embedded" else FakeWorld(clock, reuses_ids="reused" in world)
-        self.bench = Bench(engine, source, world, clock)
+        self.bench = Bench(engine, source, as_world(world, engine, clock), clock)
         self.bench.row_key = "id" if by_key else None
         self.files: dict[str, list[Any]] = {}
         """The rows of each object, as JSON values; of garbage, none."""

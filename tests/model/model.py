@@ -176,9 +176,9 @@ def match(read: Rows, known: Sequence[Known], *, by_key: bool = False) -> dict[i
         before = next((id(pairs[m]) for m in range(n - 1, -1, -1) if m in pairs and id(pairs[m]) in matched), 0)
         after = next((id(pairs[m]) for m in range(n + 1, len(read)) if m in pairs and id(pairs[m]) in matched), 0)
         run = runs.get((before, after), [])
-        if k := next((k for k in run if row is BAD or free(k)), None):
-            pairs[n] = k
-            run.remove(k)
+        if found := next((k for k in run if row is BAD or free(k)), None):
+            pairs[n] = found
+            run.remove(found)
     return pairs
 
 
@@ -326,8 +326,8 @@ def foretell(
             if path in out.known:
                 drop(path, [k for k in out.known[path] if not there(k, uri)])
     for path, uri in missing.items():
-        for k in out.known.get(path, ()):
-            is_missing(path, uri, k)
+        for one in out.known.get(path, ()):
+            is_missing(path, uri, one)
     for o in objects:
         if o.rows is None:
             out.quarantine[o.path] = {None}
@@ -340,10 +340,10 @@ def foretell(
         live = [k for k in mine if k.live]
         superseded = sorted((k for k in mine if not k.live), key=lambda k: k.task or 0)
         pairs = match(o.rows, live, by_key=by_key)
-        for k in live:
-            if not any(k is paired for paired in pairs.values()):
-                is_missing(o.path, o.uri, k)
-                k.position = None  # While the object as a whole is away, its rows keep theirs.
+        for one in live:
+            if not any(one is paired for paired in pairs.values()):
+                is_missing(o.path, o.uri, one)
+                one.position = None  # While the object as a whole is away, its rows keep theirs.
         for n, row in enumerate(o.rows):
             k = pairs.get(n)
             if k:

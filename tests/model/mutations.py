@@ -35,7 +35,7 @@ def matched_by_position_only() -> None:
         moved = [row for n, row in found.known.items() if n not in kept]
         return Match(kept, [*found.missing, *moved], found.by_place_only)
 
-    planning.match = by_position  # type: ignore[assignment]
+    planning.match = by_position
 
 
 def announcements_not_written() -> None:
@@ -45,8 +45,8 @@ def announcements_not_written() -> None:
 
 def lease_not_confirmed() -> None:
     """A run goes on though another has taken over."""
-    Lease.check = lambda self: None  # type: ignore[method-assign]
-    Lease.confirm = lambda self, connection: None  # type: ignore[method-assign]
+    Lease.check = lambda self: None
+    Lease.confirm = lambda self, connection: None
 
 
 def superseded_not_marked() -> None:
@@ -67,7 +67,7 @@ def position_not_entered() -> None:
     def without_position(self: Any, before: KnownRow, now: KnownRow) -> None:
         enter(self, before, replace(now, position=before.position) if before.position is not None else now)
 
-    Decisions._enter = without_position  # type: ignore[method-assign]
+    Decisions._enter = without_position
 
 
 def late_requests_not_looked_for() -> None:
@@ -86,7 +86,7 @@ def _before_entering(change: Callable[[Changes, JournalEntry | None], JournalEnt
     def entered(self: Any, changes: Changes, *, announces: JournalEntry | None = None, **rest: Any) -> int:
         return enter(self, changes, announces=change(changes, announces), **rest)
 
-    ImportLedger.enter = entered  # type: ignore[method-assign]
+    ImportLedger.enter = entered
 
 
 # --- of exporting ---
@@ -106,7 +106,7 @@ def foreign_objects_passed_over() -> None:
 def written_over_what_came_meanwhile() -> None:
     """What is new to the ledger is overwritten, not created."""
     write = writing.Writer._write
-    writing.Writer._write = lambda self, rendered, *, create: write(self, rendered, create=False)  # type: ignore[method-assign]
+    writing.Writer._write = lambda self, rendered, *, create: write(self, rendered, create=False)
 
 
 def never_looked_at_everything() -> None:

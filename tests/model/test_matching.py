@@ -35,7 +35,7 @@ def _digest(row: Row) -> str:
 def test_the_engine_matches_as_the_model_does(case: tuple[list[Known], list[Row | None], bool]) -> None:
     known, read, by_key = case
     rows = [KnownRow("p", k.task or 0, RowState.LIVE, k.position, k.task, _digest(k.row), k.key) for k in known]
-    reads = [matching.ReadRow(n, r and _digest(r), r and r.key) for n, r in enumerate(read)]
+    reads = [matching.ReadRow(n, _digest(r) if r else None, r.key if r else None) for n, r in enumerate(read)]
     found = matching.match(rows, reads, by_key=by_key)
     expected = match(read, known, by_key=by_key)
     assert {n: row.task for n, row in found.known.items()} == {n: k.task for n, k in expected.items()}

@@ -48,7 +48,7 @@ class FakeWorld:
     def __init__(self, clock: Clock, *, reuses_ids: bool) -> None:
         self.server = FakeServer(clock, reuses_ids=reuses_ids)
 
-    def open(self, process: Process) -> FakeProject:
+    def open(self, process: Process) -> Any:
         return FakeProject(self.server, process)
 
     def snapshot(self) -> dict[int, Stored]:

@@ -24,7 +24,7 @@ TEXT = "<View><Text name='text' value='$text'/></View>"
 
 
 @pytest.fixture
-def load(connections) -> Callable[..., dict[str, Any]]:
+def load(connections: Any) -> Callable[..., dict[str, Any]]:
     connections.put("a.json", [{"text": "1"}, {"text": "2"}, {"image": "no text"}])
 
     def load(**given: Any) -> dict[str, Any]:
@@ -38,19 +38,19 @@ def there(title: str) -> bool:
     return LabelStudioHook().find_titled(title) is not None
 
 
-def test_a_project_is_created_with_the_label_config_and_imported_into(load) -> None:
+def test_a_project_is_created_with_the_label_config_and_imported_into(load: Any) -> None:
     report = load()
     assert (report["tasks_created"], report["quarantined"]) == (2, 1)
     assert LabelStudioHook().get_project("Pets").label_config == TEXT
     assert load()["unchanged"] == 2, "the next run finds it"
 
 
-def test_a_ready_label_config_is_named(load) -> None:
+def test_a_ready_label_config_is_named(load: Any) -> None:
     load(create_if_missing="text_classification")
     assert LabelStudioHook().get_project("Pets").data_keys.keys() == {"text"}
 
 
-def test_a_project_that_is_there_keeps_its_label_config(load) -> None:
+def test_a_project_that_is_there_keeps_its_label_config(load: Any) -> None:
     project = CreateProjectOperator(task_id="create", title="Pets", label_config="<View/>").execute({})
     load()
     assert LabelStudioHook().get_project(project).label_config == "<View/>"
@@ -58,7 +58,7 @@ def test_a_project_that_is_there_keeps_its_label_config(load) -> None:
 
 
 @pytest.mark.parametrize("project", [4711, "4711"])
-def test_none_is_created_for_an_id(load, project: int | str) -> None:
+def test_none_is_created_for_an_id(load: Any, project: int | str) -> None:
     message = (
         f"project={project!r}: there is no project with this id, and only a title says what is to be created. Correct"
     )
@@ -67,19 +67,21 @@ def test_none_is_created_for_an_id(load, project: int | str) -> None:
     assert not there("4711")
 
 
-def test_digits_of_another_script_are_a_title(load) -> None:
+def test_digits_of_another_script_are_a_title(load: Any) -> None:
     assert load(project="\u0663")["tasks_created"] == 2
     assert there("\u0663")
 
 
-def test_what_is_no_label_config_says_what_is_one(load) -> None:
+def test_what_is_no_label_config_says_what_is_one(load: Any) -> None:
     with pytest.raises(
         AirflowFailException, match=r"create_if_missing='pictures': neither XML nor .* image_classification,"
     ):
         load(create_if_missing="pictures")
 
 
-def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(load, database: Path, caplog) -> None:
+def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(
+    load: Any, database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     database.unlink()  # nothing was ever imported
     with caplog.at_level(logging.INFO):
         report = load(dry_run=True)
@@ -89,12 +91,12 @@ def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(load
     assert not there("Pets")
 
 
-def test_without_a_label_config_none_is_created(load) -> None:
+def test_without_a_label_config_none_is_created(load: Any) -> None:
     with pytest.raises(AirflowFailException, match="there is no embedded project with this id or title"):
         load(create_if_missing=None)
 
 
-def test_five_mapped_tasks_make_one_project(folder, connections, run_dag: Callable) -> None:
+def test_five_mapped_tasks_make_one_project(folder: Callable, connections: Any, run_dag: Callable) -> None:
     uris = []
     for name in "abcde":
         part = folder(f"part-{name}")
@@ -109,7 +111,7 @@ def test_five_mapped_tasks_make_one_project(folder, connections, run_dag: Callab
 
 
 def create(title: int | str) -> int:
-    return CreateProjectOperator(task_id="create", title=title, label_config=TEXT).execute({})
+    return CreateProjectOperator(task_id="create", title=title, label_config=TEXT).execute({})  # type: ignore[arg-type]
 
 
 def save(target: Any, project: int | str) -> dict[str, Any]:
@@ -117,18 +119,18 @@ def save(target: Any, project: int | str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("titles", [(" Pets\n", "Pets", "Pets "), (2026, "2026", " 2026")], ids=str)
-def test_a_title_is_one_however_a_template_renders_it(connections, titles: tuple[int | str, ...]) -> None:
+def test_a_title_is_one_however_a_template_renders_it(connections: Any, titles: tuple[int | str, ...]) -> None:
     assert len({create(title) for title in titles}) == 1
 
 
-def test_a_title_that_is_another_projects_id_is_created_and_found(connections) -> None:
+def test_a_title_that_is_another_projects_id_is_created_and_found(connections: Any) -> None:
     first = create("Pets")
     second = create(str(first))
     assert second == create(first) != first
 
 
 @pytest.mark.parametrize("title", [2.5, True, None, ["Pets"], "a\0b", "a\ud800"], ids=ascii)
-def test_what_is_no_title_is_refused_by_name(connections, title: Any) -> None:
+def test_what_is_no_title_is_refused_by_name(connections: Any, title: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"^title="):
         create(title)
 
@@ -156,7 +158,7 @@ class TestRenamed:
         ids=["create", "create if missing", "dry run", "import", "export"],
     )
     def test_is_told_by_its_id_and_present_title(
-        self, load, change: Callable[..., None], target: Any, ask: Any, parameter: str
+        self, load: Any, change: Callable[..., None], target: Any, ask: Any, parameter: str
     ) -> None:
         load()
         change(title="Cats")
@@ -170,7 +172,7 @@ class TestRenamed:
         assert load(project="Cats")["unchanged"] == load(project=1)["unchanged"] == 2
 
     @pytest.mark.parametrize("first", [create, lambda title: None], ids=["created", "found"])
-    def test_twice_is_told_by_either_title(self, load, change: Callable[..., None], first: Any) -> None:
+    def test_twice_is_told_by_either_title(self, load: Any, change: Callable[..., None], first: Any) -> None:
         first("Pets")
         load()
         change(title="Cats")
@@ -180,20 +182,20 @@ class TestRenamed:
             with pytest.raises(AirflowFailException, match="project 1, which had it, is titled 'Dogs' now"):
                 load(project=title)
 
-    def test_whose_title_another_has_by_now_is_not_looked_for(self, load, change: Callable[..., None]) -> None:
+    def test_whose_title_another_has_by_now_is_not_looked_for(self, load: Any, change: Callable[..., None]) -> None:
         load()
         change(title="Cats")
         assert LabelStudioHook().create_project("Pets", TEXT).id == 2, "by hand"
         assert load()["tasks_created"] == 2
         assert create("Pets") == 2
 
-    def test_and_replaced_by_another_of_its_id_is_no_more(self, load, change: Callable[..., None]) -> None:
+    def test_and_replaced_by_another_of_its_id_is_no_more(self, load: Any, change: Callable[..., None]) -> None:
         """A server that was set up anew has a project 1 too."""
         load()
         change(title="Cats", created_at="2020-01-02T03:04:05.678901Z")
         assert create("Pets") == 2
 
-    def test_and_deleted_is_no_more(self, connections, engine: Engine) -> None:
+    def test_and_deleted_is_no_more(self, connections: Any, engine: Engine) -> None:
         create("Pets")
         with writing(engine) as connection:
             connection.execute(update(PROJECT).values(id=7, title="Cats"))
@@ -218,7 +220,7 @@ class Slow:
         return SimpleNamespace(title=title, uri="slow://1", created_at="once")
 
 
-def test_those_who_ask_at_the_same_time_make_one(connections, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_who_ask_at_the_same_time_make_one(connections: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from labelsync_provider.operators.project import create_once
     from labelsync_provider.sync import Owner
 

@@ -78,15 +78,17 @@ class Site:
         self.ask("POST", f"/api/tasks/{task['id']}/annotations/", json={"result": []})
 
     def storage(self, **arguments: Any) -> int:
-        arguments = {"project": self.project, "storage": self.uri, "allow_static_keys": True} | arguments
+        arguments = (
+            dict[str, Any]({"project": self.project, "storage": self.uri, "allow_static_keys": True}) | arguments
+        )
         return LabelStudioStorageOperator(task_id="storage", **arguments).execute({})
 
     def sync(self, **arguments: Any) -> dict[str, Any]:
-        arguments = {"project": self.project, "storage": self.uri, "poll_interval": 0.2} | arguments
+        arguments = {"project": self.project, "storage": self.uri, "poll_interval": 0.2, **arguments}
         return LabelStudioSyncOperator(task_id="sync", **arguments).execute({})
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        arguments = {"project": self.project, "source": self.uri} | arguments
+        arguments = {"project": self.project, "source": self.uri, **arguments}
         return ImportStorageSyncOperator(task_id="load", **arguments).execute({})
 
 
@@ -101,7 +103,7 @@ def slow_bucket(rclone: S3Server, connect_s3: Callable, *, seconds: float = SLOW
     bucket = rclone.create_bucket()
     for name, content in objects.items():
         rclone.client().put_object(Bucket=bucket, Key=f"{name}.json", Body=json.dumps(content).encode())
-    spoiled = {"slow_down": 0, "reset": 0, "truncate": 0, "delay_request": 1, "delay": seconds}
+    spoiled: dict[str, Any] = {"slow_down": 0, "reset": 0, "truncate": 0, "delay_request": 1, "delay": seconds}
     with running_chaos(rclone.endpoint, **spoiled, only=lambda method, path: ".json" in path) as slow:
         connect_s3(rclone, extra={"endpoint_url": slow.endpoint})
         yield f"s3://{bucket}"
@@ -425,7 +427,9 @@ class TestWhatAnnotatorsSee:
         url = http_server(lambda _: (403, b'{"detail": "You do not have permission"}'))
         connect("label_studio_default", conn_type="label_studio", host=url, password="token")
         uri = "s3://bucket/photos/"
-        show_source(LabelStudioHook().storages_of(1), 1, S3StorageHook(), uri, uri, registers=False, dry_run=False)
+        own = LabelStudioHook().storages_of(1)
+        assert own is not None
+        show_source(own, 1, S3StorageHook(), uri, uri, registers=False, dry_run=False)
         assert f"Annotators may not see the objects of {uri}" in caplog.text
 
     def test_is_a_local_file_with_register_storage(self, pictures: Site) -> None:
@@ -437,7 +441,7 @@ class TestWhatAnnotatorsSee:
 
     def test_is_no_matter_of_the_embedded_store(self, connections: Any, store: Any, caplog: Any) -> None:
         project = store.create_project("Pets", IMAGE)
-        arguments = {"source": connections.uri, "project": project.id, "use_blob_urls": True}
+        arguments: dict[str, Any] = {"source": connections.uri, "project": project.id, "use_blob_urls": True}
         ImportStorageSyncOperator(task_id="t", **arguments).execute({})
         assert "will not see" not in caplog.text
         for dry_run in (False, True):

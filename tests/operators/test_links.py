@@ -52,7 +52,7 @@ def test_import_leads_to_the_tasks_it_brought(run: Callable, label_studio: Label
 
 
 def test_import_that_brought_nothing_leads_to_the_project(
-    run: Callable, label_studio: LabelStudioServer, source
+    run: Callable, label_studio: LabelStudioServer, source: Any
 ) -> None:
     links = run(ImportStorageSyncOperator, source=source.uri, project=label_studio.create_project())
     assert links["Project"]

@@ -147,7 +147,7 @@ class TestList:
             def found(n: int) -> str:
                 return five[n]
 
-            imports = {
+            imports: dict[str, Any] = {
                 "form": dag.param("sources"),
                 "template": "{{ params.sources }}",
                 "json": "{{ params.sources | tojson }}",
@@ -173,7 +173,7 @@ class TestList:
         assert pets.progress().tasks == 6
 
     def test_is_retried_if_that_may_help_one_of_those_that_failed(
-        self, connections: Any, five: list[str], pets
+        self, connections: Any, five: list[str], pets: Any
     ) -> None:
         load(five[0])
         (connections.path / "0/a.json").unlink()
@@ -212,6 +212,7 @@ class TestList:
         assert (list(report["sources"]), report["new"]) == (["b"], 3)
         assert list(report["failed_sources"]) == ["a", "s3://***@c"]
         assert "2 of 3 sources failed, 1 are imported.\na: KeyError: 'a is not there'" in str(failure)
+        assert failure is not None
         assert failure.retry_may_help
         assert "Traceback" in caplog.text, "it is a mistake in code"
         assert "secret" not in f"{report} {failure}"
@@ -223,6 +224,7 @@ class TestList:
         report, failure = import_each([f"/{n}" for n in range(50)], imported)
         assert str(failure).splitlines()[-1] == "And 30 more, which the log names."
         assert len(str(failure)) < 25_000
+        assert failure is not None
         assert not failure.retry_may_help
         assert max(map(len, report["failed_sources"].values())) < 1100
         assert all(f"/{n}: no /{n}." in caplog.text for n in range(50))

@@ -120,7 +120,7 @@ EXPORT_COUNTS = "annotations written unchanged deleted gone failed bytes_written
 
 @pytest.mark.parametrize("operator", PARAMETERS, ids=lambda operator: operator.__name__)
 class TestParameters:
-    def test_and_their_defaults_are_those_of_the_table(self, operator: type) -> None:
+    def test_and_their_defaults_are_those_of_the_table(self, operator: Any) -> None:
         own = {
             name: parameter.default
             for name, parameter in inspect.signature(operator.__init__).parameters.items()
@@ -128,25 +128,25 @@ class TestParameters:
         }
         assert own == PARAMETERS[operator]
 
-    def test_are_all_templated(self, operator: type) -> None:
+    def test_are_all_templated(self, operator: Any) -> None:
         assert set(operator.template_fields) == PARAMETERS[operator].keys()
 
-    def test_are_stored_untouched_whatever_they_are(self, operator: type) -> None:
+    def test_are_stored_untouched_whatever_they_are(self, operator: Any) -> None:
         given = {name: object() for name in PARAMETERS[operator]}
         made = operator(task_id="task", **given)
         assert {name: getattr(made, name) for name in given} == given
 
-    def test_are_rendered(self, operator: type) -> None:
+    def test_are_rendered(self, operator: Any) -> None:
         made = operator(task_id="task", **dict.fromkeys(PARAMETERS[operator], "{{ what }}"))
         made.render_template_fields({"what": "rendered"})
         assert {getattr(made, name) for name in PARAMETERS[operator]} == {"rendered"}
 
-    def test_are_told_apart_by_colour_in_the_graph(self, operator: type) -> None:
+    def test_are_told_apart_by_colour_in_the_graph(self, operator: Any) -> None:
         assert operator.ui_color != BaseOperator.ui_color
 
-    def test_are_explained_in_the_docstring(self, operator: type) -> None:
+    def test_are_explained_in_the_docstring(self, operator: Any) -> None:
         for name in PARAMETERS[operator]:
-            assert f":param {name}: " in operator.__doc__
+            assert f":param {name}: " in str(operator.__doc__)
 
 
 DECLARED = {
@@ -158,13 +158,13 @@ NOT_FOR_USERS = {"lease_seconds"}
 
 @pytest.mark.parametrize("operator", DECLARED, ids=lambda operator: operator.__name__)
 class TestParametersAndTheirDefaults:
-    def test_are_those_that_the_operator_and_the_engine_declare_each_once(self, operator: type) -> None:
-        declared = [field for kind in DECLARED[operator] for field in fields(kind) if field.name not in NOT_FOR_USERS]
+    def test_are_those_that_the_operator_and_the_engine_declare_each_once(self, operator: Any) -> None:
+        declared = [field for kind in DECLARED[operator] for field in fields(kind) if field.name not in NOT_FOR_USERS]  # type: ignore[arg-type]
         defaults = {field.name: REQUIRED if field.required else field.default for field in declared}
         assert len(declared) == len(defaults)
         assert defaults == PARAMETERS[operator]
 
-    def test_are_those_of_the_readme(self, operator: type) -> None:
+    def test_are_those_of_the_readme(self, operator: Any) -> None:
         documented = table_in_the_readme(operator)
         assert documented.keys() == PARAMETERS[operator].keys()
         for name, default in PARAMETERS[operator].items():
@@ -177,10 +177,10 @@ class TestParametersAndTheirDefaults:
                 assert documented[name].strip("`") in (str(default), f'"{default}"'), name
 
 
-def table_in_the_readme(operator: type) -> dict[str, str]:
+def table_in_the_readme(operator: Any) -> dict[str, str]:
     """Return the default of each parameter, as it is written there."""
     section = README.read_text().split(f"\n### {operator.__name__}\n")[1].split("\n### ")[0]
-    documented = {}
+    documented: dict[str, Any] = {}
     for names, defaults in re.findall(r"^\| (`.*?) \| ?(.*?) \| ", section, re.MULTILINE):
         names = re.findall(r"`(\w+)`", names)
         defaults = defaults.split(", ") if len(names) > 1 else [defaults]
@@ -188,18 +188,18 @@ def table_in_the_readme(operator: type) -> dict[str, str]:
     return documented
 
 
-def execute(operator: type, **arguments: Any) -> Any:
+def execute(operator: Any, **arguments: Any) -> Any:
     return operator(task_id="task", **arguments).execute({})
 
 
 class TestExecute:
-    def test_creates_a_project_once_and_returns_its_id(self, connections) -> None:
+    def test_creates_a_project_once_and_returns_its_id(self, connections: Any) -> None:
         first = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         again = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         assert isinstance(first, int)
         assert first == again
 
-    def test_imports_and_returns_the_report_as_plain_data(self, connections) -> None:
+    def test_imports_and_returns_the_report_as_plain_data(self, connections: Any) -> None:
         execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         connections.put("a.json", [{"text": "1"}, 5])
         report = execute(ImportStorageSyncOperator, source=connections.uri, project="Pets")
@@ -211,7 +211,7 @@ class TestExecute:
             for value in report.values()
         )
 
-    def test_exports_and_returns_the_report_as_plain_data(self, connections, target) -> None:
+    def test_exports_and_returns_the_report_as_plain_data(self, connections: Any, target: Any) -> None:
         project = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         connections.put("a.json", {"data": {}, "annotations": [{"result": []}]})
         execute(ImportStorageSyncOperator, source=connections.uri, project=project)
@@ -221,7 +221,7 @@ class TestExecute:
         assert json.loads(json.dumps(report)) == report
         assert target.names() == ["1.json"]
 
-    def test_hands_every_parameter_to_the_engine(self, connections) -> None:
+    def test_hands_every_parameter_to_the_engine(self, connections: Any) -> None:
         label_config = '<View><Image name="image" value="$image"/></View>'
         execute(CreateProjectOperator, title="Pets", label_config=label_config)
         connections.put("a.jpg", b"1")
@@ -243,7 +243,7 @@ class TestExecute:
         }
         predicted = execute(ImportStorageSyncOperator, **arguments, dry_run=True)
         report = execute(ImportStorageSyncOperator, **arguments)
-        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
+        unforeseen: dict[str, Any] = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
         assert predicted | unforeseen == report | unforeseen
         assert (report["listed"], report["matched"], report["tasks_created"]) == (2, 1, 1)
         connections.put("a.jpg", b"2")
@@ -251,7 +251,7 @@ class TestExecute:
         (connections.path / "a.jpg").unlink()
         assert execute(ImportStorageSyncOperator, **arguments)["tasks_deleted"] == 1
 
-    def test_says_who_owns_the_lease_and_lets_airflow_retry(self, connections, database) -> None:
+    def test_says_who_owns_the_lease_and_lets_airflow_retry(self, connections: Any, database: Path) -> None:
         project = execute(CreateProjectOperator, title="Pets", label_config="<View/>")
         engine = open_database(f"sqlite:///{database}")
         uri = LabelStudioHook().get_project(project).uri
@@ -268,7 +268,7 @@ class TestExecute:
 IMPORTED = ImportStorageSyncOperator, {"source": "file:///data", "project": "Pets"}
 EXPORTED = ExportAnnotationsOperator, {"target": "file:///data", "project": "Pets"}
 CREATED = CreateProjectOperator, {"title": "Pets", "label_config": "<View/>"}
-BAD_TYPES = (
+BAD_TYPES: Any = (
     (IMPORTED, {"source": 5}, "source=5: of the wrong type. Use a storage URI, such as s3://bucket/prefix, or a list"),
     (IMPORTED, {"project": None}, "project=None: of the wrong type. Use the project's id, or its exact title."),
     (IMPORTED, {"project": True}, "project=True: of the wrong type."),
@@ -304,7 +304,13 @@ def test_a_parameter_of_the_wrong_type_fails_when_the_task_runs(run: tuple, bad:
 
 
 def test_what_a_form_and_a_template_send_is_understood() -> None:
-    sent = {"recursive_scan": 0.0, "presign": "FALSE", "register_storage": None, "source_conn_id": "", "project": "20"}
+    sent: dict[str, Any] = {
+        "recursive_scan": 0.0,
+        "presign": "FALSE",
+        "register_storage": None,
+        "source_conn_id": "",
+        "project": "20",
+    }
     made = options_of(ImportStorageSyncOperator(task_id="task", source="file:///data", **sent), ImportParameters)
     assert (made.recursive_scan, made.presign, made.register_storage) == (False, False, "auto")
     assert made.source_conn_id is None
@@ -316,14 +322,14 @@ def result(run: Any, task_id: str) -> Any:
 
 
 class TestWholeDag:
-    def test_creates_imports_and_exports(self, connections, target, run_dag: Callable) -> None:
+    def test_creates_imports_and_exports(self, connections: Any, target: Any, run_dag: Callable) -> None:
         connections.put("a.json", [{"data": {"text": "1"}, "annotations": [{"result": []}]}, {"data": {"text": "2"}}])
         connections.put("bad.json", "{")
         with DAG("whole", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
             create = CreateProjectOperator(task_id="create", title="Pets {{ ds }}", label_config="<View/>")
-            load = ImportStorageSyncOperator(task_id="load", source=connections.uri, project=create.output)
-            again = ImportStorageSyncOperator(task_id="again", source=connections.uri, project=create.output)
-            save = ExportAnnotationsOperator(task_id="save", project=create.output, target=target.uri, layout="task")
+            load = ImportStorageSyncOperator(task_id="load", source=connections.uri, project=create.output)  # type: ignore[arg-type]
+            again = ImportStorageSyncOperator(task_id="again", source=connections.uri, project=create.output)  # type: ignore[arg-type]
+            save = ExportAnnotationsOperator(task_id="save", project=create.output, target=target.uri, layout="task")  # type: ignore[arg-type]
             create >> load >> again >> save
         run = run_dag(dag, logical_date=datetime(2026, 2, 3, tzinfo=UTC))
         assert run.state == "success"
@@ -335,7 +341,7 @@ class TestWholeDag:
         assert target.json("1.json")["data"] == {"text": "1"}
         assert LabelStudioHook().get_project("Pets 2026-02-03").id == result(run, "create")
 
-    def test_takes_its_parameters_from_the_trigger_form(self, connections, run_dag: Callable) -> None:
+    def test_takes_its_parameters_from_the_trigger_form(self, connections: Any, run_dag: Callable) -> None:
         connections.put("a.json", {"text": "1"})
         params = {
             "source": Param(connections.uri, type="string"),
@@ -346,7 +352,9 @@ class TestWholeDag:
         with DAG("form", schedule=None, params=params, render_template_as_native_obj=True) as dag:
             CreateProjectOperator(task_id="create", title="Form", label_config="<View/>") >> (
                 ImportStorageSyncOperator(
-                    task_id="load", project="Form", **{name: f"{{{{ params.{name} }}}}" for name in params}
+                    task_id="load",
+                    project="Form",
+                    **dict[str, Any]((name, f"{{{{ params.{name} }}}}") for name in params),
                 )
             )
         assert result(run_dag(dag), "load")["tasks_created"] == 1
@@ -356,7 +364,7 @@ class TestWholeDag:
         assert LabelStudioHook().get_project("Form").progress().tasks == 1
 
     def test_skips_what_comes_after_a_sync_that_changed_nothing(
-        self, connections, target, run_dag: Callable, project
+        self, connections: Any, target: Any, run_dag: Callable, project: Any
     ) -> None:
         connections.put("a.json", {"data": {"text": "1"}, "annotations": [{"result": []}]})
         with DAG("skipping", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
@@ -364,7 +372,11 @@ class TestWholeDag:
                 task_id="load", source=connections.uri, project="Pets", skip_when_unchanged=True
             )
             save = ExportAnnotationsOperator(
-                task_id="save", project="Pets", target=target.uri, skip_when_unchanged="1", trigger_rule="all_done"
+                task_id="save",
+                project="Pets",
+                target=target.uri,
+                skip_when_unchanged="1",  # type: ignore[arg-type]
+                trigger_rule="all_done",
             )
             after = CreateProjectOperator(task_id="after", title="After", label_config="<View/>")
             load >> save
@@ -376,7 +388,9 @@ class TestWholeDag:
         assert result(again, "save")["unchanged"] == 1
 
     @pytest.mark.parametrize("what", ["a bad object", "a changed object", "a missing object", "a deleted task"])
-    def test_does_not_skip_what_a_person_should_hear_of(self, connections, engine, project, what: str) -> None:
+    def test_does_not_skip_what_a_person_should_hear_of(
+        self, connections: Any, engine: Any, project: Any, what: str
+    ) -> None:
         load = ImportStorageSyncOperator(
             task_id="load", source=connections.uri, project="Pets", skip_when_unchanged=True
         )
@@ -401,7 +415,9 @@ class TestWholeDag:
             with pytest.raises(AirflowSkipException, match="quarantined now 0"):
                 load.execute({})
 
-    def test_takes_a_label_config_from_a_file_beside_it(self, connections, run_dag: Callable, tmp_path: Path) -> None:
+    def test_takes_a_label_config_from_a_file_beside_it(
+        self, connections: Any, run_dag: Callable, tmp_path: Path
+    ) -> None:
         (tmp_path / "street.xml").write_text("<View><Header value='{{ ds }}'/></View>")
         with DAG(
             "files", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), template_searchpath=[str(tmp_path)]
@@ -410,7 +426,7 @@ class TestWholeDag:
         assert run_dag(dag, logical_date=datetime(2026, 2, 3, tzinfo=UTC)).state == "success"
         assert LabelStudioHook().get_project("Street").label_config == "<View><Header value='2026-02-03'/></View>"
 
-    def test_fails_without_a_retry_where_a_retry_would_not_help(self, connections, run_dag: Callable) -> None:
+    def test_fails_without_a_retry_where_a_retry_would_not_help(self, connections: Any, run_dag: Callable) -> None:
         with DAG("failing", schedule=None) as dag:
             ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Nobody's", retries=3)
         run = run_dag(dag)

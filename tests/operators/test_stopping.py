@@ -46,14 +46,14 @@ LEASE_BACK_SECONDS = 3.0
 
 
 @pytest.fixture
-def engine(connections, database: Path) -> Iterator[Any]:
+def engine(connections: Any, database: Path) -> Iterator[Any]:
     engine = open_database(f"sqlite:///{database}")
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def loading(connections, engine) -> Callable[..., ImportStorageSyncOperator]:
+def loading(connections: Any, engine: Any) -> Callable[..., ImportStorageSyncOperator]:
     """An import of `FILES` files, each a batch of its own."""
     EmbeddedStore(engine).create_project("P", "<View/>")
     for number in range(FILES):
@@ -67,7 +67,7 @@ def loading(connections, engine) -> Callable[..., ImportStorageSyncOperator]:
 
 
 @pytest.fixture
-def saving(connections, target, engine) -> Callable[..., ExportAnnotationsOperator]:
+def saving(connections: Any, target: Any, engine: Any) -> Callable[..., ExportAnnotationsOperator]:
     """An export of `FILES` annotations, each written alone."""
     labeled = [Task({"text": str(n)}, annotations=[{"result": [{"value": n}]}]) for n in range(FILES)]
     EmbeddedStore(engine).create_project("P", "<View/>").import_tasks(labeled)
@@ -185,7 +185,9 @@ EACH_ONCE = Counter(f"file {number}" for number in range(FILES))
 
 
 class TestAnImport:
-    def test_begins_no_batch_any_more_and_the_next_run_completes_it(self, loading, engine, tmp_path) -> None:
+    def test_begins_no_batch_any_more_and_the_next_run_completes_it(
+        self, loading: Any, engine: Any, tmp_path: Path
+    ) -> None:
         with running(loading(), tmp_path, slow(EmbeddedProject, "import_tasks", 0.3)) as process:
             process.has_begun(3)
             process.tell()
@@ -198,7 +200,9 @@ class TestAnImport:
         assert loading().execute({})["listed"] == FILES
         assert texts(engine) == EACH_ONCE
 
-    def test_gives_its_lease_back_while_the_project_does_not_answer(self, loading, engine, tmp_path) -> None:
+    def test_gives_its_lease_back_while_the_project_does_not_answer(
+        self, loading: Any, engine: Any, tmp_path: Path
+    ) -> None:
         with running(loading(), tmp_path, slow(EmbeddedProject, "import_tasks", 60)) as process:
             process.has_begun(1)
             process.tell()
@@ -209,7 +213,7 @@ class TestAnImport:
         assert texts(engine) == EACH_ONCE
 
     @pytest.mark.parametrize("options", [{"min_seconds_between_batches": 600}], ids=str)
-    def test_ends_where_it_sleeps(self, options, loading, engine, tmp_path) -> None:
+    def test_ends_where_it_sleeps(self, options: Any, loading: Any, engine: Any, tmp_path: Path) -> None:
         with running(loading(**options), tmp_path, slow(EmbeddedProject, "import_tasks", 0)) as process:
             process.has_begun(1)
             process.tell()
@@ -217,7 +221,7 @@ class TestAnImport:
             assert lease_back_after(process, engine) < 2
         assert loading().execute({})["unchanged"] == 1
 
-    def test_ends_where_it_waits_for_the_lease(self, loading, engine, tmp_path) -> None:
+    def test_ends_where_it_waits_for_the_lease(self, loading: Any, engine: Any, tmp_path: Path) -> None:
         uri = LabelStudioHook().get_project("P").uri
         with Lease(engine, f"import into {uri}", "another run"):
             process = Process(loading(), tmp_path, slow(Lease, "_acquire", 0))
@@ -226,7 +230,7 @@ class TestAnImport:
             assert "The run was told to end" in process.ended()
             assert time.time() - process.told_at < 2
 
-    def test_ends_where_it_reads_a_storage_that_is_slow(self, loading, engine, tmp_path) -> None:
+    def test_ends_where_it_reads_a_storage_that_is_slow(self, loading: Any, engine: Any, tmp_path: Path) -> None:
         with running(loading(), tmp_path, slow(LocalFiles, "read", 0.3)) as process:
             process.has_begun(2)
             process.tell()
@@ -236,14 +240,16 @@ class TestAnImport:
         loading().execute({})
         assert texts(engine) == EACH_ONCE
 
-    def test_that_is_told_before_it_begins_does_nothing(self, loading, engine) -> None:
+    def test_that_is_told_before_it_begins_does_nothing(self, loading: Any, engine: Any) -> None:
         operator = loading()
         operator.on_kill()
         with pytest.raises(AirflowException, match="told to end"):
             operator.execute({})
         assert not texts(engine)
 
-    def test_pushes_the_reports_of_the_sources_that_are_in(self, loading, connections, monkeypatch) -> None:
+    def test_pushes_the_reports_of_the_sources_that_are_in(
+        self, loading: Any, connections: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         connections.put("sub/a.json", {"text": "sub"})
         operator = loading()
         operator.source = [f"{connections.uri}/sub", connections.uri, f"{connections.uri}/none"]
@@ -266,7 +272,7 @@ class TestAnImport:
         assert stopped.startswith("Stopped before the end")
         assert untried == "not tried"
 
-    def test_can_be_tried_again_in_the_same_process(self, loading, engine) -> None:
+    def test_can_be_tried_again_in_the_same_process(self, loading: Any, engine: Any) -> None:
         operator = loading()
         first, second = copy(operator), copy(operator)
         first.execute({})
@@ -275,7 +281,9 @@ class TestAnImport:
 
 
 class TestAnExport:
-    def test_begins_no_upload_any_more_and_the_next_run_completes_it(self, saving, engine, target, tmp_path) -> None:
+    def test_begins_no_upload_any_more_and_the_next_run_completes_it(
+        self, saving: Any, engine: Any, target: Any, tmp_path: Path
+    ) -> None:
         with running(saving(batch_size=100), tmp_path, slow(LocalFiles, "write", 0.3)) as process:
             process.has_begun(3)
             process.tell()
@@ -287,7 +295,9 @@ class TestAnExport:
         assert report["annotations"] == FILES
         assert len(target.names()) == FILES
 
-    def test_gives_its_lease_back_while_the_storage_does_not_answer(self, saving, engine, target, tmp_path) -> None:
+    def test_gives_its_lease_back_while_the_storage_does_not_answer(
+        self, saving: Any, engine: Any, target: Any, tmp_path: Path
+    ) -> None:
         with running(saving(), tmp_path, slow(LocalFiles, "write", 60)) as process:
             process.has_begun(1)
             process.tell()
@@ -299,7 +309,9 @@ class TestAnExport:
 
 
 class TestAServer:
-    def test_is_not_asked_again_by_a_task_that_is_told_to_end(self, connect, loading, http_server, tmp_path) -> None:
+    def test_is_not_asked_again_by_a_task_that_is_told_to_end(
+        self, connect: Callable[..., None], loading: Any, http_server: Callable[..., str], tmp_path: Path
+    ) -> None:
         asked = []
 
         def answer(request: Any) -> tuple[int, bytes]:
@@ -321,7 +333,9 @@ class TestAServer:
             assert time.time() - process.told_at < 2
             assert max(asked) < process.told_at + 0.2
 
-    def test_whose_own_sync_is_waited_for_is_let_go(self, connect, http_server, tmp_path) -> None:
+    def test_whose_own_sync_is_waited_for_is_let_go(
+        self, connect: Callable[..., None], http_server: Callable[..., str], tmp_path: Path
+    ) -> None:
         project = {"id": 1, "title": "P", "label_config": "<View/>", "created_at": "2026-01-02T03:04:05Z"}
         storage = {"project": 1, "synchronizable": True, "status": "in_progress", "meta": {"attempts": 1}}
         asked = []
@@ -375,7 +389,9 @@ def alarm() -> Iterator[None]:
 
 @pytest.mark.usefixtures("alarm")
 class TestExecutionTimeout:
-    def test_says_how_much_is_in_and_that_the_next_run_goes_on(self, loading, engine, monkeypatch) -> None:
+    def test_says_how_much_is_in_and_that_the_next_run_goes_on(
+        self, loading: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with monkeypatch.context() as patch:
             original = EmbeddedProject.import_tasks
 
@@ -409,7 +425,9 @@ class TestExecutionTimeout:
         assert Late(raised=None).execute({}) == {"new": 5}
         assert "execution_timeout was over when this came to its end" in caplog.text
 
-    def test_pushes_the_report_of_work_that_has_finished(self, loading, engine, run_dag, monkeypatch) -> None:
+    def test_pushes_the_report_of_work_that_has_finished(
+        self, loading: Any, engine: Any, run_dag: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         original = EmbeddedProject.import_tasks
 
         def slowly(self: Any, tasks: Any) -> Any:
@@ -425,7 +443,7 @@ class TestExecutionTimeout:
         assert run.state == "success"
         assert run.get_task_instance("load").xcom_pull(task_ids="load")["tasks_created"] == FILES
 
-    def test_makes_airflow_fail_the_task(self, loading, engine, run_dag) -> None:
+    def test_makes_airflow_fail_the_task(self, loading: Any, engine: Any, run_dag: Callable) -> None:
         with DAG("late", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
             load = loading(min_seconds_between_batches=60, execution_timeout=timedelta(seconds=1))
             load.dag = dag

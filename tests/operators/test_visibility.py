@@ -52,7 +52,11 @@ class Site:
         return self.ask("/api/storages/localfiles/", project=project or self.project).json()
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        given = {"source": f"file://{self.path}", "project": self.project, "use_blob_urls": True} | arguments
+        given: dict[str, Any] = {
+            "source": f"file://{self.path}",
+            "project": self.project,
+            "use_blob_urls": True,
+        } | arguments
         return ImportStorageSyncOperator(task_id="load", **given).execute({})
 
     def seen(self, project: int | None = None) -> list[bytes]:
@@ -150,9 +154,9 @@ class TestAuto:
 
         connect("label_studio_default", conn_type="label_studio", host=http_server(answer), password="token")
         uri = connections.uri
-        show_source(
-            LabelStudioHook().storages_of(1), 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False
-        )
+        own = LabelStudioHook().storages_of(1)
+        assert own is not None
+        show_source(own, 1, LocalFilesStorageHook(), uri, uri, registers=True, dry_run=False)
         assert f"Annotators may not see the objects of {uri}" in caplog.text
         assert "Create one by hand" in caplog.text
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from servers.label_studio import LabelStudioServer as Server
@@ -113,7 +114,7 @@ def postgres_url(postgres: PostgresServer) -> str:
     return postgres.create_database()
 
 
-@pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
+@pytest.fixture(scope="module", params=list(STORES.values()), ids=list(STORES))
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     with opened(request.getfixturevalue(request.param)) as store:
         yield store
@@ -135,21 +136,21 @@ def uri(n: object) -> str:
     return f"s3://bucket/{n}.jpg"
 
 
-def task(n: object = 1, *, meta: Json | None = None, **fields) -> Task:
+def task(n: object = 1, *, meta: Json | None = None, **fields: Any) -> Task:
     """A task made from object `n`."""
     return Task({"image": f"{n}.jpg"}, {"labelsync": {"uri": uri(n)}} | (meta or {}), **fields)
 
 
-def annotated(n: object = 1, *, predictions=(), allow_skip: bool | None = None, **fields) -> Task:
+def annotated(n: object = 1, *, predictions: Any = (), allow_skip: bool | None = None, **fields: Any) -> Task:
     return task(n, annotations=[{"result": RESULT, **fields}], predictions=predictions, allow_skip=allow_skip)
 
 
-def noted(n: object = 1, **reference) -> Task:
+def noted(n: object = 1, **reference: Any) -> Task:
     """A task made from object `n` with more in its source reference."""
     return task(n, meta={"labelsync": {"uri": uri(n)} | reference})
 
 
-def change(n: object = 1, *, effect: str | None = None, meta: Json | None = None, **fields) -> TaskUpdate:
+def change(n: object = 1, *, effect: str | None = None, meta: Json | None = None, **fields: Any) -> TaskUpdate:
     """An update of a task made from object `n`, by an effect of its own."""
     reference = {"uri": uri(n), "effect": effect or secrets.token_hex(4)}
     return TaskUpdate(uri(n), {"labelsync": reference} | (meta or {}), **fields)
@@ -161,7 +162,7 @@ def update_one(project: Project, task_id: int, update: TaskUpdate) -> str | Reje
     return outcome
 
 
-def all_of(pages) -> list:
+def all_of(pages: Any) -> list:
     return [item for page in pages for item in page]
 
 
@@ -196,7 +197,7 @@ class TestImportTasks:
         assert ids_in(project) == []
 
     def test_keeps_data_and_meta_as_they_are(self, project: Project) -> None:
-        data = {"image": "ä 😀", "n": [1, 2.5, None, True, {"deep": []}], "a b.c": '<i>\n\t\\"'}
+        data: Json = {"image": "ä 😀", "n": [1, 2.5, None, True, {"deep": []}], "a b.c": '<i>\n\t\\"'}
         project.import_tasks([Task(data, {"source": "scan 1"}, [{"result": []}])])
         found = the_only(project)
         assert (found["data"], found["meta"]) == (data, {"source": "scan 1"})
@@ -518,7 +519,7 @@ class TestPredictionsOfAnUpdate:
         return the_only(project)["predictions"]
 
     def test_replace_those_of_the_same_model_version_only(self, store: Store, project: Project) -> None:
-        before = [{"result": [], "score": 0.1, "model_version": version} for version in ("a", "b", "b")]
+        before: list[Json] = [{"result": [], "score": 0.1, "model_version": version} for version in ("a", "b", "b")]
         (task_id,) = project.import_tasks([task(predictions=[*before, {"result": []}])])
         assert update_one(project, task_id, change(predictions=[{"result": RESULT, "model_version": "b"}])) == "updated"
         found = self.predictions(store, project, task_id)
@@ -639,7 +640,7 @@ class TestChanges:
         assert after.state != before.state or after.state == ""
 
 
-def max_of(states: Sequence[TaskState]):
+def max_of(states: Sequence[TaskState]) -> Any:
     """The latest instant among states; None if the project keeps no time."""
     instants = [state.updated_at for state in states if state.updated_at]
     # What is younger by the clock of this process, but not by the project's, must be among the changes.
@@ -740,8 +741,9 @@ class TestCountTasks:
     def ids(self, create_project: Create, project: Project) -> list[int]:
         """Tasks with no annotation, with one, with a cancelled one, with one and a cancelled one, with two."""
         create_project("Cars").import_tasks([annotated()])
-        one, cancelled = {"result": []}, {"result": [], "was_cancelled": True}
-        kinds = ([], [one], [cancelled], [one, cancelled], [one, one])
+        one: Json = {"result": []}
+        cancelled: Json = {"result": [], "was_cancelled": True}
+        kinds: Any = ([], [one], [cancelled], [one, cancelled], [one, one])
         labeled = [task(n, annotations=[dict(given) for given in kind]) for n, kind in enumerate(kinds)]
         return [task_id for task_id in project.import_tasks(labeled) if isinstance(task_id, int)]
 

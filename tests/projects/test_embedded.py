@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import Engine, event, insert, inspect, text
@@ -33,26 +33,16 @@ def engine(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture
-def store(engine: Engine) -> EmbeddedStore:
-    return EmbeddedStore(engine)
-
-
-@pytest.fixture
-def project(store: EmbeddedStore) -> EmbeddedProject:
-    return store.create_project("Pets", "<View/>")
-
-
-def task(n: object = 1, *, meta: Json | None = None, **fields) -> Task:
+def task(n: object = 1, *, meta: Json | None = None, **fields: Any) -> Task:
     """A task made from object `n`."""
     return Task({"image": f"{n}.jpg"}, {"labelsync": {"uri": uri(n)}} | (meta or {}), **fields)
 
 
-def annotated(n: object = 1, *, predictions=(), **fields) -> Task:
+def annotated(n: object = 1, *, predictions: Any = (), **fields: Any) -> Task:
     return task(n, annotations=[{"result": [], **fields}], predictions=predictions)
 
 
-def change(n: object = 1, *, effect: str = "b.1", **fields) -> TaskUpdate:
+def change(n: object = 1, *, effect: str = "b.1", **fields: Any) -> TaskUpdate:
     """An update of a task made from object `n`."""
     return TaskUpdate(uri(n), {"labelsync": {"uri": uri(n), "effect": effect}}, **fields)
 
@@ -61,7 +51,7 @@ def uri(n: object) -> str:
     return f"s3://bucket/{n}.jpg"
 
 
-def all_of(pages) -> list:
+def all_of(pages: Any) -> list:
     return [item for page in pages for item in page]
 
 
@@ -306,7 +296,7 @@ class TestUpdates:
         )
         stamps = {"created_at": "2021-07-06T06:06:25.927570Z", "updated_at": "2021-07-06T06:06:25.927570Z"}
         with writing(engine) as connection:
-            row = {"id": 10**9, "task": task_id, "result": [], "other": {}, **stamps}
+            row = {"id": 10**9, "task": task_id, "result": [], "other": {}, **stamps}  # type: ignore[var-annotated]
             connection.execute(insert(ANNOTATION).values(was_cancelled=False, ground_truth=False, **row))
             thread.start()
             thread.join(0.5)
@@ -324,7 +314,7 @@ class TestFencing:
     }
 
     @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-    def test_refuses_a_writer_whose_number_was_overtaken(self, store: EmbeddedStore, write) -> None:
+    def test_refuses_a_writer_whose_number_was_overtaken(self, store: EmbeddedStore, write: Any) -> None:
         paused, successor = store.create_project("Pets", "<View/>"), store.create_project("Pets", "<View/>")
         paused.fence(1)
         (task_id,) = paused.import_tasks([task()])

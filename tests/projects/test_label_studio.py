@@ -217,7 +217,7 @@ class TestImportTasks:
             project._importer.add([task(1), task(2, predictions=bad)])
         assert texts(project) == ["1", "2"]
 
-    def test_finds_the_task_that_is_refused_without_a_name(self, http_server) -> None:
+    def test_finds_the_task_that_is_refused_without_a_name(self, http_server: Any) -> None:
         """A server in front may refuse a large request, and cannot say for which task."""
         project, log = refusing(http_server, 413, b"<title>413 Request Entity Too Large</title>")
         outcomes = project.import_tasks([task("bad" if n == 5 else n) for n in range(8)])
@@ -226,13 +226,13 @@ class TestImportTasks:
         assert "413 Request Entity Too Large" in outcomes[5].reason
         assert sorted(len(json.loads(asked.body)) for asked in log) == [1, 1, 2, 2, 4, 4, 8]
 
-    def test_is_not_halved_if_the_server_fails(self, http_server) -> None:
+    def test_is_not_halved_if_the_server_fails(self, http_server: Any) -> None:
         project, log = refusing(http_server, 500, b'{"status_code": 500, "detail": "database or disk is full"}')
         with pytest.raises(RequestFailed, match="database or disk is full"):
             project.import_tasks([task(1), task("bad")])
         assert len(log) == 1
 
-    def test_is_uncertain_if_the_server_behind_a_gateway_fails(self, http_server) -> None:
+    def test_is_uncertain_if_the_server_behind_a_gateway_fails(self, http_server: Any) -> None:
         project, log = refusing(http_server, 502, b"<title>502 Bad Gateway</title>")
         with pytest.raises(Unavailable, match="502 Bad Gateway") as raised:
             project.import_tasks([task(1), task("bad")])
@@ -495,7 +495,7 @@ class TestTargetStorage:
         (task_id,) = project.import_tasks([task(meta={"source": "ä"}, predictions=[{"result": RESULT, "score": 0.5}])])
         return task_id
 
-    def test_of_an_annotation_by_a_user_without_a_name(self, client: Client, task_id: int, compare) -> None:
+    def test_of_an_annotation_by_a_user_without_a_name(self, client: Client, task_id: int, compare: Any) -> None:
         annotate(client, task_id, lead_time=2.5)
         (written,) = compare()
         assert written["completed_by"]["first_name"] == ""
@@ -504,7 +504,9 @@ class TestTargetStorage:
     @pytest.mark.parametrize(
         "names", [{"first_name": "Ann", "last_name": "Lee"}, {"first_name": "Ann"}, {"last_name": "Lee"}], ids=str
     )
-    def test_of_an_annotation_by_a_user_with_a_name(self, client: Client, task_id: int, compare, names: Json) -> None:
+    def test_of_an_annotation_by_a_user_with_a_name(
+        self, client: Client, task_id: int, compare: Any, names: Json
+    ) -> None:
         me = f"/api/users/{client.get('/api/current-user/whoami')['id']}/"
         client.ask("PATCH", me, body=names)
         try:
@@ -515,7 +517,7 @@ class TestTargetStorage:
         assert names.items() <= written["completed_by"].items()
         assert all(name in written["created_username"] for name in names.values())
 
-    def test_of_imported_annotations(self, project: LabelStudioProject, ann: Json, compare) -> None:
+    def test_of_imported_annotations(self, project: LabelStudioProject, ann: Json, compare: Any) -> None:
         many = {"id": 77, "completed_by": {"email": ann["email"]}, "lead_time": 1.5, "ground_truth": True}
         many["unique_id"] = "0a1b"
         new = task(annotations=[{"result": RESULT, **many}, {"result": []}])
@@ -524,20 +526,20 @@ class TestTargetStorage:
         first, second = compare()
         assert (first["completed_by"], first["import_id"], second["import_id"]) == (ann, 77, None)
 
-    def test_of_a_cancelled_annotation(self, client: Client, task_id: int, compare) -> None:
+    def test_of_a_cancelled_annotation(self, client: Client, task_id: int, compare: Any) -> None:
         annotate(client, task_id, was_cancelled=True)
         (written,) = compare()
         assert (written["was_cancelled"], written["task"]["cancelled_annotations"]) == (True, 1)
 
     def test_of_an_imported_task_whose_annotations_are_all_cancelled(
-        self, project: LabelStudioProject, compare
+        self, project: LabelStudioProject, compare: Any
     ) -> None:
         """It is labeled to Label Studio: every imported task with an annotation is."""
         project.import_tasks([annotated(was_cancelled=True, ground_truth=False)])
         (written,) = compare()
         assert (written["task"]["is_labeled"], written["task"]["cancelled_annotations"]) == (True, 1)
 
-    def test_of_an_updated_annotation(self, client: Client, task_id: int, compare) -> None:
+    def test_of_an_updated_annotation(self, client: Client, task_id: int, compare: Any) -> None:
         made = annotate(client, task_id)
         client.ask("PATCH", f"/api/annotations/{made['id']}/", body={"result": [], "ground_truth": True})
         (written,) = compare()
@@ -545,7 +547,7 @@ class TestTargetStorage:
         assert written["updated_at"] > written["created_at"]
 
     def test_of_several_annotations_of_several_tasks(
-        self, client: Client, project: LabelStudioProject, task_id: int, compare
+        self, client: Client, project: LabelStudioProject, task_id: int, compare: Any
     ) -> None:
         (other,) = project.import_tasks([task(2)])
         for each in (task_id, other, task_id):
@@ -553,7 +555,7 @@ class TestTargetStorage:
         assert [written["task"]["id"] for written in compare()] == [task_id, other, task_id]
 
     def test_of_an_annotation_that_was_made_from_a_prediction_and_one_from_that(
-        self, client: Client, task_id: int, compare
+        self, client: Client, task_id: int, compare: Any
     ) -> None:
         (prediction,) = client.get("/api/predictions/", task=task_id)
         first = annotate(client, task_id, parent_prediction=prediction["id"])
@@ -561,7 +563,7 @@ class TestTargetStorage:
         one, two = compare()
         assert (one["parent_prediction"], two["parent_annotation"]) == (prediction["id"], first["id"])
 
-    def test_of_an_annotation_that_began_as_a_draft(self, client: Client, task_id: int, compare) -> None:
+    def test_of_an_annotation_that_began_as_a_draft(self, client: Client, task_id: int, compare: Any) -> None:
         draft = client.post(f"/api/tasks/{task_id}/drafts", {"result": RESULT, "lead_time": 1})
         annotate(client, task_id, draft_id=draft["id"])
         client.post(f"/api/tasks/{task_id}/drafts", {"result": []})
@@ -569,7 +571,7 @@ class TestTargetStorage:
         assert written["result"] == RESULT
 
     def test_of_a_task_that_came_as_an_uploaded_file(
-        self, any_label_studio: Server, client: Client, project: LabelStudioProject, compare
+        self, any_label_studio: Server, client: Client, project: LabelStudioProject, compare: Any
     ) -> None:
         for name in ("a b.json", "ä.json"):
             file = (name, json.dumps([{"data": {"text": "uploaded"}}]), "application/json")
@@ -582,7 +584,7 @@ class TestTargetStorage:
         assert None not in uploads
 
     def test_of_a_task_that_was_changed(
-        self, client: Client, project: LabelStudioProject, task_id: int, compare
+        self, client: Client, project: LabelStudioProject, task_id: int, compare: Any
     ) -> None:
         assert update_one(project, task_id, change(meta={"v": 2})) == "updated"
         annotate(client, task_id)
@@ -590,7 +592,7 @@ class TestTargetStorage:
         assert written["task"]["meta"]["v"] == 2
 
     def test_of_data_that_names_stored_objects_and_unusual_values(
-        self, client: Client, project: LabelStudioProject, compare
+        self, client: Client, project: LabelStudioProject, compare: Any
     ) -> None:
         data = {"text": "s3://bucket/a.txt", "n": [1, 2.5, None, {"deep": True}], "odd": 'ä😀"\\ \x7f', "big": 2**70}
         (task_id,) = project.import_tasks([Task(data, {})])
@@ -852,7 +854,7 @@ class TestUpdateDuringWhich:
         client.ask("DELETE", f"/api/tasks/{ids[1]}/")
         assert next(outcomes) == (ids[1], "gone")
 
-    def test_the_server_fails_ends_it(self, http_server) -> None:
+    def test_the_server_fails_ends_it(self, http_server: Any) -> None:
         def answer(asked: Any) -> tuple[int, bytes]:
             if asked.method == "GET":
                 return 200, json.dumps({"tasks": [looked_at(7)]}).encode()
@@ -1065,11 +1067,11 @@ class TestFindProject:
             server.project("a\0b")
         assert not raised.value.retry_may_help
 
-    def test_on_the_second_page_of_titles_that_contain_it(self, http_server) -> None:
+    def test_on_the_second_page_of_titles_that_contain_it(self, http_server: Any) -> None:
         """A page has a hundred titles at most, the newest first; a real server takes long for so many."""
         pages = [[{"id": 200 - n, "title": f"Pets {n}"} for n in range(100)], [{"id": 7, "title": "Pets"}]]
 
-        def answer(request):
+        def answer(request: Any) -> tuple[int, bytes]:
             asked = parse_qs(urlsplit(request.path).query)
             if "page" not in asked:
                 return 200, json.dumps(PETS | {"id": 7}).encode()
@@ -1082,7 +1084,9 @@ class TestEnterprise:
     """Guessed: nobody here has an Enterprise server. What it answers is taken from the signatures of its SDK."""
 
     @pytest.fixture
-    def enterprise(self, http_server, monkeypatch: pytest.MonkeyPatch):
+    def enterprise(
+        self, http_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., tuple[LabelStudioProject, list[str]]]:
         """Make a project of a server that imports in the background, and shows these states one after the other."""
         monkeypatch.setattr(importing, "POLL_SECONDS", 0.01)
 
@@ -1090,7 +1094,7 @@ class TestEnterprise:
             asked: list[str] = []
             coming = iter(states)
 
-            def answer(request):
+            def answer(request: Any) -> tuple[int, bytes]:
                 asked.append(f"{request.method} {request.path.partition('?')[0]}")
                 if request.method == "POST":
                     return 201, json.dumps({"import": 5}).encode()
@@ -1101,24 +1105,24 @@ class TestEnterprise:
 
         return enterprise
 
-    def test_an_import_in_the_background_is_asked_for_until_it_is_done(self, enterprise) -> None:
+    def test_an_import_in_the_background_is_asked_for_until_it_is_done(self, enterprise: Any) -> None:
         done = {"id": 5, "status": "completed", "task_ids": [8, 9]}
         project, asked = enterprise({"id": 5, "status": "created"}, {"id": 5, "status": "in_progress"}, done)
         assert project.import_tasks([task(1), task(2)]) == [8, 9]
         assert asked == ["POST /api/projects/3/import"] + ["GET /api/projects/3/imports/5/"] * 3
 
-    def test_an_import_that_failed_for_one_task_is_rejected_with_the_servers_words(self, enterprise) -> None:
+    def test_an_import_that_failed_for_one_task_is_rejected_with_the_servers_words(self, enterprise: Any) -> None:
         project, _ = enterprise({"id": 5, "status": "failed", "error": "no good"})
         (outcome,) = project.import_tasks([task(1)])
         assert "the server could not import: no good" in outcome.reason
 
-    def test_an_import_that_does_not_tell_the_ids_is_uncertain(self, enterprise) -> None:
+    def test_an_import_that_does_not_tell_the_ids_is_uncertain(self, enterprise: Any) -> None:
         project, _ = enterprise({"id": 5, "status": "completed"})
         with pytest.raises(Unavailable, match="does not tell which tasks were imported"):
             project.import_tasks([task(1)])
 
 
-def test_a_user_who_may_not_see_other_users_imports_nevertheless(http_server) -> None:
+def test_a_user_who_may_not_see_other_users_imports_nevertheless(http_server: Any) -> None:
     """Enterprise, guessed: annotators may not list the users. Nobody who has an e-mail address is unknown then."""
     client = Client(http_server(lambda _: (403, b'{"detail": "You do not have permission"}')), "legacy-token")
     project = LabelStudioProject(client, PETS)

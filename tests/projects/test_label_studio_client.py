@@ -102,14 +102,14 @@ def opened(url: str, token: str = LEGACY, **options: Any) -> Iterator[Client]:
 
 
 class TestToken:
-    def test_of_the_legacy_kind_is_shown_as_it_is(self, http_server) -> None:
+    def test_of_the_legacy_kind_is_shown_as_it_is(self, http_server: Callable[..., str]) -> None:
         log = Log()
         with opened(http_server(log)) as client:
             client.get(WHOAMI)
             client.post("/api/projects/", {})
         assert [asked.headers["Authorization"] for asked in log] == [f"Token {LEGACY}"] * 2
 
-    def test_of_the_personal_kind_is_shown_only_for_access_tokens(self, http_server) -> None:
+    def test_of_the_personal_kind_is_shown_only_for_access_tokens(self, http_server: Callable[..., str]) -> None:
         server = PersonalTokens()
         with opened(http_server(server), PERSONAL) as client:
             client.get(WHOAMI)
@@ -122,7 +122,7 @@ class TestToken:
         ["a.b.c", "no.jwt", f"{PERSONAL}.x", "e30.IiI.x", "~!$"],
         ids=["no base64", "two parts", "four parts", "no object", "no letters"],
     )
-    def test_that_is_no_jwt_is_taken_for_a_legacy_one(self, http_server, token: str) -> None:
+    def test_that_is_no_jwt_is_taken_for_a_legacy_one(self, http_server: Callable[..., str], token: str) -> None:
         log = Log()
         with opened(http_server(log), token) as client:
             client.get(WHOAMI)
@@ -174,7 +174,7 @@ class TestToken:
 
 
 class TestAccessToken:
-    def test_is_renewed_before_its_end(self, http_server) -> None:
+    def test_is_renewed_before_its_end(self, http_server: Callable[..., str]) -> None:
         server = PersonalTokens(life=1)
         with opened(http_server(server), PERSONAL) as client:
             client.get(WHOAMI)
@@ -185,7 +185,7 @@ class TestAccessToken:
         assert len(server.given) == 2
         assert [asked.headers["Authorization"] for asked in server.done][-1] == f"Bearer {server.given[1]}"
 
-    def test_of_a_server_with_another_clock_lasts_as_long(self, http_server) -> None:
+    def test_of_a_server_with_another_clock_lasts_as_long(self, http_server: Callable[..., str]) -> None:
         server = PersonalTokens()
         early = time.time() - 10**6
 
@@ -201,14 +201,14 @@ class TestAccessToken:
         assert len(server.given) == 1
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_that_is_refused_is_renewed_once(self, http_server, method: str) -> None:
+    def test_that_is_refused_is_renewed_once(self, http_server: Callable[..., str], method: Any) -> None:
         server = PersonalTokens(refuses=lambda access: access == server.given[0])
         with opened(http_server(server), PERSONAL) as client:
             assert client.ask(method, WHOAMI, body=[1] if method == "POST" else None) == {}
         assert len(server.given) == len(server.done) == 2
         assert {asked.body for asked in server.done} == {b"[1]" if method == "POST" else b""}
 
-    def test_that_is_refused_again_is_unusable(self, http_server) -> None:
+    def test_that_is_refused_again_is_unusable(self, http_server: Callable[..., str]) -> None:
         server = PersonalTokens(refuses=lambda access: True)
         with (
             opened(http_server(server), PERSONAL, retry_seconds=60) as client,
@@ -217,7 +217,7 @@ class TestAccessToken:
             client.get(WHOAMI)
         assert len(server.given) == len(server.done) == 2
 
-    def test_that_is_not_given_is_unusable_with_the_servers_words(self, http_server) -> None:
+    def test_that_is_not_given_is_unusable_with_the_servers_words(self, http_server: Callable[..., str]) -> None:
         log = Log((401, b'{"detail": "Token is blacklisted", "code": "token_not_valid"}'))
         with (
             opened(http_server(log), PERSONAL, retry_seconds=60) as client,
@@ -229,11 +229,11 @@ class TestAccessToken:
     @pytest.mark.parametrize(
         "answer", [b"{}", b"[]", b"", b'{"access": 1}', b'{"access": "none"}', b"<html>"], ids=repr
     )
-    def test_that_is_none_is_unusable(self, http_server, answer: bytes) -> None:
+    def test_that_is_none_is_unusable(self, http_server: Callable[..., str], answer: bytes) -> None:
         with opened(http_server(Log((200, answer))), PERSONAL) as client, pytest.raises(Unusable, match=REFRESH):
             client.get(WHOAMI)
 
-    def test_is_asked_for_again_while_the_server_cannot_give_one(self, http_server) -> None:
+    def test_is_asked_for_again_while_the_server_cannot_give_one(self, http_server: Callable[..., str]) -> None:
         """Nothing was done yet, so that even a POST begins anew."""
         server, failures = PersonalTokens(), Log((503, b""), (502, b"<title>Bad Gateway</title>"), FINE)
 
@@ -245,7 +245,7 @@ class TestAccessToken:
             client.post("/api/projects/", {})
         assert [asked.path for asked in server] == [REFRESH, "/api/projects/"]
 
-    def test_is_shared_by_threads(self, http_server) -> None:
+    def test_is_shared_by_threads(self, http_server: Callable[..., str]) -> None:
         server = PersonalTokens()
         with opened(http_server(server), PERSONAL) as client, ThreadPoolExecutor(8) as pool:
             client.get(WHOAMI)
@@ -253,7 +253,9 @@ class TestAccessToken:
         assert len(server.given) == 1
 
     @pytest.mark.parametrize("revoked", [False, True], ids=["at first", "once it is refused"])
-    def test_is_renewed_by_one_of_many_threads_that_need_it_at_once(self, http_server, revoked: bool) -> None:
+    def test_is_renewed_by_one_of_many_threads_that_need_it_at_once(
+        self, http_server: Callable[..., str], revoked: bool
+    ) -> None:
         together = threading.Barrier(THREADS)
         server = PersonalTokens(refuses=lambda access: revoked and access == server.given[0])
 
@@ -271,7 +273,7 @@ class TestAccessToken:
 
 class TestUrl:
     @pytest.fixture
-    def proxied(self, label_studio: Server, http_server) -> str:
+    def proxied(self, label_studio: Server, http_server: Callable[..., str]) -> str:
         """Label Studio below a path, as behind a reverse proxy."""
 
         def answer(asked: Any) -> tuple[Any, ...]:
@@ -321,7 +323,7 @@ class TestTls:
         return write_certificate(tmp_path)[0]
 
     @pytest.fixture
-    def url(self, http_server, ca_file: Path) -> str:
+    def url(self, http_server: Callable[..., str], ca_file: Path) -> str:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(ca_file, ca_file.with_name("key.pem"))
         return http_server(Log(), tls=context)
@@ -346,7 +348,7 @@ class TestTls:
             client.get(WHOAMI)
         assert "127.0.0.2" in str(raised.value)
 
-    def test_where_none_is_spoken_cannot_be_reached(self, http_server) -> None:
+    def test_where_none_is_spoken_cannot_be_reached(self, http_server: Callable[..., str]) -> None:
         url = http_server(Log()).replace("http://", "https://")
         with opened(url) as client, pytest.raises(NotSent, match=f"{url} cannot be reached"):
             client.get(WHOAMI)
@@ -355,7 +357,7 @@ class TestTls:
 class TestRedirect:
     @pytest.mark.parametrize("method", ["GET", "POST"])
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_is_not_followed_and_named(self, http_server, status: int, method: str) -> None:
+    def test_is_not_followed_and_named(self, http_server: Callable[..., str], status: int, method: Any) -> None:
         elsewhere = Log()
         location = f"{http_server(elsewhere)}/login"
         with (
@@ -365,7 +367,7 @@ class TestRedirect:
             client.ask(method, WHOAMI)
         assert elsewhere == []
 
-    def test_of_a_personal_access_token_is_not_followed(self, http_server) -> None:
+    def test_of_a_personal_access_token_is_not_followed(self, http_server: Callable[..., str]) -> None:
         elsewhere = Log()
         with (
             opened(http_server(Log((307, b"", {"Location": http_server(elsewhere)}))), PERSONAL) as client,
@@ -388,7 +390,7 @@ class TestSilence:
         with serving(handle) as port:
             yield f"http://{HOST}:{port}", connections
 
-    def test_of_a_server_that_got_a_post_is_unavailable_in_time_and_not_broken_by_another(self, silent) -> None:
+    def test_of_a_server_that_got_a_post_is_unavailable_in_time_and_not_broken_by_another(self, silent: Any) -> None:
         url, connections = silent
         started = time.monotonic()
         with opened(url, read_seconds=0.3, retry_seconds=60) as client, pytest.raises(Unavailable) as raised:
@@ -398,7 +400,7 @@ class TestSilence:
         assert not isinstance(raised.value, NotSent)
         assert len(connections) == 1
 
-    def test_of_a_server_that_got_a_get_is_broken_by_others_for_a_bounded_time(self, silent) -> None:
+    def test_of_a_server_that_got_a_get_is_broken_by_others_for_a_bounded_time(self, silent: Any) -> None:
         url, connections = silent
         started = time.monotonic()
         with (
@@ -409,7 +411,7 @@ class TestSilence:
         assert time.monotonic() - started < 5
         assert len(connections) >= 2
 
-    def test_may_last_longer_for_one_request(self, http_server) -> None:
+    def test_may_last_longer_for_one_request(self, http_server: Callable[..., str]) -> None:
         def answer(_: Any) -> tuple[Any, ...]:
             time.sleep(0.3)
             return FINE
@@ -417,7 +419,7 @@ class TestSilence:
         with opened(http_server(answer), read_seconds=0.1) as client:
             assert client.post("/", read_seconds=10) == {}
 
-    def test_at_the_token_is_unavailable_in_time(self, silent) -> None:
+    def test_at_the_token_is_unavailable_in_time(self, silent: Any) -> None:
         url, _ = silent
         with opened(url, PERSONAL, read_seconds=0.2) as client, pytest.raises(Unavailable, match="no answer within"):
             client.post("/api/projects/", {})
@@ -440,7 +442,9 @@ def hanging_up(after: bytes = b"") -> Iterator[tuple[str, list[int]]]:
 
 class TestPost:
     @pytest.mark.parametrize("status", [500, 502, 503, 504])
-    def test_that_got_through_is_not_repeated_whatever_the_server_says(self, http_server, status: int) -> None:
+    def test_that_got_through_is_not_repeated_whatever_the_server_says(
+        self, http_server: Callable[..., str], status: int
+    ) -> None:
         log = Log((status, b"<title>Sorry</title>"))
         with (
             opened(http_server(log), retry_seconds=60) as client,
@@ -450,7 +454,7 @@ class TestPost:
         assert not isinstance(raised.value, NotSent | RequestFailed)
         assert len(log) == 1
 
-    def test_that_failed_by_label_studios_own_words_is_not_repeated(self, http_server) -> None:
+    def test_that_failed_by_label_studios_own_words_is_not_repeated(self, http_server: Callable[..., str]) -> None:
         log = Log((500, b'{"id": "x", "status_code": 500, "detail": "database is locked"}'))
         with (
             opened(http_server(log), retry_seconds=60) as client,
@@ -488,7 +492,7 @@ class TestPost:
     )
     @pytest.mark.parametrize("token", [LEGACY, PERSONAL], ids=["legacy", "personal"])
     def test_that_is_answered_as_by_no_label_studio_is_not_certain_and_not_repeated(
-        self, http_server, monkeypatch: pytest.MonkeyPatch, token: str, answer: tuple[Any, ...]
+        self, http_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch, token: str, answer: tuple[Any, ...]
     ) -> None:
         monkeypatch.setattr("labelsync_provider.projects.label_studio.answers.ANSWER_BYTES", 1000)
         tokens, asked = PersonalTokens(), Log(answer)
@@ -501,7 +505,7 @@ class TestPost:
         assert not isinstance(raised.value, NotSent)
         assert len(asked) == 1
 
-    def test_whose_token_is_answered_by_a_page_was_not_sent(self, http_server) -> None:
+    def test_whose_token_is_answered_by_a_page_was_not_sent(self, http_server: Callable[..., str]) -> None:
         log = Log((200, b"<title>Log in</title>"))
         with opened(http_server(log), PERSONAL) as client, pytest.raises(Unusable, match="page titled 'Log in'"):
             client.post("/api/projects/", {})
@@ -542,7 +546,7 @@ class TestPost:
         assert got == ["/api/projects/"]
 
     @pytest.mark.parametrize("status", [408, 425, 429])
-    def test_that_was_sent_back_unread_is_repeated(self, http_server, status: int) -> None:
+    def test_that_was_sent_back_unread_is_repeated(self, http_server: Callable[..., str], status: int) -> None:
         log = Log((status, b'{"detail": "Not now."}'), FINE)
         with opened(http_server(log), retry_seconds=30) as client:
             assert client.post("/api/projects/", {}) == {}
@@ -560,7 +564,7 @@ class TestPost:
 
 class TestRepeatable:
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-    def test_is_asked_again_until_the_server_answers(self, http_server, method: str) -> None:
+    def test_is_asked_again_until_the_server_answers(self, http_server: Callable[..., str], method: Any) -> None:
         log = Log((502, b""), (500, b'{"status_code": 500}'), (429, b""), FINE)
         with opened(http_server(log), retry_seconds=30) as client:
             assert client.ask(method, "/api/tasks/1/") == {}
@@ -580,19 +584,19 @@ class TestConfirm:
     """What is called right before a request is sent, each time that it is."""
 
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-    def test_is_called_before_each_repetition(self, http_server, method: str) -> None:
+    def test_is_called_before_each_repetition(self, http_server: Callable[..., str], method: Any) -> None:
         log, seen = Log((502, b""), (500, b'{"status_code": 500}'), (429, b""), FINE), []
         with opened(http_server(log), retry_seconds=30) as client:
             client.ask(method, "/api/tasks/1/", confirm=lambda: seen.append(len(log)))
         assert seen == [0, 1, 2, 3]
 
-    def test_is_called_after_the_access_token_has_come(self, http_server) -> None:
+    def test_is_called_after_the_access_token_has_come(self, http_server: Callable[..., str]) -> None:
         server, seen = PersonalTokens(refuses=lambda access: access == server.given[0]), []
         with opened(http_server(server), PERSONAL) as client:
             client.ask("POST", "/api/projects/", body={}, confirm=lambda: seen.append([a.path for a in server]))
         assert seen == [[REFRESH], [REFRESH, "/api/projects/", REFRESH]]
 
-    def test_that_raises_keeps_the_request_from_being_sent(self, http_server) -> None:
+    def test_that_raises_keeps_the_request_from_being_sent(self, http_server: Callable[..., str]) -> None:
         log = Log()
 
         def confirm() -> None:
@@ -607,18 +611,20 @@ class TestConfirm:
 
 
 class TestAnswer:
-    def test_that_is_empty_is_none(self, http_server) -> None:
+    def test_that_is_empty_is_none(self, http_server: Callable[..., str]) -> None:
         with opened(http_server(Log((204, b"")))) as client:
             assert client.ask("DELETE", "/api/tasks/1/") is None
 
     @pytest.mark.parametrize("length", [0, 5, -9])
-    def test_that_is_packed_and_cut_is_unavailable_before_its_first_byte_too(self, http_server, length: int) -> None:
+    def test_that_is_packed_and_cut_is_unavailable_before_its_first_byte_too(
+        self, http_server: Callable[..., str], length: int
+    ) -> None:
         packed = gzip.compress(b"{}" * 100)[: length or None] if length else b""
         log = Log((200, packed, {"Content-Encoding": "gzip"}))
         with opened(http_server(log)) as client, pytest.raises(Unavailable, match="the answer breaks off"):
             client.get("/api/tasks/1/")
 
-    def test_of_a_gateway_names_its_title(self, http_server) -> None:
+    def test_of_a_gateway_names_its_title(self, http_server: Callable[..., str]) -> None:
         page = b"<html><head><TITLE>\n 502 Bad Gateway </title></head><body><center>nginx</center></body></html>"
         with (
             opened(http_server(Log((502, page)))) as client,
@@ -626,13 +632,13 @@ class TestAnswer:
         ):
             client.get("/api/version")
 
-    def test_that_is_no_page_is_shown_by_its_beginning(self, http_server) -> None:
+    def test_that_is_no_page_is_shown_by_its_beginning(self, http_server: Callable[..., str]) -> None:
         with opened(http_server(Log((503, b"overload " * 50)))) as client, pytest.raises(Unavailable) as raised:
             client.get(WHOAMI)
         assert "503, 'overload overload" in str(raised.value)
         assert len(str(raised.value)) < 300
 
-    def test_that_is_empty_is_shown_by_its_status(self, http_server) -> None:
+    def test_that_is_empty_is_shown_by_its_status(self, http_server: Callable[..., str]) -> None:
         with opened(http_server(Log((503, b"")))) as client, pytest.raises(Unavailable, match="503, "):
             client.get(WHOAMI)
 
@@ -646,7 +652,7 @@ class TestAnswer:
         ):
             client.get(path)
 
-    def test_of_what_the_user_may_not_is_denied(self, http_server) -> None:
+    def test_of_what_the_user_may_not_is_denied(self, http_server: Callable[..., str]) -> None:
         said = b'{"detail": "You do not have permission to perform this action."}'
         with (
             opened(http_server(Log((403, said)))) as client,
@@ -660,7 +666,7 @@ class TestAnswer:
         assert raised.value.reasons == {"title": ["Ensure this field has at least 3 characters."]}
         assert "at least 3 characters" in str(raised.value)
 
-    def test_that_is_a_page_where_json_was_expected_is_unusable(self, http_server) -> None:
+    def test_that_is_a_page_where_json_was_expected_is_unusable(self, http_server: Callable[..., str]) -> None:
         with (
             opened(http_server(Log((200, b"<title>Welcome to nginx!</title>")))) as client,
             pytest.raises(Unusable, match=r"the answer is a page titled 'Welcome to nginx!', and not Label Studio's"),
@@ -678,7 +684,9 @@ class TestVersion:
         [(404, b"<title>404</title>"), (200, b"[]"), (200, b"{}"), (200, b""), (403, b""), (400, b"")],
         ids=str,
     )
-    def test_of_another_kind_of_server_is_unusable(self, http_server, answer: tuple[Any, ...]) -> None:
+    def test_of_another_kind_of_server_is_unusable(
+        self, http_server: Callable[..., str], answer: tuple[Any, ...]
+    ) -> None:
         url = http_server(Log(answer))
         with (
             opened(url) as client,
@@ -709,7 +717,7 @@ class TestSecrets:
     @pytest.mark.parametrize("token", [LEGACY, PERSONAL], ids=["legacy", "personal"])
     @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: str(answer[0]))
     def test_are_in_no_error_and_no_log(
-        self, http_server, caplog: pytest.LogCaptureFixture, token: str, answer: tuple[Any, ...]
+        self, http_server: Callable[..., str], caplog: pytest.LogCaptureFixture, token: str, answer: tuple[Any, ...]
     ) -> None:
         server = PersonalTokens()
         url = http_server(lambda asked: server(asked) if asked.path.endswith(REFRESH) else answer)

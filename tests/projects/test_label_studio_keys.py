@@ -93,7 +93,7 @@ def asked(connect: Callable[..., None], http_server: Callable[..., str]) -> Reco
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_register_storage_needs_leave_in_a_dry_run_too(asked: Recording, dry_run: bool) -> None:
-    how = {"presign": True, "presign_ttl": 15, "allow_static_keys": False, "dry_run": dry_run}
+    how: dict[str, Any] = {"presign": True, "presign_ttl": 15, "allow_static_keys": False, "dry_run": dry_run}
     own = LabelStudioHook().storages_of(1)
     assert own is not None
     with pytest.raises(Invalid, match="allow_static_keys=False"):

@@ -70,7 +70,7 @@ def s3(server: S3Server, bucket: str, prefix: str = "", endpoint: str | None = N
 
 def redis(server: RedisServer, db: int = 1, path: str = "") -> LabelStudioStorage:
     location = {"host": server.host, "port": str(server.port), "db": db, "path": path}
-    return LabelStudioStorage("redis", location, {"password": None})
+    return LabelStudioStorage("redis", location, {"password": None})  # type: ignore[arg-type]
 
 
 def annotated(server: LabelStudioServer, project: int) -> None:
@@ -335,7 +335,7 @@ class TestRegistering:
         first = register(client, project, s3(rclone, bucket, "photos"), presign_ttl=5, allow_static_keys=True)
         assert first is not None
         again = {"presign": False, "presign_ttl": 9, "allow_static_keys": True}
-        assert register(client, project, s3(rclone, bucket, "scans"), **again) == first
+        assert register(client, project, s3(rclone, bucket, "scans"), **again) == first  # type: ignore[arg-type]
         (there,) = list_storages(client, project, "import", "s3")
         assert (there["prefix"], there["presign"], there["presign_ttl"]) == ("", False, 9)
         assert why_unseen(client, project, f"s3://{bucket}/photos/") is None

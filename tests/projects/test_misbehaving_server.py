@@ -81,7 +81,7 @@ def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.APPEARING_SECONDS", 0.0)
     server.answer, server.asked = good, []
     seconds = {"connect_seconds": 2.0, "read_seconds": 2.0, "retry_seconds": 0.0}
-    client = Client(server.url, TOKEN, **seconds)
+    client = Client(server.url, TOKEN, **seconds)  # type: ignore[arg-type]
     yield client
     client.close()
 
@@ -167,13 +167,13 @@ def test_token_goes_to_no_other_host(server: Server, client: Client) -> None:
 
 def mutations(value: Any, change: Callable[[Any], None] | None = None) -> Iterator[Callable[[Any], Any]]:
     """Yield what makes of a value one in which something is another thing, or not there."""
-    for wrong in (None, True, 2**70, "x", {}):
+    for wrong in (None, True, 2**70, "x", {}):  # type: ignore[var-annotated]
         if type(wrong) is not type(value) or wrong != value:
-            yield lambda _, wrong=wrong: wrong
+            yield lambda _, wrong=wrong: wrong  # type: ignore[misc]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in items:
         if isinstance(value, dict):
-            yield lambda old, name=name: {key: one for key, one in old.items() if key != name}
+            yield lambda old, name=name: {key: one for key, one in old.items() if key != name}  # type: ignore[misc]
         for mutate in mutations(inner):
 
             def at(old: Any, name: Any = name, mutate: Callable[[Any], Any] = mutate) -> Any:
@@ -191,7 +191,7 @@ def test_any_value_may_be_any_other(server: Server, client: Client, path: str) -
     concerned = {name: do for name, do in DOINGS.items() if path in asked_by(server, client, project, do)}
     for mutate in mutations(GOOD[path]):
         wrong = mutate(GOOD[path])
-        server.answer = lambda asked, wrong=wrong: as_json(wrong) if urlsplit(asked.path).path == path else good(asked)
+        server.answer = lambda asked, wrong=wrong: as_json(wrong) if urlsplit(asked.path).path == path else good(asked)  # type: ignore[misc]
         failures(client, LabelStudioProject(client, dict(GOOD["/api/projects/1/"])), concerned)
 
 
@@ -225,7 +225,7 @@ def asked_by(server: Server, client: Client, project: LabelStudioProject, do: Do
 def test_import_of_which_the_ids_are_not_told_is_not_certain(server: Server, client: Client, told: Any) -> None:
     project = opened(client)
     for answer in ({"task_ids": told}, {"task_count": 2}, {"task_ids": told, "task_count": 2, "status": "completed"}):
-        server.answer = lambda _, answer=answer: as_json(answer)
+        server.answer = lambda _, answer=answer: as_json(answer)  # type: ignore[misc]
         with pytest.raises(Unavailable):
             project.import_tasks([Task({"text": "a"}), Task({"text": "b"})])
 
@@ -413,7 +413,7 @@ def test_state_of_a_task_is_another_one_if_its_annotations_are(
 ) -> None:
     project, states = opened(client), []
     for told in (before, after):
-        server.answer = lambda _, told=told: as_json({"total": 1, "tasks": [TASK | {"annotations_ids": told}]})
+        server.answer = lambda _, told=told: as_json({"total": 1, "tasks": [TASK | {"annotations_ids": told}]})  # type: ignore[misc]
         ((state,),) = project.changes()
         states.append(state)
     assert (states[0] != states[1]) == another

@@ -25,7 +25,7 @@ SKIPPED: dict[str, Any] = {"result": [], "was_cancelled": True}
 @pytest.fixture
 def waiting(connections: Any, project: Any) -> Callable[..., LabelingProgressSensor]:
     def waiting(**arguments: Any) -> LabelingProgressSensor:
-        return LabelingProgressSensor(task_id="wait", **{"project": "Pets", "poke_interval": 0.01} | arguments)
+        return LabelingProgressSensor(task_id="wait", **{"project": "Pets", "poke_interval": 0.01, **arguments})
 
     return waiting
 

@@ -107,14 +107,14 @@ class TestWhatItWaitsFor:
 
     def test_is_everything_for_a_project_that_the_import_creates(self, waiting: Callable, connections: Any) -> None:
         two_objects(connections)
-        created = {"project": "Cats", "create_if_missing": TEXT}
+        created: dict[str, Any] = {"project": "Cats", "create_if_missing": TEXT}
         assert waiting(**created).execute({}) == FOUND
         ImportStorageSyncOperator(task_id="load", source=connections.uri, **created).execute({})
         with pytest.raises(AirflowSensorTimeout):
             waiting(**created, timeout=0).execute({})
 
     def test_is_what_is_new_to_the_project_that_has_the_title_now(self, waiting: Callable, connections: Any) -> None:
-        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database
+        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database  # type: ignore[attr-defined]
 
         two_objects(connections)
         ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets").execute({})

@@ -135,7 +135,7 @@ LINES = "no\r\n2026-01-01 ERROR all is lost\x1b[2J"
 
 MISBEHAVIOURS: dict[str, Callable[[Asked], Raw]] = {
     # JSON of another kind
-    **{
+    **{  # type: ignore[var-annotated]
         f"{value!r:.20}": lambda _, value=value: as_json(value)  # type: ignore[misc]
         for value in (
             None,

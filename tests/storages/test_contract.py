@@ -51,8 +51,9 @@ pytestmark = pytest.mark.usefixtures("opened_quickly")
 class Container(Protocol):
     """A bucket, a container, a database or a directory that is a test's own. It is opened as often as one likes."""
 
-    uri: str
-    """Ends with a slash; keys come behind it."""
+    @property
+    def uri(self) -> str:
+        """It ends with a slash; keys come behind it."""
 
     def __call__(self, prefix: str = "in/", *, recursive: bool | None = True) -> Storage:
         """Open what begins with a prefix, as a source."""
@@ -674,7 +675,7 @@ class TestOddKey:
     def test_is_signed(self, kind: Kind, storage: Storage) -> None:
         held = [ODD[odd] for odd in ODD if odd not in kind.refuses | kind.spoils and not ODD[odd].endswith("/")]
         fill(storage, held)
-        urls = storage.sign([storage.location.prefix + key for key in held], timedelta(minutes=5))
+        urls = signing(storage).sign([storage.location.prefix + key for key in held], timedelta(minutes=5))
         assert {key: fetched(url) for key, url in zip(held, urls, strict=True)} == {key: key for key in held}
 
 
@@ -893,23 +894,30 @@ class TestDelete:
             storage.delete([key])
 
 
+def signing(storage: Storage) -> Signing:
+    assert isinstance(storage, Signing)
+    return storage
+
+
 class TestSign:
     @where(lambda kind: kind.longest_life)
     def test_gives_urls_in_the_order_of_the_keys(self, storage: Storage) -> None:
         fill(storage, ["a", "b", "c/d"])
-        urls = storage.sign([storage.location.prefix + key for key in ("c/d", "a", "b", "a")], timedelta(minutes=5))
+        urls = signing(storage).sign(
+            [storage.location.prefix + key for key in ("c/d", "a", "b", "a")], timedelta(minutes=5)
+        )
         assert [urlopen(url).read() for url in urls] == [b"c/d", b"a", b"b", b"a"]
 
     @where(lambda kind: kind.longest_life)
     def test_needs_no_object(self, storage: Storage) -> None:
-        (url,) = storage.sign([storage.location.prefix + "missing"], timedelta(minutes=5))
+        (url,) = signing(storage).sign([storage.location.prefix + "missing"], timedelta(minutes=5))
         with pytest.raises(HTTPError, match="404"):
             urlopen(url)
 
     @where(lambda kind: kind.longest_life and kind.minds_expiry)
     def test_lasts_as_long_as_is_said(self, storage: Storage) -> None:
         storage.write(storage.location.prefix + "a", b"1")
-        (url,) = storage.sign([storage.location.prefix + "a"], timedelta(seconds=1))
+        (url,) = signing(storage).sign([storage.location.prefix + "a"], timedelta(seconds=1))
         time.sleep(1.2)
         with pytest.raises(HTTPError, match=r"40[03]"):
             urlopen(url)
@@ -918,29 +926,28 @@ class TestSign:
     def test_takes_the_longest_life_and_none_that_is_longer(self, kind: Kind, storage: Storage) -> None:
         assert kind.longest_life
         storage.write(storage.location.prefix + "a", b"1")
-        (url,) = storage.sign([storage.location.prefix + "a"], kind.longest_life)
+        (url,) = signing(storage).sign([storage.location.prefix + "a"], kind.longest_life)
         assert urlopen(url).read() == b"1"
         with pytest.raises(Invalid, match=r"presign_ttl=10081: .*up to 10,080 minutes"):
-            storage.sign([storage.location.prefix + "a"], kind.longest_life + timedelta(minutes=1))
+            signing(storage).sign([storage.location.prefix + "a"], kind.longest_life + timedelta(minutes=1))
 
     @where(lambda kind: kind.longest_life == timedelta.max)
     def test_takes_a_life_of_ten_years(self, storage: Storage) -> None:
         storage.write(storage.location.prefix + "a", b"1")
-        (url,) = storage.sign([storage.location.prefix + "a"], timedelta(days=3650))
+        (url,) = signing(storage).sign([storage.location.prefix + "a"], timedelta(days=3650))
         assert urlopen(url).read() == b"1"
 
     @where(lambda kind: kind.longest_life)
     @pytest.mark.parametrize("life", [timedelta(0), timedelta(seconds=-1)])
     def test_takes_no_life_that_is_over(self, storage: Storage, life: timedelta) -> None:
         with pytest.raises(Invalid, match="presign_ttl=0"):
-            storage.sign([storage.location.prefix + "a"], life)
+            signing(storage).sign([storage.location.prefix + "a"], life)
 
     @where(lambda kind: kind.refuses_to_sign)
     def test_without_a_key_to_sign_with_says_so(self, storage: Storage) -> None:
         storage.write(storage.location.prefix + "a", b"1")
-        assert isinstance(storage, Signing)
         with pytest.raises(Denied, match=r"sign"):
-            storage.sign([storage.location.prefix + "a"], timedelta(minutes=5))
+            signing(storage).sign([storage.location.prefix + "a"], timedelta(minutes=5))
 
     @where(lambda kind: not (kind.longest_life or kind.refuses_to_sign))
     def test_is_not_there_where_nothing_can_be_signed(self, storage: Storage) -> None:

@@ -133,7 +133,7 @@ class TestSFTP:
         )
 
 
-class Telling(MemoryFileSystem):
+class Telling(MemoryFileSystem):  # type: ignore[misc]
     """Tells of each file only what a test says."""
 
     def __init__(self, **told: Any) -> None:

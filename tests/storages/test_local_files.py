@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -38,11 +39,11 @@ def link(path: Path, target: str, age: int) -> None:
 
 
 class TestUri:
-    def test_of_an_object_is_what_label_studio_serves(self, source) -> None:
+    def test_of_an_object_is_what_label_studio_serves(self, source: Any) -> None:
         assert source.storage().object_uri("cats/1.jpg") == "/data/local-files/?d=in/cats/1.jpg"
 
     @pytest.mark.parametrize("key", ["a b.jpg", "100%.jpg", "a+b.jpg", "a&b=c#d?e.jpg", "ä/😀.jpg"])
-    def test_of_an_object_is_quoted_so_that_it_reads_back(self, source, key: str) -> None:
+    def test_of_an_object_is_quoted_so_that_it_reads_back(self, source: Any, key: str) -> None:
         query = urlsplit(source.storage().object_uri(key)).query
         assert parse_qs(query)["d"] == [f"in/{key}"]
 
@@ -58,26 +59,26 @@ class TestUri:
         ],
     )
     def test_leads_to_a_file_behind_the_address_of_a_server_and_not_in_a_text(
-        self, source, before: str, leads: bool
+        self, source: Any, before: str, leads: bool
     ) -> None:
         storage = source.storage()
         path = storage.path_of(before + storage.object_uri("a b.jpg"))
         assert path == (storage.location.root + "a b.jpg" if leads else None)
 
-    def test_of_the_document_root_itself_has_an_empty_root(self, source) -> None:
+    def test_of_the_document_root_itself_has_an_empty_root(self, source: Any) -> None:
         storage = LocalFiles(f"file://{source.root}", str(source.root))
         assert storage.location.root == ""
         assert storage.object_uri("1.jpg") == "/data/local-files/?d=1.jpg"
 
     @pytest.mark.parametrize("name", ["photos", "50%25 done", "a?b#c", "two words"])
-    def test_may_be_just_the_path_which_is_taken_as_it_is_written(self, folder, name: str) -> None:
+    def test_may_be_just_the_path_which_is_taken_as_it_is_written(self, folder: Callable, name: str) -> None:
         folder(name).put("a", "1")
         storage = LocalFiles(f"{folder(name).path}/", str(folder(name).root))
         assert storage.path == str(folder(name).path)
         assert [info.key for page in storage.list() for info in page] == ["a"]
         assert storage.location == LocalFiles(folder(name).path.as_uri(), str(folder(name).root)).location
 
-    def test_may_be_quoted_and_end_in_a_slash(self, folder) -> None:
+    def test_may_be_quoted_and_end_in_a_slash(self, folder: Callable) -> None:
         folder("two words").put("a", "1")
         storage = LocalFiles(f"file://{folder('two words').root}/two%20words/", str(folder("two words").root))
         assert problems(storage) == {"a": None}
@@ -90,7 +91,7 @@ class TestUri:
         with pytest.raises(Invalid, match="file:///absolute/directory"):
             LocalFiles(uri, "/")
 
-    def test_of_a_file_is_no_directory_to_list(self, source) -> None:
+    def test_of_a_file_is_no_directory_to_list(self, source: Any) -> None:
         source.put("file", "1")
         with pytest.raises(NotFound, match="Not a directory"):
             list(LocalFiles(f"{source.uri}/file", str(source.root)).list())
@@ -98,20 +99,20 @@ class TestUri:
 
 class TestDocumentRoot:
     @pytest.mark.parametrize("path", ["/outside", "/root/../outside", "/root-2", ""])
-    def test_confines_the_directory(self, tmp_path: Path, source, outside: Path, path: str) -> None:
+    def test_confines_the_directory(self, tmp_path: Path, source: Any, outside: Path, path: str) -> None:
         with pytest.raises(Denied, match="outside the document root"):
             LocalFiles(f"file://{tmp_path}{path}", str(source.root))
 
-    def test_confines_a_directory_that_is_a_link_out_of_it(self, source, outside: Path) -> None:
+    def test_confines_a_directory_that_is_a_link_out_of_it(self, source: Any, outside: Path) -> None:
         (source.root / "link").symlink_to(outside)
         with pytest.raises(Denied, match="outside the document root"):
             LocalFiles(f"file://{source.root}/link", str(source.root))
 
-    def test_must_be_absolute(self, source) -> None:
+    def test_must_be_absolute(self, source: Any) -> None:
         with pytest.raises(Invalid, match=r"document root='data'.*Path"):
             LocalFiles(source.uri, "data")
 
-    def test_may_be_a_symbolic_link(self, tmp_path: Path, source) -> None:
+    def test_may_be_a_symbolic_link(self, tmp_path: Path, source: Any) -> None:
         source.put("a", "1")
         (tmp_path / "link").symlink_to(source.root)
         storage = LocalFiles(f"file://{tmp_path}/link/in", str(tmp_path / "link"))
@@ -119,11 +120,11 @@ class TestDocumentRoot:
         assert storage.read("a") == b"1"
         assert storage.object_uri("a") == source.storage().object_uri("a")
 
-    def test_that_is_a_link_may_be_named_by_what_it_leads_to(self, tmp_path: Path, source) -> None:
+    def test_that_is_a_link_may_be_named_by_what_it_leads_to(self, tmp_path: Path, source: Any) -> None:
         (tmp_path / "link").symlink_to(source.root)
         assert LocalFiles(source.uri, str(tmp_path / "link")).location.root == "in/"
 
-    def test_of_the_whole_file_system_confines_nothing(self, source) -> None:
+    def test_of_the_whole_file_system_confines_nothing(self, source: Any) -> None:
         source.put("a", "1")
         storage = LocalFiles(source.uri, "/")
         assert storage.read("a") == b"1"
@@ -131,20 +132,20 @@ class TestDocumentRoot:
 
 
 class TestSymbolicLinks:
-    def test_to_a_file_inside_is_read_like_a_file(self, source) -> None:
+    def test_to_a_file_inside_is_read_like_a_file(self, source: Any) -> None:
         source.put("real", "12345")
         (source.path / "link").symlink_to(source.path / "real")
         sizes = {info.key: (info.size, info.problem) for page in source.storage().list() for info in page}
         assert sizes == {"link": (5, None), "real": (5, None)}
         assert source.storage().read("link") == b"12345"
 
-    def test_to_a_directory_inside_is_walked(self, source, folder) -> None:
+    def test_to_a_directory_inside_is_walked(self, source: Any, folder: Callable) -> None:
         folder("other").put("a", "1")
         (source.path / "link").symlink_to(folder("other").path)
         assert problems(source.storage()) == {"link/a": None}
         assert source.storage().read("link/a") == b"1"
 
-    def test_do_not_tell_of_what_they_lead_to_that_it_was_here_before_them(self, source, folder) -> None:
+    def test_do_not_tell_of_what_they_lead_to_that_it_was_here_before_them(self, source: Any, folder: Callable) -> None:
         folder("other").put("a", "1")
         time.sleep(0.02)  # no clock of a file system is coarser
         (source.path / "file").symlink_to(folder("other").path / "a")
@@ -153,18 +154,18 @@ class TestSymbolicLinks:
         assert written == {"file": (source.path / "file").lstat().st_ctime, "link/a": None}
         assert written["file"] > (source.path / "file").stat().st_ctime
 
-    def test_to_a_directory_inside_is_not_shown_when_not_recursive(self, source, folder) -> None:
+    def test_to_a_directory_inside_is_not_shown_when_not_recursive(self, source: Any, folder: Callable) -> None:
         folder("other").put("a", "1")
         (source.path / "link").symlink_to(folder("other").path)
         assert problems(source.storage(recursive=False)) == {}
 
-    def test_to_a_file_outside_is_listed_with_a_problem_and_not_read(self, source, outside: Path) -> None:
+    def test_to_a_file_outside_is_listed_with_a_problem_and_not_read(self, source: Any, outside: Path) -> None:
         (source.path / "link").symlink_to(outside / "secret")
         assert problems(source.storage()) == {"link": "it is a symbolic link that leaves the document root"}
         with pytest.raises(Denied, match="leads out of it"):
             source.storage().read("link")
 
-    def test_to_a_directory_outside_is_listed_with_a_problem_and_not_walked(self, source, outside: Path) -> None:
+    def test_to_a_directory_outside_is_listed_with_a_problem_and_not_walked(self, source: Any, outside: Path) -> None:
         (source.path / "link").symlink_to(outside)
         assert problems(source.storage()) == {"link": "it is a symbolic link that leaves the document root"}
         for act in (lambda s: s.read("link/secret"), lambda s: s.delete(["link/secret"])):
@@ -174,7 +175,7 @@ class TestSymbolicLinks:
             source.storage().write("link/new/file", b"1")
         assert sorted(os.listdir(outside)) == ["secret"]
 
-    def test_that_goes_round_is_listed_with_a_problem(self, source) -> None:
+    def test_that_goes_round_is_listed_with_a_problem(self, source: Any) -> None:
         source.put("a/b", "1")
         (source.path / "a" / "up").symlink_to(source.path)
         (source.path / "self").symlink_to("self")
@@ -201,7 +202,9 @@ class TestSymbolicLinks:
             pytest.param({"up": ".."}, ["a/1", "a/sub/2", "up/other/3", "up/other/deep/4"], id="above the source"),
         ],
     )
-    def test_to_directories_have_each_listed_once(self, source, folder, links, keys: list[str]) -> None:
+    def test_to_directories_have_each_listed_once(
+        self, source: Any, folder: Callable, links: Any, keys: list[str]
+    ) -> None:
         for key in ("a/1", "a/sub/2"):
             source.put(key, "1")
         for key in ("3", "deep/4"):
@@ -232,7 +235,9 @@ class TestSymbolicLinks:
             ),
         ],
     )
-    def test_to_one_directory_have_it_listed_by_the_oldest(self, source, folder, links, keys: list[str]) -> None:
+    def test_to_one_directory_have_it_listed_by_the_oldest(
+        self, source: Any, folder: Callable, links: Any, keys: list[str]
+    ) -> None:
         folder("other").put("3", "1")
         folder("other").put("deep/4", "1")
         folder("one").put("5", "1")
@@ -241,7 +246,9 @@ class TestSymbolicLinks:
             link(source.path / name, target, age)
         assert problems(source.storage()) == dict.fromkeys(keys)
 
-    def test_are_looked_at_together_only_where_one_leads_out_of_the_source(self, source, folder, monkeypatch) -> None:
+    def test_are_looked_at_together_only_where_one_leads_out_of_the_source(
+        self, source: Any, folder: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         source.put("a/1", "1")
         (source.path / "b").symlink_to("a")
         with monkeypatch.context() as patch:
@@ -252,7 +259,9 @@ class TestSymbolicLinks:
         assert problems(source.storage()) == {"a/1": None, "c/2": None}
 
     @pytest.mark.parametrize("target", ["../other", "../nothing", "../../outside"])
-    def test_that_are_not_followed_have_nothing_behind_them_missing(self, source, folder, outside, target: str) -> None:
+    def test_that_are_not_followed_have_nothing_behind_them_missing(
+        self, source: Any, folder: Callable, outside: Path, target: str
+    ) -> None:
         folder("other").put("2", "1")
         source.put("1", "1")
         link(source.path / "a", "../other", age=2)
@@ -261,7 +270,7 @@ class TestSymbolicLinks:
         list(storage.list())
         assert [key for key in ("1", "a/2", "a/gone", "gone/2", "z/2") if not storage.covers(key)] == ["z/2"]
 
-    def test_to_a_directory_is_walked_if_that_has_no_key_of_its_own(self, source) -> None:
+    def test_to_a_directory_is_walked_if_that_has_no_key_of_its_own(self, source: Any) -> None:
         source.put("good", "1")
         odd = Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9"))
         odd.mkdir()
@@ -273,7 +282,9 @@ class TestSymbolicLinks:
         assert len(found) < 8
 
     @pytest.mark.parametrize("target", ["{root}/in/real", "{root}/other/../in/real", "../in/./real", "{alias}/in/real"])
-    def test_that_leads_inside_by_any_way_is_followed(self, source, folder, tmp_path: Path, target: str) -> None:
+    def test_that_leads_inside_by_any_way_is_followed(
+        self, source: Any, folder: Callable, tmp_path: Path, target: str
+    ) -> None:
         source.put("real/a", "1")
         folder("other").put("b", "1")
         (tmp_path / "alias").symlink_to(source.root)
@@ -286,28 +297,30 @@ class TestSymbolicLinks:
         storage.delete(["link/a"])
         assert not (source.path / "real/a").exists()
 
-    def test_in_a_long_chain_are_listed_with_a_problem(self, source) -> None:
+    def test_in_a_long_chain_are_listed_with_a_problem(self, source: Any) -> None:
         source.put("good", "1")
         for number in range(200):
             (source.path / f"l{number:04}").symlink_to(f"l{number + 1:04}" if number < 199 else "good")
         found = problems(source.storage())
         assert found["good"] is None
         assert found["l0190"] is None
-        assert "cannot be followed: Too many levels" in found["l0000"]
+        assert "cannot be followed: Too many levels" in str(found["l0000"])
 
-    def test_to_nothing_is_listed_with_a_problem(self, source) -> None:
+    def test_to_nothing_is_listed_with_a_problem(self, source: Any) -> None:
         (source.path / "link").symlink_to(source.path / "nothing")
         assert problems(source.storage()) == {"link": "it is a symbolic link to nothing"}
         with pytest.raises(NotFound):
             source.storage().read("link")
 
-    def test_where_a_file_goes_is_replaced_and_not_followed(self, source, outside: Path) -> None:
+    def test_where_a_file_goes_is_replaced_and_not_followed(self, source: Any, outside: Path) -> None:
         (source.path / "link").symlink_to(outside / "secret")
         source.storage().write("link", b"mine")
         assert (outside / "secret").read_text() == "secret"
         assert source.storage().read("link") == b"mine"
 
-    def test_where_the_temporary_file_goes_is_not_followed(self, source, outside: Path, monkeypatch) -> None:
+    def test_where_the_temporary_file_goes_is_not_followed(
+        self, source: Any, outside: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         names: list[str] = []
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", lambda a, b, **given: names.append(a) or os.rename(a, b, **given))
@@ -318,7 +331,9 @@ class TestSymbolicLinks:
         assert source.storage().read("a") == b"mine"
 
     @pytest.mark.parametrize("number", [errno.EISDIR, errno.EOPNOTSUPP])
-    def test_a_file_system_without_nameless_files_gets_a_look_before(self, source, monkeypatch, number: int) -> None:
+    def test_a_file_system_without_nameless_files_gets_a_look_before(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
         opened = os.open
 
         def without(path: str, flags: int, *rest: int, **given: int) -> int:
@@ -334,7 +349,7 @@ class TestSymbolicLinks:
 
     @pytest.mark.parametrize("read_before", [False, True], ids=["at once", "after a first read"])
     def test_that_replaces_a_directory_after_the_listing_is_not_followed(
-        self, source, outside: Path, read_before: bool
+        self, source: Any, outside: Path, read_before: bool
     ) -> None:
         source.put("sub/secret", "mine")
         storage = source.storage()
@@ -354,7 +369,7 @@ class TestExchange:
     """A directory is a link that leads out at one moment, and none at the next."""
 
     @pytest.fixture
-    def exchanged(self, source, outside: Path) -> Iterator[None]:
+    def exchanged(self, source: Any, outside: Path) -> Iterator[None]:
         """Two directories that another process exchanges, as fast as it can, for links that lead out."""
         for name in ("sub", "deep/sub"):
             source.put(f"{name}/secret", "mine")
@@ -364,8 +379,12 @@ class TestExchange:
         process.kill()
         process.wait()
 
-    def test_lets_nothing_outside_be_listed_read_written_or_deleted(self, source, outside: Path, exchanged) -> None:
-        storage, done, refused = source.storage(), Counter(), Counter()
+    def test_lets_nothing_outside_be_listed_read_written_or_deleted(
+        self, source: Any, outside: Path, exchanged: Any
+    ) -> None:
+        storage = source.storage()
+        done: Counter[Any] = Counter()
+        refused: Counter[Any] = Counter()
         (outside / "only-here").write_text("secret")
         number, until = 0, time.monotonic() + SECONDS
         while time.monotonic() < until:
@@ -377,7 +396,7 @@ class TestExchange:
             for name in ("sub", "deep/sub"):
                 for what, act in {
                     "read": lambda name=name: storage.read(f"{name}/secret"),
-                    "write": lambda name=name, create=number % 2 == 0: storage.write(
+                    "write": lambda name=name, create=number % 2 == 0: storage.write(  # type: ignore[misc]
                         f"{name}/mine", b"mine", create=create
                     ),
                     "delete": lambda name=name: storage.delete([f"{name}/only-here"]),
@@ -404,7 +423,7 @@ while True:
 
 
 class TestOddThings:
-    def test_name_that_is_not_utf8_is_listed_by_an_escaped_key_and_stops_no_other(self, source) -> None:
+    def test_name_that_is_not_utf8_is_listed_by_an_escaped_key_and_stops_no_other(self, source: Any) -> None:
         source.put("good", "1")
         (Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9.json"))).write_text("1")
         assert problems(source.storage()) == {
@@ -412,7 +431,7 @@ class TestOddThings:
             "good": None,
         }
 
-    def test_directory_whose_name_is_not_utf8_gives_its_files_a_problem(self, source) -> None:
+    def test_directory_whose_name_is_not_utf8_gives_its_files_a_problem(self, source: Any) -> None:
         source.put("good", "1")
         odd = Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9"))
         (odd / "sub").mkdir(parents=True)
@@ -422,7 +441,9 @@ class TestOddThings:
             "good": None,
         }
 
-    def test_fifo_socket_and_device_are_listed_with_a_problem(self, source, monkeypatch) -> None:
+    def test_fifo_socket_and_device_are_listed_with_a_problem(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         source.put("good", "1")
         os.mkfifo(source.path / "fifo")
         (source.path / "link").symlink_to("fifo")
@@ -437,21 +458,23 @@ class TestOddThings:
             }
         assert problems(LocalFiles("file:///dev", "/", recursive=False))["null"] == "it is a device, and no file"
 
-    def test_empty_directory_is_no_object(self, source) -> None:
+    def test_empty_directory_is_no_object(self, source: Any) -> None:
         (source.path / "empty").mkdir()
         assert list(source.storage().list()) == []
 
-    def test_directory_read_as_a_file_is_invalid(self, source) -> None:
+    def test_directory_read_as_a_file_is_invalid(self, source: Any) -> None:
         (source.path / "sub").mkdir()
         with pytest.raises(Invalid, match="directory"):
             source.storage().read("sub")
 
-    def test_file_that_grows_is_read_to_its_end(self, source) -> None:
+    def test_file_that_grows_is_read_to_its_end(self, source: Any) -> None:
         # Files of /proc have no size, as a file may have grown since its size was looked up.
         assert LocalFiles("file:///proc/self", "/").read("status").startswith(b"Name:")
 
     @pytest.mark.parametrize("in_memory", [1, 2, 7, 10])
-    def test_more_names_than_are_sorted_in_memory_come_in_order(self, source, monkeypatch, in_memory: int) -> None:
+    def test_more_names_than_are_sorted_in_memory_come_in_order(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch, in_memory: int
+    ) -> None:
         names = ["a", "a-", "a.json", "line\nbreak", "é", "😀", "z", *map(str, range(13))]
         for name in names:
             source.put(name, "1")
@@ -462,7 +485,7 @@ class TestOddThings:
 
     @pytest.mark.parametrize("mode", [0o000, 0o100, 0o400], ids=["closed", "unreadable", "not to be passed through"])
     def test_directory_that_may_not_be_listed_is_an_object_with_a_problem(
-        self, open_folder, unprivileged, mode: int
+        self, open_folder: Any, unprivileged: Callable, mode: int
     ) -> None:
         for key in ("a", "closed/b", "closed/c/d", "closed-not/e"):
             open_folder.put(key, "1")
@@ -470,14 +493,14 @@ class TestOddThings:
         storage = open_folder.storage()
         with unprivileged():
             found = problems(storage)
-        assert found.pop("closed").startswith("nothing in it is listed, for it may not be read by user ")
+        assert str(found.pop("closed")).startswith("nothing in it is listed, for it may not be read by user ")
         assert found == {"a": None, "closed-not/e": None}
         assert [key for key in ("a", "closed/b", "closed/c/d", "closed-not/e") if not storage.covers(key)] == [
             "closed/b",
             "closed/c/d",
         ], "what is not listed is not missing"
 
-    def test_directory_that_may_be_listed_again_is_covered(self, open_folder, unprivileged) -> None:
+    def test_directory_that_may_be_listed_again_is_covered(self, open_folder: Any, unprivileged: Callable) -> None:
         open_folder.put("closed/b", "1")
         (open_folder.path / "closed").chmod(0)
         storage = open_folder.storage()
@@ -487,14 +510,14 @@ class TestOddThings:
         assert problems(storage) == {"closed/b": None}
         assert storage.covers("closed/b")
 
-    def test_source_that_may_not_be_listed_is_denied(self, open_folder, unprivileged) -> None:
+    def test_source_that_may_not_be_listed_is_denied(self, open_folder: Any, unprivileged: Callable) -> None:
         open_folder.put("a", "1")
         open_folder.path.chmod(0)
         with unprivileged(), pytest.raises(Denied, match=r"may not be listed by user \d+"):
             list(open_folder.storage().list())
 
     def test_too_many_directories_that_may_not_be_listed_stop_the_listing(
-        self, open_folder, unprivileged, monkeypatch
+        self, open_folder: Any, unprivileged: Callable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(local_listing, "MOST_UNLISTED", 2)
         for name in "abc":
@@ -503,7 +526,9 @@ class TestOddThings:
         with unprivileged(), pytest.raises(Denied, match="2 other directories"):
             list(open_folder.storage().list())
 
-    def test_directory_that_is_too_deep_is_an_object_with_a_problem(self, source, monkeypatch) -> None:
+    def test_directory_that_is_too_deep_is_an_object_with_a_problem(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(local_listing, "LONGEST_KEY", 7)
         monkeypatch.setattr(local_listing, "SHORT_KEY", 1)
         source.put("good", "1")
@@ -513,7 +538,7 @@ class TestOddThings:
         assert problems(storage) == {"1/2/3/4": local_listing.TOO_DEEP, "1/2/3/file": None, "good": None}
         assert not storage.covers("1/2/3/4/5/file")
 
-    def test_directories_as_deep_as_they_can_be_made_stop_nothing(self, source) -> None:
+    def test_directories_as_deep_as_they_can_be_made_stop_nothing(self, source: Any) -> None:
         source.put("good", "1")
         where = os.open(source.path, os.O_RDONLY)
         for _ in range(300):
@@ -527,14 +552,16 @@ class TestOddThings:
         assert list(found.values()) == [local_listing.TOO_DEEP]
         subprocess.run(["rm", "-rf", source.path], check=True)
 
-    def test_directories_that_are_not_held_open_are_opened_again(self, source, monkeypatch) -> None:
+    def test_directories_that_are_not_held_open_are_opened_again(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(local_listing, "HELD", 2)
         keys = sorted(f"{'d/' * depth}{name}" for depth in range(8) for name in ("a", "z"))
         for key in keys:
             source.put(key, "1")
         assert list(problems(source.storage())) == keys
 
-    def test_key_that_is_too_long_for_an_index_is_listed_by_another(self, source) -> None:
+    def test_key_that_is_too_long_for_an_index_is_listed_by_another(self, source: Any) -> None:
         source.put("good", "1")
         deep = "/".join(["d" * 240] * 10)
         source.put(f"{deep}/{'f' * 240}", "1")
@@ -547,7 +574,7 @@ class TestOddThings:
 
     @pytest.mark.parametrize("kind", ["fifo", "socket", "directory"])
     def test_what_a_file_was_exchanged_for_is_invalid_and_keeps_nobody_waiting(
-        self, source, monkeypatch, kind: str
+        self, source: Any, monkeypatch: pytest.MonkeyPatch, kind: str
     ) -> None:
         path = source.put("a", "1")
         storage = source.storage()
@@ -559,12 +586,12 @@ class TestOddThings:
             with pytest.raises(Invalid, match="in/a"):
                 storage.read("a")
 
-    def test_file_that_may_not_be_read_is_denied(self, open_folder, unprivileged) -> None:
+    def test_file_that_may_not_be_read_is_denied(self, open_folder: Any, unprivileged: Callable) -> None:
         open_folder.put("a", "1").chmod(0)
         with unprivileged(), pytest.raises(Denied, match="may not be read"):
             open_folder.storage().read("a")
 
-    def test_file_that_may_not_be_written_is_denied(self, open_folder, unprivileged) -> None:
+    def test_file_that_may_not_be_written_is_denied(self, open_folder: Any, unprivileged: Callable) -> None:
         open_folder.path.chmod(0o555)
         with unprivileged(), pytest.raises(Denied, match="written"):
             open_folder.storage().write("a", b"1")
@@ -572,7 +599,9 @@ class TestOddThings:
 
 
 class TestAtomicWrite:
-    def test_leaves_the_old_file_and_no_other_when_the_rename_fails(self, source, monkeypatch) -> None:
+    def test_leaves_the_old_file_and_no_other_when_the_rename_fails(
+        self, source: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         source.put("a", "old")
 
         def no_rename(*_: str, **given: int) -> None:
@@ -584,7 +613,7 @@ class TestAtomicWrite:
         assert (source.path / "a").read_text() == "old"
         assert os.listdir(source.path) == ["a"]
 
-    def test_is_synced_before_it_is_renamed(self, source, monkeypatch) -> None:
+    def test_is_synced_before_it_is_renamed(self, source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[str] = []
         for name in ("fsync", "replace"):
             real: Callable = getattr(os, name)
@@ -593,7 +622,7 @@ class TestAtomicWrite:
         assert calls == ["fsync", "replace", "fsync"], "the file, its name, the directory"
 
     @pytest.fixture
-    def killed(self, source, monkeypatch) -> None:
+    def killed(self, source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A write of `a` that a signal ended before the file was renamed."""
 
         class Killed(BaseException):
@@ -608,35 +637,37 @@ class TestAtomicWrite:
                 source.storage().write("a", b"new")
         assert len(os.listdir(source.path)) == 1
 
-    def test_that_was_killed_leaves_what_no_listing_shows_and_the_next_write_takes_over(self, source, killed) -> None:
+    def test_that_was_killed_leaves_what_no_listing_shows_and_the_next_write_takes_over(
+        self, source: Any, killed: Any
+    ) -> None:
         assert problems(source.storage()) == {}
         source.storage().write("a", b"newer")
         assert os.listdir(source.path) == ["a"]
 
-    def test_that_was_killed_leaves_what_a_delete_takes_away(self, source, killed) -> None:
+    def test_that_was_killed_leaves_what_a_delete_takes_away(self, source: Any, killed: Any) -> None:
         source.storage().delete(["a"])
         assert os.listdir(source.path) == []
 
-    def test_of_a_temporary_files_name_is_refused(self, source) -> None:
+    def test_of_a_temporary_files_name_is_refused(self, source: Any) -> None:
         with pytest.raises(Invalid, match="reserved"):
             source.storage().write("sub/.labelsync-1.tmp", b"1")
 
-    def test_where_a_directory_stands_is_invalid_and_leaves_nothing(self, source) -> None:
+    def test_where_a_directory_stands_is_invalid_and_leaves_nothing(self, source: Any) -> None:
         (source.path / "a").mkdir()
         with pytest.raises(Invalid, match="directory"):
             source.storage().write("a", b"1")
         assert os.listdir(source.path) == ["a"]
 
-    def test_below_a_file_is_an_error_that_names_it(self, source) -> None:
+    def test_below_a_file_is_an_error_that_names_it(self, source: Any) -> None:
         source.put("a", "1")
         with pytest.raises((NotFound, Invalid), match="a/b"):
             source.storage().write("a/b", b"1")
 
-    def test_of_a_name_too_long_is_invalid(self, source) -> None:
+    def test_of_a_name_too_long_is_invalid(self, source: Any) -> None:
         with pytest.raises(Invalid, match="too long"):
             source.storage().write("x" * 256, b"1")
 
-    def test_makes_the_directories_above(self, folder) -> None:
+    def test_makes_the_directories_above(self, folder: Callable) -> None:
         storage = LocalFiles(f"file://{folder('in').root}/new/deep", str(folder("in").root))
         storage.write("er/a", b"1")
         assert storage.read("er/a") == b"1"

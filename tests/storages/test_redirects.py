@@ -116,6 +116,7 @@ def test_object_that_has_changed_since_it_was_listed_is_read_as_it_is(
         ),
     )
     if service == "gcs":
-        storage._service.read = lambda key, most: (b"changed", "2")  # it reads another API, which none here speaks
+        # It reads another API, which none here speaks.
+        storage._service.read = lambda key, most: (b"changed", "2")  # type: ignore[method-assign]
     assert storage.read("a", version="2") == b"changed"
     assert storage.read("a", version="1") == b"changed"

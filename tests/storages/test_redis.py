@@ -110,7 +110,7 @@ class TestTypes:
         self, server: RedisServer, storage: RedisStorage
     ) -> None:
         fields = {f"field{n}": str(n) for n in range(20)}
-        server.client(1).hset("a", mapping=fields)
+        server.client(1).hset("a", mapping=fields)  # type: ignore[arg-type]
         server.client(1).hset("b", mapping=dict(reversed(fields.items())))
         first, second = listed(storage)
         assert first.version == second.version
@@ -162,7 +162,7 @@ class TestTypes:
 
 class TestKeys:
     def test_that_is_not_utf_8_is_listed_with_what_to_do(self, server: RedisServer, storage: RedisStorage) -> None:
-        server.client(1).mset({b"in/\xff": "1", "in/a": "1"})
+        server.client(1).mset({b"in/\xff": "1", "in/a": "1"})  # type: ignore[type-var]
         problems = {info.key: info.problem for info in listed(storage)}
         assert problems == {"in/a": None, "in/\\xff": "its key is not UTF-8; rename it"}
 
@@ -184,7 +184,7 @@ class TestKeys:
         assert (good.key, good.problem) == ("good", None)
 
     def test_that_spells_another_that_is_not_utf_8_is_itself(self, server: RedisServer, storage: RedisStorage) -> None:
-        server.client(1).mset({b"\xff": "1", "\\xff": "2"})
+        server.client(1).mset({b"\xff": "1", "\\xff": "2"})  # type: ignore[type-var]
         assert [info.key for info in listed(storage) if not info.problem] == ["\\xff"]
 
     def test_are_listed_once_however_often_the_scan_shows_them(

@@ -55,7 +55,7 @@ class TestSpool:
         monkeypatch.setattr(spools, "IN_MEMORY_BYTES", 1000)
         spool = Spool(str)
         spool.extend(f"{n:05}" for n in range(10_000))
-        assert spool._file._rolled
+        assert spool._file._rolled  # type: ignore[attr-defined]
         assert list(spool) == [f"{n:05}" for n in range(10_000)]
 
     def test_leaves_nothing_behind(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,8 @@ def test_of_more_nothing_is_decided(
     made: str, file: str, undecided: set[int], held: set[int], was_synced: bool
 ) -> None:
     found = left(made, file, was_synced=was_synced)
-    assert (found.undecided, {row.task for row in found.held}) == (undecided, held)
+    assert found.undecided == undecided
+    assert {row.task for row in found.held} == held
     assert found == Leftover(undecided=found.undecided, held=found.held)
 
 
@@ -77,7 +78,8 @@ def test_a_row_between_others_was_deleted_and_the_last_ones_were_not_come_to(
     made: str, file: str, deleted: set[int], tail: set[int]
 ) -> None:
     found = left(made, file, was_synced=True)
-    assert (found.deleted, found.tail) == (deleted, tail)
+    assert found.deleted == deleted
+    assert found.tail == tail
     assert left(made, file, was_synced=False) == Leftover()
 
 

@@ -115,7 +115,7 @@ class TestLostLedger:
         report = run(use_blob_urls=True)
         assert (report.adopted, report.unchanged, report.tasks_created) == (1, 1, 0)
 
-    def test_is_looked_through_once(self, run: Importing, monkeypatch) -> None:
+    def test_is_looked_through_once(self, run: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
         run.source.put("a.jsonl", texts("1"))
         run()
         monkeypatch.setattr(type(run.project), "tasks_after", None)

@@ -1,5 +1,7 @@
 """Bad rows beside good ones, and files that became bad: the tasks of what stood there stay, and are found again."""
 
+from typing import Any
+
 import pytest
 from importing import Importing, lines, some, texts
 from model.bucket import Bucket
@@ -7,7 +9,7 @@ from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine
 
 BAD = '{"data": '
-DELETE = {"on_missing": "delete", "max_delete": 100}
+DELETE: dict[str, Any] = {"on_missing": "delete", "max_delete": 100}
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_every_object_is_imported_once_and_whole(
 
 
 def test_every_annotation_is_exported_once_and_whole(
-    bucket: S3Place, disturbed: S3Place, chaos: Chaos, project: EmbeddedProject, engine: Engine, tmp_path
+    bucket: S3Place, disturbed: S3Place, chaos: Chaos, project: EmbeddedProject, engine: Engine, tmp_path: Any
 ) -> None:
     annotate(project, OBJECTS)
     report = export_to(disturbed.open("out/"), project, engine)

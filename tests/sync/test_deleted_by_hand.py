@@ -65,7 +65,7 @@ def run(engine: Engine, clock: Clock) -> Deleting:
 
 
 def add_by_hand(run: Deleting) -> None:
-    run.world.server.add({"text": "by hand"})
+    run.world.server.add({"text": "by hand"})  # type: ignore[attr-defined]
 
 
 def a_day_passes(run: Deleting) -> None:
@@ -293,7 +293,7 @@ class TestLabelStudio:
         run.put("a/1.json", texts("1", "2"))
         run.put("b/1.json", texts("3"))
         opened = [run.world.open(Process()) for _ in range(2)]
-        run.world.open = lambda _: opened.pop()  # type: ignore[method-assign]
+        run.world.open = lambda process: opened.pop()  # type: ignore[method-assign]
         run("a/")
         run("b/")
         assert {start: noted[0] for start, noted in run.sources().items()} == {"a/": 3, "b/": 3}

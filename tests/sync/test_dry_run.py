@@ -8,7 +8,7 @@ import pytest
 from importing import Importing, annotation, lines, prediction, texts
 from model.bucket import Bucket
 from model.fake_project import Clock, Process
-from model.worlds import EmbeddedWorld, FakeWorld
+from model.worlds import EmbeddedWorld, FakeWorld, World
 from sqlalchemy import Engine, inspect, text
 
 from labelsync_provider.database import open_database
@@ -16,9 +16,9 @@ from labelsync_provider.errors import EmptyListing, Invalid, TooManyMissing, Too
 from labelsync_provider.sync import ImportReport, Runtime
 
 BAD = '{"data": '
-BLOBS = {"use_blob_urls": True, "regex_filter": "photo|bad|new|worse"}
+BLOBS: dict[str, Any] = {"use_blob_urls": True, "regex_filter": "photo|bad|new|worse"}
 """What is in as task files is left out."""
-CHANGE = {"on_changed": "update", "on_missing": "delete", "max_delete": 100}
+CHANGE: dict[str, Any] = {"on_changed": "update", "on_missing": "delete", "max_delete": 100}
 
 
 def foretold(report: ImportReport) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def run(request: pytest.FixtureRequest, engine: Engine) -> Importing:
     """Something of everything, imported; then everything that can become of it."""
     clock = Clock()
     runtime = Runtime(now=clock, monotonic=clock, sleep=clock.sleep)
-    world = EmbeddedWorld(engine) if request.param == "embedded" else FakeWorld(clock, reuses_ids=False)
+    world: World = EmbeddedWorld(engine) if request.param == "embedded" else FakeWorld(clock, reuses_ids=False)
     run = Importing(Bucket(), world, engine, runtime)
     run.put("equal.jsonl", lines(*texts("e", "e", "f"), BAD))
     run.put("labels.json", {"data": {"text": "l"}, "predictions": [prediction("x", "m1")], "meta": {"page": 1}})

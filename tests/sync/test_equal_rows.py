@@ -74,7 +74,7 @@ VERSIONS = (
 def test_rows_of_which_some_are_annotated_and_some_deleted_by_hand_have_one_task_each(
     run: Importing, on_changed: str, on_missing: str, restore_deleted: bool
 ) -> None:
-    options = {
+    options: dict[str, Any] = {
         "on_changed": on_changed,
         "on_missing": on_missing,
         "restore_deleted": restore_deleted,
@@ -92,6 +92,6 @@ def test_rows_of_which_some_are_annotated_and_some_deleted_by_hand_have_one_task
         again = run(**options)
         assert (again.tasks_created, again.tasks_updated, again.tasks_deleted) == (0, 0, 0)
         assert run.tasks() == before
-        run.world.annotate(live[0] if live[0] in before else live[1])
-        run.world.delete(live[2])
+        run.world.annotate(live[0] if live[0] in before else live[1])  # type: ignore[arg-type]
+        run.world.delete(live[2])  # type: ignore[arg-type]
         deleted.add(live[2])

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from killing import (
     killed_at_every_commit,
     killed_at_random_instants,
 )
-from places import Directory, RedisPlace, S3Place, content
+from places import Directory, content
 from sqlalchemy import delete, update
 
 from labelsync_provider.database import open_database, writing
@@ -119,6 +118,7 @@ def versions(run: Run) -> dict[str, str]:
 
 def copied(run: Run, name: object) -> Run:
     """The same run on a copy of its SQLite database, and of its document root."""
+    assert isinstance(run.place, Directory)
     return replace(copy_database(run, name), place=run.place.copied(name))
 
 
@@ -151,20 +151,6 @@ def assert_nothing_is_left_to_do(run: Run, annotations: int) -> None:
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 in_a_bucket = pytest.mark.parametrize("place", ["S3"], indirect=True)
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """An empty document root, bucket or database."""
-    name = getattr(request, "param", "local files")
-    if name == "S3":
-        rclone = request.getfixturevalue("rclone")
-        return S3Place(rclone, rclone.create_bucket())
-    if name == "Redis":
-        return RedisPlace(request.getfixturevalue("valkey"))
-    root = tmp_path / "root"
-    root.mkdir()
-    return Directory(root)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from killing import (
     killed_at_random_instants,
     threads_of_the_server,
 )
-from places import Directory, RedisPlace, S3Place
 from sqlalchemy import Engine, func, select
 
 from labelsync_provider.database import open_database
@@ -166,20 +164,6 @@ def assert_nothing_is_left_to_do(run: Run) -> None:
     prefix = run.place.open(run.prefix).location.prefix
     assert [(failure.key.removeprefix(prefix), failure.row) for failure in report.quarantine] == QUARANTINE
     assert report.quarantined == len(QUARANTINE)
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """An empty document root, bucket or database."""
-    name = getattr(request, "param", "local files")
-    if name == "S3":
-        rclone = request.getfixturevalue("rclone")
-        return S3Place(rclone, rclone.create_bucket())
-    if name == "Redis":
-        return RedisPlace(request.getfixturevalue("valkey"))
-    root = tmp_path / "root"
-    root.mkdir()
-    return Directory(root)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
+from importing import some
 from sqlalchemy import Engine, text
 
 from labelsync_provider.errors import EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
@@ -109,7 +110,7 @@ ANNOTATION_OF_TASK_FIELDS = {
 class Exporting:
     """Exports of one project to one target."""
 
-    def __init__(self, project: EmbeddedProject, target, engine: Engine) -> None:
+    def __init__(self, project: EmbeddedProject, target: Any, engine: Engine) -> None:
         self.project, self.target, self.engine = project, target, engine
 
     def __call__(self, *, storage: LocalFiles | None = None, **options: Any) -> ExportReport:
@@ -129,15 +130,8 @@ def annotated(name: str, *annotations: dict, **fields: Any) -> Task:
     return Task({"image": name}, annotations=list(annotations) or [{"result": RESULT}], **fields)
 
 
-OTHERS = {"dry_run", "bytes_written", "requests", "seconds", "failures", "tasks", "annotated_tasks", "annotations_told"}
-
-
-def some(report: ExportReport) -> dict[str, int]:
-    return {name: value for name, value in report.as_dict().items() if value and name not in OTHERS}
-
-
 @pytest.fixture
-def run(project: EmbeddedProject, target, engine: Engine) -> Exporting:
+def run(project: EmbeddedProject, target: Any, engine: Engine) -> Exporting:
     """Task 1 with annotations 1 and 2, the latter cancelled; task 2 with none; task 3 with annotation 3."""
     project.import_tasks(
         [
@@ -385,7 +379,9 @@ class TestOccupiedTarget:
             run()
         assert "4.json" not in run.target.names()
 
-    def test_by_something_unreadable_in_the_place_of_an_export_stops_the_run(self, run: Exporting, tmp_path) -> None:
+    def test_by_something_unreadable_in_the_place_of_an_export_stops_the_run(
+        self, run: Exporting, tmp_path: Any
+    ) -> None:
         run()
         exported = run.target.path / "1.json"
         exported.unlink()
@@ -403,7 +399,7 @@ class TestOccupiedTarget:
             Exporting(other, run.target, run.engine)()
         assert run.files() == before
 
-    def test_by_a_link_that_leaves_the_document_root_stops_the_run(self, run: Exporting, tmp_path) -> None:
+    def test_by_a_link_that_leaves_the_document_root_stops_the_run(self, run: Exporting, tmp_path: Any) -> None:
         (run.target.path / "1.json").symlink_to("/etc/hostname")
         with pytest.raises(TargetOccupied, match=r"1\.json: it is a symbolic link that leaves"):
             run()
@@ -421,7 +417,7 @@ class TestOccupiedTarget:
 
 
 class TestTargetThatChanged:
-    def test_file_taken_away_is_written_again(self, run: Exporting, caplog) -> None:
+    def test_file_taken_away_is_written_again(self, run: Exporting, caplog: pytest.LogCaptureFixture) -> None:
         run()
         (run.target.path / "2.json").unlink()
         assert some(run()) == {"annotations": 3, "written": 1, "unchanged": 2}
@@ -558,7 +554,7 @@ class TestFailedUploads:
             run()
 
     def test_to_a_directory_that_may_not_be_written_say_so(
-        self, run: Exporting, open_folder, unprivileged: Callable
+        self, run: Exporting, open_folder: Any, unprivileged: Callable
     ) -> None:
         class Unprivileged(LocalFiles):
             """Writes as a user for whom permission bits bind; root is above them."""
@@ -597,7 +593,7 @@ class TestDryRun:
         ids=str,
     )
     def test_says_what_the_real_run_then_does_and_writes_nothing(
-        self, run: Exporting, options: dict, counts: Callable, database
+        self, run: Exporting, options: dict, counts: Callable, database: Any
     ) -> None:
         def state() -> tuple:
             run.engine.dispose()  # what SQLite holds back in its log is in the file then
@@ -608,7 +604,7 @@ class TestDryRun:
         assert state() == before
         real = run(**options)
         assert (real.dry_run, predicted.dry_run) == (False, True)
-        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}}
+        unforeseen: dict[str, Any] = {"dry_run": None, "seconds": 0, "requests": {}}
         assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.written
         assert predicted.bytes_written
@@ -629,7 +625,7 @@ class TestDryRun:
 class TestOverlap:
     @pytest.mark.parametrize(("source", "target"), [("in", "in"), ("in", "in/out"), ("in/sub", "in"), ("", "out")])
     def test_exporting_to_where_tasks_are_imported_from_is_refused(
-        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: str, target: str
+        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: Any, target: Any
     ) -> None:
         folder(source).put("a.json", {"data": {}, "annotations": [{"result": []}]})
         import_storage(folder(source).storage(), project, engine, ImportOptions(), "a test")
@@ -665,7 +661,7 @@ def test_option_that_cannot_be_is_invalid(options: dict[str, Any], message: str)
         ExportOptions(**options)
 
 
-def test_project_without_annotations_writes_nothing(target, store: EmbeddedStore, engine: Engine) -> None:
+def test_project_without_annotations_writes_nothing(target: Any, store: EmbeddedStore, engine: Engine) -> None:
     project = store.create_project("Empty", "<View/>")
     project.import_tasks([Task({"image": "1.jpg"})])
     assert some(Exporting(project, target, engine)()) == {}

@@ -12,7 +12,7 @@ from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ImportOptions, export_annotations, import_storage
 
 HERE = "/data/local-files/?d=in/a.json"
-NOTE = {"uri": HERE, "row": 0, "version": "v", "digest": "d", "effect": "e"}
+NOTE: dict[str, Any] = {"uri": HERE, "row": 0, "version": "v", "digest": "d", "effect": "e"}
 FOREIGN: list[Any] = [
     None,
     True,
@@ -32,11 +32,11 @@ FOREIGN: list[Any] = [
         {**NOTE, "uri": "file://" + "%" * 3000},
         {**NOTE, "uri": "/data/local-files/?d="},
     ),
-    *({**NOTE, "row": row} for row in (-1, 2**31, 2**63, 10**40, 0.5, 1.0, True, False, "0", [0], {})),
-    *({**NOTE, "digest": digest} for digest in (None, 7, [], {}, "\0", "x" * 5000)),
-    *({**NOTE, "row": None, "version": version} for version in (None, 7, [], {}, "\0", "x" * 5000)),
-    *({**NOTE, "uri": 1, "effect": effect} for effect in (None, 7, [], {}, "\0", "x" * 5000)),
-    *({**NOTE, "key": key, "uri": HERE + "%00"} for key in (7, [], "\0")),
+    *({**NOTE, "row": row} for row in (-1, 2**31, 2**63, 10**40, 0.5, 1.0, True, False, "0", [0], {})),  # type: ignore[var-annotated]
+    *({**NOTE, "digest": digest} for digest in (None, 7, [], {}, "\0", "x" * 5000)),  # type: ignore[var-annotated]
+    *({**NOTE, "row": None, "version": version} for version in (None, 7, [], {}, "\0", "x" * 5000)),  # type: ignore[var-annotated]
+    *({**NOTE, "uri": 1, "effect": effect} for effect in (None, 7, [], {}, "\0", "x" * 5000)),  # type: ignore[var-annotated]
+    *({**NOTE, "key": key, "uri": HERE + "%00"} for key in (7, [], "\0")),  # type: ignore[var-annotated]
 ]
 
 
@@ -57,7 +57,7 @@ def target(folder: Any) -> LocalFiles:
 def test_foreign_notes_are_none_and_stop_neither_an_import_nor_an_export(
     source: LocalFiles, target: LocalFiles, project: EmbeddedProject, engine: Engine, blobs: bool
 ) -> None:
-    annotations = [{"result": []}]
+    annotations: list[dict[str, Any]] = [{"result": []}]
     theirs = [Task({"text": "theirs"}, {"labelsync": note}, annotations=annotations) for note in FOREIGN]
     assert len(project.import_tasks(theirs)) == len(FOREIGN)
     options = ImportOptions(

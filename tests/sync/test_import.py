@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NoReturn
 
 import pytest
+from importing import some, texts
 from sqlalchemy import Engine, inspect, select, text
 
 from labelsync_provider.database import open_database
@@ -31,7 +32,7 @@ RESULT = [{"type": "choices", "value": {"choices": ["Cat"]}}]
 class Importing:
     """Imports of one source into one project, and what is in the project afterwards."""
 
-    def __init__(self, source, project: EmbeddedProject, engine: Engine) -> None:
+    def __init__(self, source: Any, project: EmbeddedProject, engine: Engine) -> None:
         self.source, self.project, self.engine = source, project, engine
 
     def __call__(self, *, storage: LocalFiles | None = None, recursive: bool = True, **options: Any) -> ImportReport:
@@ -60,6 +61,7 @@ class Importing:
             connection.execute(
                 text("UPDATE labelsync_annotation SET task = :a WHERE task = :b"), {"a": task_id, "b": other}
             )
+        assert isinstance(other, int)
         self.project.delete_tasks({other: "donor"})
 
     def delete(self, value: str) -> None:
@@ -70,20 +72,8 @@ class Importing:
 
 
 @pytest.fixture
-def run(source, project: EmbeddedProject, engine: Engine) -> Importing:
+def run(source: Any, project: EmbeddedProject, engine: Engine) -> Importing:
     return Importing(source, project, engine)
-
-
-def texts(*values: str) -> list[dict[str, str]]:
-    return [{"text": value} for value in values]
-
-
-def some(report: ImportReport, *names: str) -> dict[str, int]:
-    """Return those counts that are not zero, less what every report has."""
-    left_out = {"dry_run", "listed", "matched", "bytes_read", "requests", "seconds", "created_ids", "quarantine"}
-    left_out |= {"quarantined_now"}
-    left_out -= set(names)
-    return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
 class TestNewAndUnchanged:
@@ -291,7 +281,7 @@ class TestChanged:
 
     def test_blob_is_changed_when_its_file_is(self, run: Importing) -> None:
         run.source.put("b.jpg", b"1")
-        options = {"use_blob_urls": True, "data_key": "image", "regex_filter": ".*jpg"}
+        options: dict[str, Any] = {"use_blob_urls": True, "data_key": "image", "regex_filter": ".*jpg"}
         run(**options)
         run.source.put("b.jpg", b"2")
         assert some(run(**options)) == {"changed": 1}
@@ -466,7 +456,9 @@ class TestFilter:
         assert (report.matched, report.tasks_created, report.quarantined) == (4, 3, 1)
         assert report.quarantine[0].key == "x.txt"
 
-    def test_that_matches_nothing_warns_with_the_count_and_an_example(self, run: Importing, caplog) -> None:
+    def test_that_matches_nothing_warns_with_the_count_and_an_example(
+        self, run: Importing, caplog: pytest.LogCaptureFixture
+    ) -> None:
         report = run(regex_filter="json")
         assert (report.listed, report.matched) == (4, 0)
         (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -474,7 +466,9 @@ class TestFilter:
         assert "'a.json'" in warning.getMessage()
         assert "from the start of the key" in warning.getMessage()
 
-    def test_on_a_source_without_objects_warns_of_that(self, run: Importing, caplog, folder: Callable) -> None:
+    def test_on_a_source_without_objects_warns_of_that(
+        self, run: Importing, caplog: pytest.LogCaptureFixture, folder: Callable
+    ) -> None:
         run(storage=folder("empty").storage(), regex_filter="json")
         assert "lists no object" in caplog.text
 
@@ -488,7 +482,7 @@ class TestFilter:
 
 class TestBlobs:
     @pytest.fixture
-    def run(self, source, store: EmbeddedStore, engine: Engine) -> Importing:
+    def run(self, source: Any, store: EmbeddedStore, engine: Engine) -> Importing:
         return Importing(source, store.create_project("Pets", IMAGE), engine)
 
     def test_each_object_becomes_a_task_with_its_uri_under_the_first_data_key(self, run: Importing) -> None:
@@ -636,6 +630,8 @@ class TestBlobs:
         assert some(run(use_blob_urls=True)) == {"new": 1, "tasks_created": 1}
 
     def test_object_missing_as_blob_is_counted_as_blob(self, run: Importing) -> None:
+        task_files: dict[str, Any]
+        blobs: dict[str, Any]
         task_files, blobs = {"regex_filter": ".*json"}, {"regex_filter": ".*jpg", "use_blob_urls": True}
         run.source.put("a.json", [{"image": "1"}, {"image": "2"}])
         run.source.put("b.json", {"image": "3"})
@@ -683,7 +679,7 @@ class TestQuarantine:
         shown = [str(failure) for failure in run().quarantine]
         assert "rows.json, row 1: bad row: `data` must be an object, it is a number" in shown
 
-    def test_is_in_the_log_by_name(self, run: Importing, caplog) -> None:
+    def test_is_in_the_log_by_name(self, run: Importing, caplog: pytest.LogCaptureFixture) -> None:
         run()
         reason = "wrongly encoded: not UTF-8, byte 0xe9 at line 1, column 11. Save the file as UTF-8"
         assert f"Quarantined 1 object: {reason}. Such as latin.json" in caplog.text
@@ -749,7 +745,9 @@ class TestQuarantine:
         assert (report.tasks_created, report.quarantined) == (1, 1)
         assert str(report.quarantine[0]).startswith('good.json, row 0: "image" key is expected')
 
-    def test_holds_what_may_not_be_read(self, open_folder, unprivileged, project, engine: Engine) -> None:
+    def test_holds_what_may_not_be_read(
+        self, open_folder: Any, unprivileged: Callable, project: EmbeddedProject, engine: Engine
+    ) -> None:
         open_folder.put("a.json", texts("1"))
         open_folder.put("b.json", texts("2")).chmod(0)
 
@@ -832,7 +830,7 @@ class TestDryRun:
         ids=str,
     )
     def test_says_what_the_real_run_then_does_and_writes_nothing(
-        self, run: Importing, options: dict, counts: Callable, database
+        self, run: Importing, options: dict, counts: Callable, database: Any
     ) -> None:
         def state() -> tuple:
             run.engine.dispose()  # what SQLite holds back in its log is in the file then
@@ -843,7 +841,7 @@ class TestDryRun:
         assert state() == before
         real = run(**options)
         assert (real.dry_run, predicted.dry_run) == (False, True)
-        unforeseen = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
+        unforeseen: dict[str, Any] = {"dry_run": None, "seconds": 0, "requests": {}, "created_ids": []}
         assert real.as_dict() | unforeseen == predicted.as_dict() | unforeseen
         assert predicted.new or predicted.changed
 
@@ -855,30 +853,36 @@ class TestDryRun:
             run(on_missing="delete", max_delete=1, dry_run=True)
         assert counts() == before
 
-    def test_before_the_first_import_says_that_all_is_new(self, run: Importing, store: EmbeddedStore, counts) -> None:
+    def test_before_the_first_import_says_that_all_is_new(
+        self, run: Importing, store: EmbeddedStore, counts: Callable
+    ) -> None:
         other = Importing(run.source, store.create_project("Cars", "<View/>"), run.engine)
         before = counts()
         assert other(dry_run=True).new == 58
         assert counts() == before
 
-    def test_on_a_database_without_a_ledger_makes_none(self, run: Importing, store: EmbeddedStore, tmp_path) -> None:
+    def test_on_a_database_without_a_ledger_makes_none(
+        self, run: Importing, store: EmbeddedStore, tmp_path: Any
+    ) -> None:
         ledger = open_database(f"sqlite:///{tmp_path}/fresh.db")
         empty = store.create_project("Cars", "<View/>")
         assert Importing(run.source, empty, ledger)(dry_run=True).new == 58
         assert inspect(ledger).get_table_names() == []
         ledger.dispose()
 
-    def test_is_marked_in_the_log(self, run: Importing, caplog) -> None:
+    def test_is_marked_in_the_log(self, run: Importing, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         run(dry_run=True)
         assert "Dry run, nothing was written." in caplog.text
 
-    def test_after_a_run_that_broke_off_counts_what_arrived_as_there(self, run: Importing, monkeypatch) -> None:
+    def test_after_a_run_that_broke_off_counts_what_arrived_as_there(
+        self, run: Importing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         run(on_changed="add", on_missing="delete")
         run.source.put("late.json", texts("late"))
         arrive = EmbeddedProject.import_tasks
 
-        def arrive_and_break_off(self, tasks):
+        def arrive_and_break_off(self: Any, tasks: Any) -> Any:
             arrive(self, tasks)
             raise RuntimeError("the run broke off")
 
@@ -893,7 +897,7 @@ class TestDryRun:
 class TestOverlap:
     @pytest.mark.parametrize(("source", "target"), [("in", "in"), ("in", "in/out"), ("in/sub", "in"), ("", "out")])
     def test_importing_from_where_annotations_are_exported_to_is_refused(
-        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: str, target: str
+        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: Any, target: Any
     ) -> None:
         export_annotations(project, folder(target).storage(), engine, ExportOptions(), "a test")
         folder(source).put("a.json", texts("1"))
@@ -903,7 +907,7 @@ class TestOverlap:
 
     @pytest.mark.parametrize(("source", "target"), [("in", "in-2"), ("in/a", "in/b"), ("i", "in")])
     def test_importing_from_beside_a_target_is_not(
-        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: str, target: str
+        self, folder: Callable, project: EmbeddedProject, engine: Engine, source: Any, target: Any
     ) -> None:
         export_annotations(project, folder(target).storage(), engine, ExportOptions(), "a test")
         folder(source).put("a.json", texts("1"))

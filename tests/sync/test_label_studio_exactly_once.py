@@ -79,7 +79,12 @@ def found(server: LabelStudioServer, project: int) -> Found:
     tasks: Found = []
     with server.client() as client:
         for page in itertools.count(1):
-            asked = {"project": project, "page": page, "page_size": 1000, "include": "id,data,meta,total_annotations"}
+            asked: dict[str, Any] = {
+                "project": project,
+                "page": page,
+                "page_size": 1000,
+                "include": "id,data,meta,total_annotations",
+            }
             answer = client.get("/api/tasks", params=asked).raise_for_status().json()
             tasks += answer["tasks"]
             if len(tasks) >= answer["total"]:
@@ -213,6 +218,7 @@ FAULTS = ("swallow", None, "bad_gateway", "reset_before", None, "delay_request",
 def test_many_batches_through_every_fault(project: Project, chaos: Chaos, caplog: pytest.LogCaptureFixture) -> None:
     rows = fill(project.place, 40, 6)
     gets, faults, posts = itertools.count(), itertools.cycle(FAULTS), 0
+    assert project.run.server is not None
     project.run = replace(project.run, server=replace(project.run.server, read_seconds=1.5, retry_seconds=60.0))
     project.run = project.run.with_options(batch_size=15, lease_seconds=60)
 
@@ -364,6 +370,7 @@ class TestOneFault:
     ) -> None:
         posts = Posts(lambda number: number == 2)
         project.spoil(posts, **{fault: 1}, delay=HELD_TOO_LONG)
+        assert project.run.server is not None
         child = Child(replace(project.run, server=replace(project.run.server, read_seconds=60)))
         for _ in patiently("the batch was never held back"):
             if project.chaos.requests_delayed + project.chaos.answers_delayed:

@@ -86,7 +86,7 @@ class Labeling:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks with their annotations."""
-        asked = {"project": self.id, "page_size": 1000, "fields": "all"}
+        asked: dict[str, Any] = {"project": self.id, "page_size": 1000, "fields": "all"}
         return list(self._client.get("/api/tasks", params=asked).raise_for_status().json()["tasks"])
 
     def annotations(self) -> list[Annotation]:
@@ -118,7 +118,7 @@ class Asked:
         self.spoiled: Callable[[str, str], bool] = lambda method, path: True
 
     def __call__(self, method: str, path: str) -> bool:
-        asked = parse_qs(urlsplit(path).query)
+        asked: dict[str, Any] = parse_qs(urlsplit(path).query)
         query = json.loads(asked.get("query", ["{}"])[0])
         if asked.get("fields") == ["all"]:
             self.full += query["selectedItems"]["included"]
@@ -170,6 +170,7 @@ class Export:
         report = self()
         assert (report.written, report.gone, report.deleted, report.failed) == (0, 0, 0, 0)
         assert report.unchanged == len(self.written())
+        assert self.run.server is not None
         past_the_proxy = replace(self.run.server, url=self.labeling.server.url)
         name = f"first-{secrets.token_hex(4)}"
         replace(self.run, database=f"{self.run.database}-{name}", prefix=f"{name}/", server=past_the_proxy)()

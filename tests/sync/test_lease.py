@@ -22,7 +22,7 @@ from labelsync_provider.errors import LeaseHeld, LeaseLost
 from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.embedded.tables import ANNOTATION, TASK
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync import ExportOptions, ImportOptions, Owner
+from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, Owner
 
 pytest_plugins = ["servers.postgres"]
 
@@ -138,7 +138,7 @@ class TestTwoRunsAtOnce:
             other.wake()
             outcomes = [one.outcome(), other.outcome()]
         refused = [outcome.error for outcome in outcomes if outcome.error]
-        worked = [outcome.result for outcome in outcomes if outcome.result]
+        worked = [outcome.result for outcome in outcomes if isinstance(outcome.result, ImportReport)]
         assert all(isinstance(error, LeaseHeld) for error in refused), refused
         assert sorted(report.tasks_created for report in worked) == [0] * (len(worked) - 1) + [FILES + 200]
         assert rows(new) == EACH_ROW_ONCE + Counter(f"row {row}" for row in range(200))

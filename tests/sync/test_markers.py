@@ -15,7 +15,7 @@ from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.new_objects import count_new_objects
 
 MARKERS = ["_SUCCESS", "a/_SUCCESS", "day_$folder$", ".keep", "a/.gitkeep", "Thumbs.db", "desktop.ini", "a/.DS_Store"]
-BLOBS = {"use_blob_urls": True, "data_key": "text"}
+BLOBS: dict[str, Any] = {"use_blob_urls": True, "data_key": "text"}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 
-DELETE = {"on_missing": "delete", "max_delete": 100}
+DELETE: dict[str, Any] = {"on_missing": "delete", "max_delete": 100}
 
 
 @pytest.fixture

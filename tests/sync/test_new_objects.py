@@ -141,7 +141,7 @@ class TestInQuarantine:
         """Every run tries it again; begun for it, runs would follow each other for as long as it refuses."""
         read = BucketStorage.read
 
-        def refusing(storage: BucketStorage, key: str, *given: object) -> bytes:
+        def refusing(storage: BucketStorage, key: str, *given: Any) -> bytes:
             if key == "archived.json":
                 raise Denied("it is archived")
             return read(storage, key, *given)

@@ -134,14 +134,14 @@ def test_a_changed_copy_is_checked_too() -> None:
 def test_options_do_not_change_and_reach_other_processes() -> None:
     options = ImportOptions(row_key="data.filename", max_delete=0, wait_for_lease=0.5)
     with pytest.raises(AttributeError):
-        options.dry_run = True
+        options.dry_run = True  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(options)) == options
 
 
 def test_an_export_takes_these() -> None:
     assert make_options(ExportOptions, layout="task", include_cancelled="0").include_cancelled is False
     with pytest.raises(Invalid, match=r"layout='coco': unknown. Use one of 'annotation', 'task'"):
-        ExportOptions(layout="coco")
+        ExportOptions(layout="coco")  # type: ignore[arg-type]
     with pytest.raises(Invalid, match=r"key_template=5: of the wrong type. Use a string, or None"):
         make_options(ExportOptions, key_template=5)
 

@@ -23,12 +23,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture(autouse=True)
-def shown(caplog) -> None:
+def shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
 class TestALine:
-    def test_is_due_every_few_seconds(self, clock, caplog) -> None:
+    def test_is_due_every_few_seconds(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(log, clock)
         for _ in range(30):
             clock.sleep(1)
@@ -36,13 +36,13 @@ class TestALine:
                 progress.say(1, "tasks in")
         assert len(caplog.messages) == 6
 
-    def test_says_how_many_and_how_fast(self, clock, caplog) -> None:
+    def test_says_how_many_and_how_fast(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(log, clock)
         clock.sleep(10)
         progress.say(25_000, "objects listed", beside="3 tasks unchanged")
         assert caplog.messages == ["25,000 objects listed, 2,500/s, 3 tasks unchanged"]
 
-    def test_says_what_is_left_where_the_total_is_known(self, clock, caplog) -> None:
+    def test_says_what_is_left_where_the_total_is_known(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(log, clock)
         clock.sleep(10)
         progress.say(10_000, "tasks in", 30_000)
@@ -52,13 +52,15 @@ class TestALine:
             "10,000 of 3,000,000 tasks in, 1,000/s, about 50 min left",
         ]
 
-    def test_says_nothing_negative_when_more_comes_than_was_expected(self, clock, caplog) -> None:
+    def test_says_nothing_negative_when_more_comes_than_was_expected(
+        self, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
         progress = Progress(log, clock)
         clock.sleep(10)
         progress.say(20, "tasks in", 10)
         assert caplog.messages == ["20 of 20 tasks in, 2.0/s, about 0 s left"]
 
-    def test_counts_the_rate_from_where_the_work_began(self, clock, caplog) -> None:
+    def test_counts_the_rate_from_where_the_work_began(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(log, clock)
         clock.sleep(1000)
         progress.begin()
@@ -68,7 +70,7 @@ class TestALine:
 
 
 @pytest.fixture
-def slow(clock, monkeypatch) -> None:
+def slow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch takes two seconds, and each page of the listing one."""
 
     def slowed(owner: Any, name: str, seconds: float) -> None:
@@ -85,7 +87,9 @@ def slow(clock, monkeypatch) -> None:
 
 
 @pytest.fixture
-def lines(clock, slow, source, project, engine, caplog) -> Callable[..., list[str]]:
+def lines(
+    clock: Clock, slow: str, source: Any, project: Any, engine: Any, caplog: pytest.LogCaptureFixture
+) -> Callable[..., list[str]]:
     def lines(**options: Any) -> list[str]:
         runtime = Runtime(monotonic=clock, renews_leases=False)
         import_storage(source.storage(), project, engine, ImportOptions(batch_size=1, **options), "a test", runtime)
@@ -95,26 +99,30 @@ def lines(clock, slow, source, project, engine, caplog) -> Callable[..., list[st
 
 
 class TestOfAnImport:
-    def test_names_the_tasks_in_and_the_total_once_the_listing_has_ended(self, source, lines) -> None:
+    def test_names_the_tasks_in_and_the_total_once_the_listing_has_ended(self, source: Any, lines: Any) -> None:
         for n in range(12):
             source.put(f"{n:02}.jpg", b"1")
         first, *_, last = lines(use_blob_urls=True, data_key="image")
         assert first == "3 tasks in, 0.5/s, 5 objects listed so far"
         assert last == "12 of 12 tasks in, 0.5/s, about 0 s left"
 
-    def test_names_the_files_read_until_the_last_one_is(self, source, lines) -> None:
+    def test_names_the_files_read_until_the_last_one_is(self, source: Any, lines: Any) -> None:
         source.put("a.json", texts(*"abcd"))
         source.put("b.json", texts(*"efgh"))
         first, second = lines()[:2]
         assert first == "3 tasks in, 0.5/s, 0 of 2 objects read"
         assert second == "6 tasks in, 0.5/s, 1 of 2 objects read"
 
-    def test_says_of_a_dry_run_what_would_be(self, source, lines, monkeypatch, clock) -> None:
+    def test_says_of_a_dry_run_what_would_be(
+        self, source: Any, lines: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    ) -> None:
         source.put("a.json", texts(*"abcd"))
         monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
         assert any("tasks would come in" in line for line in lines(dry_run=True))
 
-    def test_names_the_objects_listed_while_nothing_is_new(self, source, lines, monkeypatch, caplog) -> None:
+    def test_names_the_objects_listed_while_nothing_is_new(
+        self, source: Any, lines: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         for n in range(12):
             source.put(f"{n:02}.jpg", b"1")
         lines(use_blob_urls=True, data_key="image")
@@ -127,7 +135,9 @@ class TestOfAnImport:
         ]
 
 
-def test_an_export_names_the_objects_in_step_of_all_there_are(engine, target, clock, caplog, monkeypatch) -> None:
+def test_an_export_names_the_objects_in_step_of_all_there_are(
+    engine: Any, target: Any, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
     project = EmbeddedStore(engine).create_project("P", "<View/>")
     project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(4)])

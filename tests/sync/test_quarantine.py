@@ -82,7 +82,7 @@ def test_row_key_that_rows_lack_and_is_taken_back_brings_them_in(run: Importing)
 
 
 def test_data_key_that_the_label_config_does_not_use_and_is_corrected_brings_the_blobs_in(run: Importing) -> None:
-    blobs = {"use_blob_urls": True}
+    blobs: dict[str, Any] = {"use_blob_urls": True}
     with pytest.raises(Invalid, match="data_key='picture'"):
         run(**blobs, data_key="picture")
     assert some(run(**blobs)) == {"new": 1, "tasks_created": 1}

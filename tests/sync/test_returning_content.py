@@ -1,6 +1,7 @@
 """A return to an earlier version is a change like another, also where the version is the content, as an ETag is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from importing import Importing, lines, some, texts
@@ -8,7 +9,7 @@ from model.bucket import Bucket, Directory
 from model.worlds import EmbeddedWorld
 from sqlalchemy import Engine
 
-DELETE = {"on_missing": "delete", "max_delete": 100}
+DELETE: dict[str, Any] = {"on_missing": "delete", "max_delete": 100}
 A_B, B = lines(*texts("a", "b")), lines(*texts("b"))
 
 
@@ -94,7 +95,7 @@ def test_row_that_was_added_and_is_back_has_its_first_task_again(run: Importing)
 
 
 def test_blob_that_was_updated_and_is_back_is_updated_again(run: Importing) -> None:
-    blobs = {"use_blob_urls": True}
+    blobs: dict[str, Any] = {"use_blob_urls": True}
     for content in ("first", "second"):
         run.put("a.jsonl", content)
         run(**blobs, on_changed="update")

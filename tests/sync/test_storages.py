@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 from google.oauth2.service_account import Credentials
+from importing import some, texts
 from places import AzurePlace, GCSPlace, Place, RedisPlace, S3Place, client_of, content
 from servers.gcs import service_account_key
 from servers.redis import RedisServer
@@ -76,7 +77,7 @@ in_buckets = pytest.mark.parametrize("place", ["S3", "GCS", "Azure"], indirect=T
 with_conditions = pytest.mark.parametrize("place", ["S3", "Azure", "Redis"], indirect=True)
 
 
-def below(place: Place, key: str) -> str:
+def below(place: Any, key: str) -> str:
     """Return the URI of a key as the guide writes it."""
     return {
         S3Place: lambda: f"s3://{place.bucket}/{key}",
@@ -84,18 +85,6 @@ def below(place: Place, key: str) -> str:
         AzurePlace: lambda: f"azure-blob://{place.container}/{key}",
         RedisPlace: lambda: f"redis://{place.db}/{key}",
     }[type(place)]()
-
-
-def texts(*values: str) -> list[dict[str, str]]:
-    return [{"text": value} for value in values]
-
-
-def some(report: ImportReport | ExportReport, *names: str) -> dict[str, int]:
-    """Return those counts that are not zero, less what every report has."""
-    left_out = {"dry_run", "listed", "matched", "bytes_read", "bytes_written", "requests", "seconds", "created_ids"}
-    left_out |= {"quarantine", "quarantined_now", "failures", "tasks", "annotated_tasks", "annotations_told"}
-    left_out -= set(names)
-    return {name: value for name, value in report.as_dict().items() if value and name not in left_out}
 
 
 class Importing:
@@ -198,7 +187,7 @@ class TestImport:
     def test_missing_object_is_deleted_when_asked_and_forgotten(self, run: Importing) -> None:
         run()
         run.place.delete("in/a.json")
-        options = {"on_missing": "delete", "max_delete": 2}
+        options: dict[str, Any] = {"on_missing": "delete", "max_delete": 2}
         assert some(run(**options)) == {"unchanged": 2, "missing": 2, "tasks_deleted": 2}
         assert some(run(**options)) == {"unchanged": 2}
         assert run.data() == ["3", "4"]
@@ -206,7 +195,8 @@ class TestImport:
     def test_empty_listing_is_an_error_and_deletes_nothing(self, run: Importing) -> None:
         run()
         run.place.delete("in/a.json", "in/b/c.jsonl")
-        for options in ({}, {"on_missing": "delete", "max_delete": 100}):
+        every: list[dict[str, Any]] = [{}, {"on_missing": "delete", "max_delete": 100}]
+        for options in every:
             with pytest.raises(EmptyListing, match=rf"source='{below(run.place, 'in/')}' lists nothing, but 4 tasks"):
                 run(**options)
         assert run.data() == ["1", "2", "3", "4"]
@@ -216,7 +206,9 @@ class TestImport:
         assert (report.listed, report.matched) == (2, 1)
         assert run.data() == ["1", "2"]
 
-    def test_regex_filter_for_the_rest_of_the_key_warns_with_a_full_key(self, run: Importing, caplog) -> None:
+    def test_regex_filter_for_the_rest_of_the_key_warns_with_a_full_key(
+        self, run: Importing, caplog: pytest.LogCaptureFixture
+    ) -> None:
         assert run(regex_filter="a").matched == 0
         assert "regex_filter='a' matches none of the 2 objects" in caplog.text
         assert "'in/a.json', for one, does not match" in caplog.text
@@ -342,7 +334,9 @@ class TestBlobs:
         blobs.place.put(BLOBS[0], "another picture")
         assert some(blobs(use_blob_urls=True)) == {"unchanged": 1, "changed": 1}
 
-    def test_signed_url_in_the_data_fetches_the_object(self, blobs: Importing, caplog) -> None:
+    def test_signed_url_in_the_data_fetches_the_object(
+        self, blobs: Importing, caplog: pytest.LogCaptureFixture
+    ) -> None:
         report = blobs(storage=signing(blobs.place), **SIGNED, presign_ttl=5)
         assert report.tasks_created == 2
         for row, key in zip(blobs.rows(), BLOBS, strict=True):
@@ -351,7 +345,9 @@ class TestBlobs:
             assert row["meta"]["labelsync"]["uri"] == below(blobs.place, key)
         assert "The URLs in the tasks expire 5 minutes after they were listed." in caplog.text
 
-    def test_no_signature_is_in_the_ledger(self, blobs: Importing, tmp_path: Path, caplog) -> None:
+    def test_no_signature_is_in_the_ledger(
+        self, blobs: Importing, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.DEBUG, "labelsync_provider")
         ledger = open_database(f"sqlite:///{tmp_path}/ledger.db")
         report = blobs(storage=signing(blobs.place), ledger=ledger, **SIGNED)
@@ -451,7 +447,7 @@ class TestRedis:
         assert str(failure) == "in/1: a field or value of the hash is not UTF-8"
 
     def test_use_blob_urls_warns_that_label_studio_shows_no_values(
-        self, run: Importing, store: EmbeddedStore, caplog
+        self, run: Importing, store: EmbeddedStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         run.place.put("in/1", texts("1"))
         run = Importing(run.place, store.create_project("Pictures", LABELS), run.engine)
@@ -640,7 +636,7 @@ class TestExport:
         assert export.written().keys() == {"1.json", "2.json"}
         assert some(export(can_delete_objects=True)) == {"annotations": 2, "unchanged": 2}
 
-    def test_object_taken_away_is_written_again(self, export: Exporting, caplog) -> None:
+    def test_object_taken_away_is_written_again(self, export: Exporting, caplog: pytest.LogCaptureFixture) -> None:
         export()
         export.place.delete("out/2.json")
         assert some(export()) == {"annotations": 3, "written": 1, "unchanged": 2}
@@ -723,7 +719,7 @@ class TestOccupiedTarget:
 
 
 class TestOverlap:
-    LABELED: ClassVar = {"data": {}, "annotations": [{"result": []}]}
+    LABELED: ClassVar[dict[str, Any]] = {"data": {}, "annotations": [{"result": []}]}
 
     @in_buckets
     @pytest.mark.parametrize(

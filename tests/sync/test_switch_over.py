@@ -99,8 +99,8 @@ def story(request: pytest.FixtureRequest, open_site: Callable[..., Site]) -> Sto
     site, there = open_site(request.getfixturevalue(server), place), filled(SIZE)
     for name in there.photos:
         site.put(f"photos/{name}", "a picture")
-    for name, rows in there.files.items():
-        site.put(f"rows/{name}", content(name, rows))
+    for name, texts in there.files.items():
+        site.put(f"rows/{name}", content(name, texts))
     storages = [site.own_storage("photos/", use_blob_urls=True), site.own_storage("rows/")]
 
     for number in site.of(*there.annotated):

@@ -167,7 +167,7 @@ def test_a_task_that_was_updated_is_not_deleted_any_more_than_before(
     run.fill("b.json", texts("1"))
     # It has more than the URI of an object, or a row's data, in it.
     (task,) = world.open(Process()).import_tasks([Task({"text": uri, **({"note": "by hand"} if blobs else {})})])
-    how = {"use_blob_urls": True, "regex_filter": ".*jpg"} if blobs else {}
+    how: dict[str, Any] = {"use_blob_urls": True, "regex_filter": ".*jpg"} if blobs else {}
     assert run(adopt=True, **how).adopted == 1
     run.fill(key, b"another picture" if blobs else texts("zero"))
     assert run(on_changed="update", **how).tasks_updated == 1

@@ -1,6 +1,7 @@
 """What lies in a directory that may not be listed for the moment is not missing, and not deleted."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -12,7 +13,9 @@ from labelsync_provider.sync import ImportOptions, ImportReport, import_storage
 
 
 @pytest.fixture
-def run(open_folder, unprivileged, project: EmbeddedProject, engine: Engine) -> Callable[[], ImportReport]:
+def run(
+    open_folder: Any, unprivileged: Callable, project: EmbeddedProject, engine: Engine
+) -> Callable[[], ImportReport]:
     """Import, and delete what is missing, as a user for whom permission bits bind."""
 
     class Unprivileged(LocalFiles):
@@ -28,7 +31,7 @@ def run(open_folder, unprivileged, project: EmbeddedProject, engine: Engine) -> 
     return run
 
 
-def test_objects_in_it_stay_and_the_others_go_in(open_folder, run: Callable[[], ImportReport]) -> None:
+def test_objects_in_it_stay_and_the_others_go_in(open_folder: Any, run: Callable[[], ImportReport]) -> None:
     for key in ("a.json", "closed/b.json", "closed/deep/c.json", "z.json"):
         open_folder.put(key, '{"text": "1"}')
     assert run().tasks_created == 4

@@ -139,7 +139,7 @@ class TestData:
     @pytest.mark.parametrize("world", ["remote"], indirect=True)
     def test_of_a_task_with_a_draft_stays(self, run: Importing) -> None:
         one = One(run)
-        run.world.draft(one.id)
+        run.world.draft(one.id)  # type: ignore[attr-defined]
         assert one.update("two") == REPORTED
         assert one.task.data == {"text": "1"}
 

@@ -13,7 +13,7 @@ from labelsync_provider.database import open_database
 
 pytest_plugins = ["servers.azure", "servers.postgres", "servers.redis", "servers.s3"]
 
-DELETE = {"on_missing": "delete", "max_delete": 100}
+DELETE: dict[str, Any] = {"on_missing": "delete", "max_delete": 100}
 
 
 def assert_known_and_then_missing(run: Importing, prefix: str, key: str, beside: str) -> None:
@@ -37,7 +37,7 @@ def test_object_whose_whole_key_is_the_prefix_is_read_once_and_can_be_missing(
     def server(name: str) -> Any:
         return request.getfixturevalue(name)
 
-    opened = {
+    opened: Any = {
         "S3": lambda: S3Place(server("rclone"), server("rclone").create_bucket()),
         "GCS": lambda: GCSPlace(server("rclone_anonymous"), server("rclone_anonymous").create_bucket()),
         "Azure": lambda: AzurePlace(server("azurite"), server("azurite").create_container()),
