@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.hooks.installed import GROUP, installed_schemes
+from labelsync_provider.hooks.installed import PROJECTS, STORAGES, installed_schemes
+from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.storage import storage_hook
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 
 OUTSIDE = Path(__file__).with_name("outside")
 PROJECT = tomllib.loads((OUTSIDE / "pyproject.toml").read_text())["project"]
-ACME = PROJECT["entry-points"][GROUP]["acme"]
+ENTRY_POINTS = PROJECT["entry-points"]
+ACME = ENTRY_POINTS[STORAGES.name]["acme"]
 LABELED = b'{"data": {"text": "1"}, "annotations": [{"result": []}]}'
 
 
@@ -27,13 +29,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
 
-    def install(name: str, value: str = ACME, *, scheme: str = "acme", extras: tuple[str, ...] = ("acme",)) -> None:
+    def install(
+        name: str,
+        value: str = ACME,
+        *,
+        group: str = STORAGES.name,
+        scheme: str = "acme",
+        extras: tuple[str, ...] = ("acme",),
+    ) -> None:
         metadata = site / f"{name.replace('-', '_')}-{PROJECT['version']}.dist-info"
         metadata.mkdir()
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {PROJECT['version']}"]
         lines += [f"Provides-Extra: {extra}" for extra in extras]
         (metadata / "METADATA").write_text("\n".join(lines) + "\n")
-        (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{scheme} = {value}\n")
+        (metadata / "entry_points.txt").write_text(f"[{group}]\n{scheme} = {value}\n")
 
     return install
 
@@ -109,3 +118,28 @@ def test_that_is_no_hook_is_refused(install: Callable[..., None]) -> None:
         Invalid, match=r"acme-labelsync 1.0, which is no hook .* it has no conn_name_attr, default_conn_name, get_"
     ):
         storage_hook("source", "acme://in")
+
+
+def test_projects_are_kept_by_a_store_of_another_package(
+    install: Callable[..., None], connections: Any, connect: Callable[..., None], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+    install("acme-projects", ENTRY_POINTS[PROJECTS.name]["acme"], group=PROJECTS.name)
+    connect("labels", conn_type="label_studio", host=f"acme://{tmp_path}")
+    connections.put("a.json", {"text": "1"})
+    load = ImportStorageSyncOperator(
+        task_id="load",
+        source=connections.uri,
+        project="Theirs",
+        create_if_missing='<View><Text name="text" value="$text"/></View>',
+        label_studio_conn_id="labels",
+    )
+    assert [load.execute({})["tasks_created"] for _ in range(2)] == [1, 0]
+    assert (tmp_path / "acme.db").exists()
+
+
+def test_a_project_store_of_two_packages_is_refused(install: Callable[..., None], connect: Callable[..., None]) -> None:
+    connect("labels", conn_type="label_studio", host="https://labels.example.com", password="token")
+    install("other-server", "other:Hook", group=PROJECTS.name, scheme="https")
+    with pytest.raises(Invalid, match=r"Two packages have a project store for https:// each: labelsync-provider"):
+        LabelStudioHook("labels").open_store()

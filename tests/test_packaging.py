@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 import labelsync_provider
 from labelsync_provider.airflow_compat import conf
 from labelsync_provider.get_provider_info import get_provider_info
-from labelsync_provider.hooks.installed import GROUP
+from labelsync_provider.hooks import installed
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints/mwaa-airflow-3.3.1.txt"
@@ -29,7 +29,7 @@ DEFINING = {
     "sensors": r"^class (?!Looking)\w+Sensor\(",
     "triggers": r"^class (?!Looking)\w+Trigger\(",
 }
-STORAGES = PROJECT["entry-points"][GROUP]
+STORAGES = PROJECT["entry-points"][installed.STORAGES.name]
 CONNECTION_TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
 
 
@@ -135,7 +135,7 @@ class TestProviderInfo:
         assert hook.conn_name_attr in hook(hook.default_conn_name).__dict__
 
     def test_storages_are_installed_as_they_are_written_down(self) -> None:
-        assert {one.name: one.value for one in metadata.entry_points(group=GROUP)} == STORAGES
+        assert {one.name: one.value for one in metadata.entry_points(group=installed.STORAGES.name)} == STORAGES
 
     def test_database_option_is_one_airflow_knows(self) -> None:
         # Airflow 3.1 learns of a provider's options only where its own commands begin.

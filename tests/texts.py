@@ -14,7 +14,7 @@ from typing import Any
 
 import labelsync_provider
 from labelsync_provider.forms import in_cell
-from labelsync_provider.hooks.installed import GROUP
+from labelsync_provider.hooks import installed
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
@@ -95,7 +95,7 @@ def storages() -> str:
     """Return what the texts tell of the package's own storages, as JSON; the simplest one is the first."""
     found = {
         one.name: {"uri": one.load().uri_form, "connection": one.load().default_conn_name}
-        for one in entry_points(group=GROUP)
+        for one in entry_points(group=installed.STORAGES.name)
         if one.dist and one.dist.name == labelsync_provider.__name__.replace("_", "-")
     }
     in_order = [*FIRST, *sorted(found.keys() - set(FIRST))]

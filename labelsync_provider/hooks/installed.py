@@ -1,49 +1,64 @@
-"""Which storages are installed: each is an entry point of the package that it comes with.
+"""What is installed: storages and project stores are entry points of the packages that they come with.
 
 They are read when a task runs. A DAG file that is parsed, which happens all the time, reads none of them.
 """
 
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from labelsync_provider.errors import Invalid
 
-GROUP = "labelsync.storages"
-"""The name of an entry point is the scheme of the storage's URIs; its value is a `StorageHook`, whose
-`default_conn_name` is the connection by default."""
-NEEDED = ("conn_name_attr", "default_conn_name", "get_source", "get_target", "test_connection")
-"""What a hook has, apart from being made with the id of a connection."""
+
+class Group(NamedTuple):
+    """A group of entry points. The name of one is the scheme by which it is meant."""
+
+    name: str
+    what: str
+    needs: Sequence[str]
+    """What the value has."""
 
 
-def installed_schemes() -> Sequence[str]:
-    """Return the schemes of all storages that are installed."""
-    return sorted(entry_points(group=GROUP).names)
+STORAGES = Group(
+    "labelsync.storages",
+    "storage",
+    ("conn_name_attr", "default_conn_name", "get_source", "get_target", "test_connection"),
+)
+"""By the scheme of a storage's URIs, a `StorageHook`, whose `default_conn_name` is the connection by default."""
+PROJECTS = Group("labelsync.projects", "project store", ("open_store", "close"))
+"""By the scheme of the host of a connection to projects, a `ProjectStoreHook`."""
 
 
-def hook_class(scheme: str) -> Any:
-    """Return the class of the hook that opens the storages of a scheme; None if no package has one.
+def installed_schemes(group: Group = STORAGES) -> Sequence[str]:
+    """Return the schemes of all that is installed."""
+    return sorted(entry_points(group=group.name).names)
 
-    :raises Invalid: two packages have one, or it cannot be imported, or is no such class.
+
+def offered(group: Group, scheme: str) -> Any:
+    """Return what is installed for a scheme; None if no package has it.
+
+    :raises Invalid: two packages have it, or it cannot be imported, or has not what it needs.
     """
-    offers = list(entry_points(group=GROUP, name=scheme))
+    offers = list(entry_points(group=group.name, name=scheme))
     if not offers:
         return None
     if len(offers) > 1:
         offering = " and ".join(sorted(f"{_package(offer)} ({offer.value})" for offer in offers))
         raise Invalid(
-            f"Two packages have a storage for {scheme}:// each: {offering}. Nothing tells which one is meant. "
+            f"Two packages have a {group.what} for {scheme}:// each: {offering}. Nothing tells which one is meant. "
             "Uninstall one of them, where the tasks run."
         )
     (offer,) = offers
-    whose = f"The storage for {scheme}:// is {offer.value} of the package {_package(offer)}"
+    whose = f"The {group.what} for {scheme}:// is {offer.value} of the package {_package(offer)}"
     try:
         found = offer.load()
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise Invalid(f"{whose}, which cannot be imported: {said}. {_remedy(offer)}") from error
-    if missing := [name for name in NEEDED if not hasattr(found, name)]:
-        raise Invalid(f"{whose}, which is no hook of a storage: it has no {', '.join(missing)}. Correct the package.")
+    if missing := [name for name in group.needs if not hasattr(found, name)]:
+        raise Invalid(
+            f"{whose}, which is no hook of a {group.what}: it has no {', '.join(missing)}. Correct the package."
+        )
     return found
 
 

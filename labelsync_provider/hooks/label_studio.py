@@ -1,20 +1,18 @@
 """The connection that says where projects live: a Label Studio server, or the embedded store."""
 
-import logging
-import ssl
 from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import LabelsyncError, invalid
 from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
-from labelsync_provider.hooks.database import labelsync_database, opened_labelsync_database
 from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
+from labelsync_provider.hooks.installed import PROJECTS, offered
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
-from labelsync_provider.retry import RETRY_SECONDS, Requests, count_in
+from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.stop import Stop
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.label_studio.client import Client
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
     from labelsync_provider.projects.label_studio.server import LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
@@ -34,8 +31,18 @@ EMBEDDED = ("embedded", "embedded://")
 CA_FILE = FILE._replace(remedy="Name a file of certificates in PEM, that the tasks can read.")
 FIELDS: Fields = {"server": NAME, "ca_file": CA_FILE, "connect_timeout": SECONDS, "read_timeout": SECONDS}
 """All that the extra can hold."""
-TALKATIVE = ("httpx", "httpcore")
-"""These log a line for every request."""
+
+
+class ProjectStoreHook(Protocol):
+    """Opens a store of projects. It is made with the connection that leads there, and with what ends a run."""
+
+    def open_store(
+        self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
+    ) -> "ProjectStore[EmbeddedProject | LabelStudioProject]":
+        """Open the store; see `LabelStudioHook.open_store`."""
+
+    def close(self) -> None:
+        """Close what was opened."""
 
 
 class LabelStudioHook(BaseHook):
@@ -89,33 +96,18 @@ class LabelStudioHook(BaseHook):
         :raises Invalid: the connection cannot be used.
         :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         """
-        if self._is_embedded:
-            from labelsync_provider.projects.embedded.store import EmbeddedStore
-
-            return EmbeddedStore(labelsync_database(), read_only=read_only)
-        if self._server is None:
-            from labelsync_provider.projects.label_studio.server import LabelStudioServer
-
-            self._server = LabelStudioServer(self._client(retry_seconds))
-        return self._server
+        return self._store.open_store(read_only=read_only, retry_seconds=retry_seconds)
 
     def close(self) -> None:
-        """Close the connections to a server."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        """Close what was opened."""
+        if store := self.__dict__.pop("_store", None):
+            store.close()
 
     @contextmanager
     def looking(self) -> "Iterator[ProjectStore[EmbeddedProject | LabelStudioProject]]":
         """Open the store to be looked at, for the length of a block; see `open_store` with `read_only`."""
-        if self._is_embedded:
-            from labelsync_provider.projects.embedded.store import EmbeddedStore
-
-            with opened_labelsync_database() as engine:
-                yield EmbeddedStore(engine, read_only=True)
-        else:
-            with closing(self):
-                yield self.open_store()
+        with closing(self):
+            yield self.open_store(read_only=True)
 
     def get_project(self, project: int | str, read_only: bool = False) -> "EmbeddedProject | LabelStudioProject":
         """Return a project by its id, or by its exact title; see `open_store`.
@@ -192,52 +184,18 @@ class LabelStudioHook(BaseHook):
             raise invalid("extra", unknown, what, f"It can hold {', '.join(FIELDS)}. Take anything else out.")
         return connection
 
-    @property
-    def _is_embedded(self) -> bool:
-        return (self._connection.host or "") in EMBEDDED
-
-    def _client(self, retry_seconds: float) -> "Client":
-        """Return a client of the server's API."""
-        connection, login = self._connection, f"connection {self.label_studio_conn_id!r}"
-        host, extra = connection.host or "", connection.extra_dejson
-        if not host.startswith(("http://", "https://")):
+    @cached_property
+    def _store(self) -> "ProjectStoreHook":
+        """What opens the store: that of the scheme of the host."""
+        connection = self._connection
+        host = connection.host or ""
+        scheme, separator, _ = host.partition("://")
+        found = offered(PROJECTS, scheme if separator else EMBEDDED[0] if host in EMBEDDED else "")
+        if found is None:
             remedy = (
                 f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED[0]} to keep "
                 f"projects in the embedded store; {EMBEDDED[1]} is emptied where a connection is kept as a URI."
             )
-            raise invalid("host", host, f"{login} names no store", remedy)
-        if connection.port:
-            what = f"{login}: nothing is asked there, as the Server URL names no port"
-            raise invalid("port", connection.port, what, "Write it into the Server URL: http(s)://host:port.")
-        if not connection.password:
-            remedy = "Set its password to a legacy token or a personal access token: Account & Settings shows them."
-            raise invalid("password", "", f"{login} has no token", remedy)
-        from labelsync_provider.projects.label_studio.client import CONNECT_SECONDS, READ_SECONDS, Client
-
-        for name in TALKATIVE:
-            logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.WARNING))
-        client = Client(
-            host,
-            connection.password,
-            server=extra.get("server"),
-            verify=_trusting(extra.get("ca_file"), login),
-            connect_seconds=extra.get("connect_timeout") or CONNECT_SECONDS,
-            read_seconds=extra.get("read_timeout") or READ_SECONDS,
-            retry_seconds=retry_seconds,
-        )
-        count_in(Requests(self.stop), client)
-        return client
-
-
-def _trusting(ca_file: str | None, login: str) -> ssl.SSLContext | bool:
-    """Return how certificates are verified: by the usual authorities, and the one in a file."""
-    if not ca_file:
-        return True
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        remedy = "Name a file of certificates in PEM, that the tasks can read."
-        raise invalid("ca_file", ca_file, f"{login}: {error.strerror or error}", remedy) from error
-    return context
+            raise invalid("host", host, f"connection {self.label_studio_conn_id!r} names no store", remedy)
+        opener: ProjectStoreHook = found(connection, self.stop)
+        return opener

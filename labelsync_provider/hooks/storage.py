@@ -11,7 +11,7 @@ from uuid import uuid4
 from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.hooks.connections import nameless
-from labelsync_provider.hooks.installed import hook_class, installed_schemes
+from labelsync_provider.hooks.installed import STORAGES, installed_schemes, offered
 from labelsync_provider.storages.protocol import Signing, Storage, Target
 from labelsync_provider.uris import without_secrets
 
@@ -78,7 +78,7 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> Storag
     """
     check_ends(parameter, uri)
     scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
-    found = hook_class(scheme)
+    found = offered(STORAGES, scheme)
     if found is None:
         if HOLDS_MORE(uri):
             # A connection string, a signature, a login: it is not shown, as nothing tells its secret from the rest.

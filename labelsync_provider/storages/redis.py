@@ -172,15 +172,17 @@ class RedisStorage:
     def _pipelined(self, commands: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """Return the answers to commands of one key each.
 
-        That a value is of another type is an answer too, and that this one key may not be read.
+        That a value is of another type is an answer too; and so is Denied, if this one key may not be read.
         """
         with self._client.pipeline(transaction=False) as pipeline:
             for command, *given in commands:
                 getattr(pipeline, command)(*given)
-            answers: Sequence[Any] = pipeline.execute(raise_on_error=False)
-        for answer in answers:
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        for place, answer in enumerate(answers):
             if isinstance(answer, Exception) and not ABOUT_A_KEY.search(str(answer)[:LOOKED_AT]):
                 raise answer
+            if isinstance(answer, NoPermissionError):
+                answers[place] = Denied(str(answer))
         return answers
 
     def _retry(self, doing: str, attempt: Callable[[], T]) -> T:

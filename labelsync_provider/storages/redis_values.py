@@ -8,7 +8,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.exceptions import NoPermissionError
+
+from labelsync_provider.errors import Denied
 
 READ_AT_ONCE_BYTES = 16 * 1024 * 1024
 ASKED_AT_ONCE = 500
@@ -144,7 +145,7 @@ def together(told: Sequence[Told]) -> Iterator[list[Told]]:
 
 def value_of(told: Told, answer: object, most: int, limit: int) -> Value | None:
     """Return what stands under a key, by the answer to `reading`, if it was read; None if nothing does any more."""
-    if isinstance(answer, NoPermissionError):
+    if isinstance(answer, Denied):
         return Value(None, told.size or 0, "denied", "the user of the connection may not read it")
     if told.kind not in (*READABLE, "none"):
         return Value(None, 0, told.kind, f"it is a {told.kind}, not a string or a hash")

@@ -114,7 +114,8 @@ class TestWhatItWaitsFor:
             waiting(**created, timeout=0).execute({})
 
     def test_is_what_is_new_to_the_project_that_has_the_title_now(self, waiting: Callable, connections: Any) -> None:
-        from labelsync_provider.hooks.label_studio import LabelStudioHook, labelsync_database  # type: ignore[attr-defined]
+        from labelsync_provider.hooks.database import labelsync_database
+        from labelsync_provider.hooks.label_studio import LabelStudioHook
 
         two_objects(connections)
         ImportStorageSyncOperator(task_id="load", source=connections.uri, project="Pets").execute({})

@@ -1,15 +1,25 @@
 """Which type a storage is of to Label Studio, and what it is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
 from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Invalid, invalid
-from labelsync_provider.projects.label_studio.storage_types import azure, gcs, local_files, redis, s3
 from labelsync_provider.projects.label_studio.storage_types.kind import Kind
 from labelsync_provider.projects.naming import StorageType
 
-KINDS: Mapping[str, Kind] = {module.KIND.type: module.KIND for module in (s3, gcs, azure, redis, local_files)}
+
+def _kinds() -> Iterator[Kind]:
+    """Yield the kind that each module beside this one has; one that shows what several share has none."""
+    for name in sorted(found.name for found in iter_modules([str(Path(__file__).parent)])):
+        if kind := getattr(import_module(f"{__package__}.{name}"), "KIND", None):
+            yield kind
+
+
+KINDS: Mapping[str, Kind] = {kind.type: kind for kind in _kinds()}
 """By Label Studio's word for the service."""
 BY_SCHEME: Mapping[str, Kind] = {kind.scheme: kind for kind in KINDS.values()}
 
