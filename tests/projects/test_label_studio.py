@@ -182,11 +182,11 @@ class TestImportTasks:
         assert '"data"' not in annotator_error.reason
 
     def test_names_more_rejected_tasks_than_one_answer_does(self, project: LabelStudioProject) -> None:
-        outcomes = project.import_tasks([by_nobody(n) if n % 2 else task(n) for n in range(220)])
-        assert [isinstance(outcome, Rejected) for outcome in outcomes] == [False, True] * 110
+        outcomes = project.import_tasks([by_nobody(n) if n % 2 else task(n) for n in range(202)])
+        assert [isinstance(outcome, Rejected) for outcome in outcomes] == [False, True] * 101
         for n, outcome in list(enumerate(outcomes))[1::2]:
             assert f"completed_by={NOBODY + n} which is not a valid annotator" in outcome.reason
-        assert texts(project) == [str(n) for n in range(0, 220, 2)]
+        assert texts(project) == [str(n) for n in range(0, 202, 2)]
 
     def test_of_one_task_only_says_why_it_is_rejected(self, project: LabelStudioProject) -> None:
         (outcome,) = project.import_tasks([by_nobody(0)])

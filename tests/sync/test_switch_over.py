@@ -18,9 +18,9 @@ pytest_plugins = ["servers.label_studio", "servers.s3", "sites"]
 
 SIZE = int(os.environ.get("LABELSYNC_SWITCH_OVER", "30"))
 """Blobs, and as many rows: `make soak` takes 300, and each story then a minute and a half."""
-STORIES = [("label_studio", "files"), ("label_studio_postgres", "bucket")]
+STORIES = [("label_studio", "bucket")]
 if "LABELSYNC_SWITCH_OVER" in os.environ:
-    STORIES += [("label_studio", "bucket"), ("label_studio_postgres", "files")]
+    STORIES += [("label_studio", "files"), ("label_studio_postgres", "bucket"), ("label_studio_postgres", "files")]
 
 RESULT = [{"from_name": "choice", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}]
 WORK = {"annotations": [{"result": RESULT}], "predictions": [{"result": RESULT, "score": 0.5}]}
