@@ -85,6 +85,8 @@ class ExportBench:
         self._ever: dict[str, set[tuple[Export, Content]]] = {}
         """By path, what runs were to write there; it may arrive late."""
         self._late_ever = False
+        self._looked: dict[str, float] = {}
+        """By the start of its target, when the latest run ended that may have looked at all tasks, however it ended."""
         self._leased: dict[str, float] = {}
         """By the start of its target, until when a run that was killed has its lease; till then it may be going on."""
         self._put_meanwhile: dict[str, bytes] = {}
@@ -129,7 +131,7 @@ class ExportBench:
         :param hand: what people do meanwhile, by the number of the page of the project before that.
         """
         export, before, late = self.export(options), self.look(), bool(self.way.waiting)
-        forecast, since = self._foretold(options, before), self.clock()
+        forecast, seen = self._foretold(options, before), self._will_have_seen(options)
         must_refuse, may_refuse = self._refusals(export, forecast, before)
         self.unshown.setdefault(export.start, {})
         outcome = self._attempt(options, process, hand)
@@ -162,12 +164,12 @@ class ExportBench:
         self._has_run(export)
         if disturbed:
             self._check_between(export, options, before, after, late=late)
-            if self._looks_at_all(options, since) and not late:
+            if not late:
                 changed = self.unshown[export.start].items()
-                left = {task: [at for at in times if at >= since] for task, times in changed}
+                left = {task: [at for at in times if at > seen] for task, times in changed}
                 self.unshown[export.start] = {task: times for task, times in left.items() if times}
         else:
-            self._check_report(outcome, options, forecast, before, after, since)
+            self._check_report(outcome, options, forecast, before, after, seen)
         return outcome
 
     def run_paused(self, options: Options, at: int, others: Options) -> None:
@@ -216,14 +218,20 @@ class ExportBench:
             self.clock, self.clock, self.clock.sleep, lambda *_: InPlace(), renews_leases=False, stop=process.stop
         )
         project = Interrupted(self.world.open(process), dict(hand or {}))
-        target = FaultyTarget(self.place, self.export(options).start, self.way, process)
+        start = self.export(options).start
+        target = FaultyTarget(self.place, start, self.way, process)
         self._processes.append(process)
+        outcome: Outcome
         try:
-            return export_annotations(project, target, self.engine, ExportOptions(**asked), owner, runtime)
+            outcome = export_annotations(project, target, self.engine, ExportOptions(**asked), owner, runtime)
         except EXPECTED as error:
-            return error
+            outcome = error
         finally:
             self._processes.pop()
+        # These are refused before the project is looked at.
+        if not options.get("dry_run") and not isinstance(outcome, StoragesOverlap | TargetOccupied):
+            self._looked[start] = self.clock()
+        return outcome
 
     def _foretold(self, options: Options, look: Look) -> Forecast:
         forecast = foretell(
@@ -272,10 +280,13 @@ class ExportBench:
                 self.unshown.pop(start, None)
         self.remembered[export.start] = True
 
-    def _looks_at_all(self, options: Options, since: float) -> bool:
-        """Tell whether a run that began at an instant has to look at everything."""
-        changed = [min(times) for times in self.unshown[self.export(options).start].values()]
-        return bool(options["full"]) or any(since - at > DAY for at in changed)
+    def _will_have_seen(self, options: Options) -> float:
+        """Return up to when all changes have been seen, shown or not, should a run that begins now end well.
+
+        It has to look at all tasks itself, or a run of the last day has, even if that one failed.
+        """
+        now, looked = self.clock(), self._looked.get(self.export(options).start, 0.0)
+        return now if options["full"] or now - looked > DAY else now - DAY
 
     def has_changed(self, task: int) -> None:
         """Note that a task has changed, and nothing shows it."""
@@ -338,24 +349,27 @@ class ExportBench:
             assert stale or (file and file[1] in (one[path], other[path])), f"{path}: it is not in step"
 
     def _check_report(
-        self, report: ExportReport, options: Options, forecast: Forecast, before: Look, after: Look, since: float
+        self, report: ExportReport, options: Options, forecast: Forecast, before: Look, after: Look, seen: float
     ) -> None:
-        """Check a run that nothing disturbed."""
+        """Check a run that nothing disturbed.
+
+        :param seen: up to when all changes have been seen.
+        """
         export = self.export(options)
         unshown = self.unshown[export.start]
-        certain = not unshown or self._looks_at_all(options, since)
+        uncertain = {task for task, times in unshown.items() if max(times) > seen}
         there = {path: content for path, content in after.objects.items() if path.startswith(export.start)}
         files = {p: written_by(p, content, export.start) for p, content in there.items() if not is_marker(p, content)}
         stale = {path for path in files.keys() | forecast.files.keys() if files.get(path) != forecast.files.get(path)}
         tasks = {file[1].task.id for each in (files, forecast.files) for path in stale if (file := each.get(path))}
-        assert tasks <= (set() if certain else unshown.keys()), f"not in step: {sorted(stale)}"
+        assert tasks <= uncertain, f"not in step: {sorted(stale)}"
         if forecast.is_mixed:
             # What is in step already may be deleted with what is not, and written again.
             return
         written = [path for path in there if there[path] != before.objects.get(path)]
         assert report.written == len(written), f"{report.written} are reported as written, {len(written)} were"
         assert report.bytes_written == sum(len(there[path]) for path in written)
-        if certain:
+        if not uncertain:
             # With wrong counters, these may be told of by them.
             told = {name: n for name, n in forecast.counts.items() if self.world.counts_right or name != TOLD}
             wrong = {name: (getattr(report, name), n) for name, n in told.items() if getattr(report, name) != n}

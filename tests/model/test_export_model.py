@@ -48,6 +48,7 @@ def touch(what: str, object: int = 0) -> Step:
     return Step("touch", {"what": what, "object": object})
 
 
+DAY_LATER = Step("pass_time", {"seconds": 90_000.0})
 LOST = Step("lose_the_ledger", {"exports_only": False})
 MISCOUNTED = Step("miscount", {"what": "miscount the project", "task": 0})
 
@@ -108,6 +109,19 @@ MISCOUNTED = Step("miscount", {"what": "miscount the project", "task": 0})
                 run(),
             ],
             id="a file of another task, come late in the place of an annotation's",
+        ),
+        pytest.param(
+            "fake",
+            [
+                add(False),
+                add(False),
+                run(),
+                work("predict"),
+                DAY_LATER,
+                run(("request", 0, "lost before")),
+                work("predict", 1),
+            ],
+            id="a look at all tasks, by a run that could not write all",
         ),
     ],
 )
