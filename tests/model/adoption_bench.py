@@ -241,7 +241,11 @@ class AdoptionBench:
             shown = {number: self._shown(task) for number, task in others.items()}
             seen = [Seen(n, key, None) for n, key in shown.items() if key and self.covers(options, key)]
             return foretell_blobs(files.keys(), seen, evident & files.keys())
-        return foretell_rows(files, [Seen(n, text_of(t.data), named.get(n)) for n, t in others.items()], evident)
+        rows = {key: [data_of(row) for row in rows_in(key, self.objects[key])] for key in files}
+        texts = {key: [text_of(data) for data in of_file] for key, of_file in rows.items()}
+        rejected = {text_of(data) for of_file in rows.values() for data in of_file if "text" not in data}
+        seen = [Seen(n, text_of(task.data), named.get(n)) for n, task in others.items()]
+        return foretell_rows(texts, seen, evident, rejected)
 
     def _shown(self, task: Stored) -> str | None:
         """Return the key of the object that a task shows."""

@@ -36,20 +36,26 @@ class Forecast:
     quarantined: set[Place] = field(default_factory=set)
 
 
-def foretell_rows(files: Mapping[str, Sequence[str | None]], tasks: Sequence[Seen], was_synced: Set[str]) -> Forecast:
+def foretell_rows(
+    files: Mapping[str, Sequence[str]], tasks: Sequence[Seen], was_synced: Set[str], rejected: Set[str]
+) -> Forecast:
     """Foretell an import of task files.
 
-    :param files: by key, the data of each row as text; None for a bad one.
+    :param files: by key, the data of each row as text.
+    :param rejected: data that the project does not take; a row that has it is bad, unless a task made from its file
+        has it too.
     :param was_synced: keys of the files that were there when a sync began that has completed.
     """
     forecast = Forecast()
     unnamed = [task for task in tasks if task.key is None]
-    for key, rows in sorted(files.items()):
+    for key, texts in sorted(files.items()):
+        own = [task for task in tasks if task.key == key]
+        taken = {task.data for task in own}
+        rows = [None if data in rejected - taken else data for data in texts]
         bad = {n for n, data in enumerate(rows) if data is None}
         forecast.quarantined |= {(key, n) for n in bad}
         if len(bad) == len(rows):
             continue
-        own = [task for task in tasks if task.key == key]
         paired = _paired(dict(enumerate(rows)), own)
         elsewhere = _paired({n: data for n, data in enumerate(rows) if n not in paired}, unnamed)
         unnamed = [task for task in unnamed if task not in elsewhere.values()]
@@ -73,7 +79,10 @@ def foretell_rows(files: Mapping[str, Sequence[str | None]], tasks: Sequence[See
             last = max(found, default=len(rows))
             deleted = {(key, n) for key, n in good if n < last} if key in was_synced else set()
             forecast.not_restored |= deleted
-            forecast.new |= good - deleted
+            # Of a row that is there twice, and rejected, only one had been taken.
+            refused = {(key, n) for key, n in good - deleted if rows[n] in rejected}
+            forecast.quarantined |= refused
+            forecast.new |= good - deleted - refused
     return forecast
 
 

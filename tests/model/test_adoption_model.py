@@ -81,6 +81,11 @@ BREAKS = ("listing", 1, "breaks off")
             [put(A, THREE, ONE, ONE), PRESS, put(A, ONE, BAD), run(), put(A, ONE, BAD, ONE)],
             id="an undecided row, for which a task lives again",
         ),
+        pytest.param(
+            False,
+            [put(A, THREE, ONE, BAD, TWO), PRESS, run(), put(A, THREE, BAD, TWO, TWO)],
+            id="a row that the project rejects, and has a task of, where another one is gone and one is new",
+        ),
     ],
 )
 def test_what_the_model_has_found_is_mended(blobs: bool, steps: list[Step]) -> None:

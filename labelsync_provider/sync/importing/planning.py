@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
 from labelsync_provider.formats.tasks import files as task_files
-from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone
+from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone, of_data_alone
 from labelsync_provider.formats.tasks.rows import BadRow, Row
 from labelsync_provider.projects.protocol import Task
 from labelsync_provider.sync.importing.adopted_rows import Leftover, leftover
@@ -206,11 +206,17 @@ def _to_be_matched(
 
 
 def _checked(run: ImportRun, rows: Rows, known: Set[str | None]) -> Rows:
-    """Give rows that the project would reject as bad ones, unless it has taken their content already."""
+    """Give rows that the project would reject as bad ones, unless it has taken their content already.
+
+    :param known: digests of what it has taken; of tasks that others made, of the data alone.
+    """
+
+    def is_known(digest: str) -> bool:
+        return not known.isdisjoint((digest, of_data_alone(data_part(digest)), None))
 
     def checked() -> Iterator[Row | BadRow]:
         for row in rows():
-            is_new = isinstance(row, Row) and row.digest not in known and None not in known
+            is_new = isinstance(row, Row) and not is_known(row.digest)
             problem = run.project.check(row.task) if is_new and isinstance(row, Row) else None
             yield BadRow(row.position, problem) if problem else row
 
