@@ -114,6 +114,9 @@ def test_the_dags_load(environment: Environment) -> None:
 @pytest.mark.parametrize("scheme", URIS)
 def test_a_storage_is_opened_or_says_which_extra_to_install(environment: Environment, scheme: str) -> None:
     outcome = environment.found["storages"][scheme]
+    # Google's provider comes with what asks the Hub, in some versions.
+    if (scheme, outcome) == ("hf", "opened") and "google" in environment.extras:
+        return
     if scheme == "file" or EXTRAS[scheme] in environment.extras:
         assert outcome == "opened"
     else:
