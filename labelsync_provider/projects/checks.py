@@ -38,8 +38,9 @@ def accepted_and_rejected(
     """Add those tasks that pass a check; return what became of each, in their order.
 
     :param check: returns why a task is rejected.
-    :param add: adds tasks, and returns what became of each.
+    :param add: adds tasks, of which there is one at least, and returns what became of each.
     """
     reasons = [check(task) for task in tasks]
-    outcomes = iter(add([task for task, reason in zip(tasks, reasons, strict=True) if not reason]))
+    accepted = [task for task, reason in zip(tasks, reasons, strict=True) if not reason]
+    outcomes = iter(add(accepted) if accepted else ())
     return [Rejected(reason) if reason else next(outcomes) for reason in reasons]
