@@ -189,8 +189,8 @@ class LabelStudioHook(BaseHook):
         """What opens the store: that of the scheme of the host."""
         connection = self._connection
         host = connection.host or ""
-        scheme, separator, _ = host.partition("://")
-        found = offered(PROJECTS, scheme if separator else EMBEDDED[0] if host in EMBEDDED else "")
+        scheme = EMBEDDED[0] if host in EMBEDDED else host.rpartition("://")[0]
+        found = offered(PROJECTS, scheme) if scheme != EMBEDDED[0] or host in EMBEDDED else None
         if found is None:
             remedy = (
                 f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED[0]} to keep "
