@@ -42,7 +42,7 @@ from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
 from labelsync_provider.projects.label_studio.queries import TaskApi
 from labelsync_provider.projects.label_studio.server import LabelStudioServer
-from labelsync_provider.storages import local_files, spool
+from labelsync_provider.storages import local_writing, spool
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.storages.redis import RedisStorage
@@ -78,7 +78,7 @@ OWNERS: dict[str, list[Any]] = {
     "Lease": [Lease],
     "database": [DefaultDialect],
     "os": [os],
-    "local_files": [local_files],
+    "local_writing": [local_writing],
     "embedded": [embedded],
     "ledger": [entering, exports],
 }

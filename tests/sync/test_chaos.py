@@ -70,7 +70,9 @@ def fill(bucket: S3Place, count: int) -> None:
 
 def annotate(project: EmbeddedProject, count: int) -> None:
     """Add annotated tasks."""
-    project.import_tasks([Task({"text": f"{n}"}, annotations=[{"result": [WORDS, n]}]) for n in range(count)])
+    project.import_tasks(
+        [Task({"text": f"{n}"}, annotations=[{"result": [{"value": WORDS, "n": n}]}]) for n in range(count)]
+    )
 
 
 def assert_faults_of_every_kind(chaos: Chaos, *, of_answers: bool = True) -> None:

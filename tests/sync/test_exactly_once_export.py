@@ -47,7 +47,7 @@ POINTS: dict[str, Instant] = {
     "the first batch is about to be announced": Before("Ledger.enter_exports", 1),
     "the first batch is announced": After("Ledger.enter_exports", 1),
     "the first object is about to be written": Before("Storage.write"),
-    "the temporary file is empty": Before("local_files._written", 1),
+    "the temporary file is empty": Before("local_writing._written", 1),
     "the temporary file is not synced": Before("os.fsync", 1),
     "the temporary file is synced": After("os.fsync", 1),
     "the temporary file is about to be renamed": Before("os.replace", 1),

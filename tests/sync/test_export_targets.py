@@ -53,7 +53,7 @@ class Exports:
 
 @pytest.fixture
 def exports(project: EmbeddedProject, folder: Callable, engine: Engine) -> Exports:
-    project.import_tasks([Task({"image": f"{n}.jpg"}, annotations=[{"result": [n]}]) for n in range(TASKS)])
+    project.import_tasks([Task({"image": f"{n}.jpg"}, annotations=[{"result": [{"n": n}]}]) for n in range(TASKS)])
     return Exports(project, folder, engine)
 
 
