@@ -42,6 +42,8 @@ FIELDS: Fields = {
     "cluster": FLAG,
 }
 
+MISSING = "Create one of type 'Redis'."
+
 
 class RedisStorageHook(BaseHook):
     """Opens `redis://<database number>/<path>`.
@@ -79,7 +81,7 @@ class RedisStorageHook(BaseHook):
     def access(self, uri: str) -> StorageAccess:
         """Return how somebody else reaches the storage; see `TellsAccess`."""
         db, path = _split(uri, "storage")
-        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)
+        conn = get_connection(self.redis_conn_id, MISSING, FIELDS)
         access = StorageAccess(uri, f"connection {self.redis_conn_id!r}", str(db), path)
         if conn.extra_dejson.get("cluster"):
             return replace(access, is_cluster=True)
@@ -107,7 +109,7 @@ class RedisStorageHook(BaseHook):
         db, path = _split(uri, parameter)
         with needing_extra("redis"):
             from labelsync_provider.storages.redis import RedisStorage
-        conn = get_connection(self.redis_conn_id, "Create one of type 'Redis'.", FIELDS)
+        conn = get_connection(self.redis_conn_id, MISSING, FIELDS)
         if conn.extra_dejson.get("cluster") and db != 0:
             raise invalid(parameter, uri, "a cluster has only database 0", "Use redis://0/<path>.")
         return RedisStorage(
@@ -131,6 +133,12 @@ class RedisStorageHook(BaseHook):
             client = RedisHook(self.redis_conn_id).get_conn()
         if isinstance(client, RedisCluster):
             return client
+        if get_connection(self.redis_conn_id, MISSING, FIELDS).extra_dejson.get("cluster"):
+            what = (
+                f"connection {self.redis_conn_id!r}: the apache-airflow-providers-redis that is installed knows no "
+                "clusters, which have only database 0"
+            )
+            raise invalid("cluster", True, what, "Install a newer one, where the tasks run.")
         given = {name: value for name, value in client.connection_pool.connection_kwargs.items() if value is not None}
         # The client's own retries would multiply with those of `call_with_retries`.
         ours = {"db": db, "retry": Retry(NoBackoff(), 0)}

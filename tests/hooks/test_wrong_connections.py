@@ -154,7 +154,10 @@ WRONG = [
     redis("ssl_cert_reqs='nope': .*Use one of none", {"ssl": True, "ssl_cert_reqs": "nope"}),
     redis("ssl_ca_certs='/no/file': .*no file that can be read", {"ssl": True, "ssl_ca_certs": "/no/file"}),
     redis(r"ssl_keyfile=\['a'\]: .*no file that can be read", {"ssl": True, "ssl_keyfile": ["a"]}),
-    redis("db=1: .*cluster has only database 0|cannot be used: .*database 0", {"cluster": True, "db": 1}),
+    redis(
+        "db=1: .*cluster has only database 0|cannot be used: .*database 0|cluster=True: .*database 0",
+        {"cluster": True, "db": 1},
+    ),
     files("path='/': .*every file of the machine.*Set its Path", "/"),
     files("path='/../': .*every file of the machine", "/../"),
     files("path='relative': .*not an absolute path", "relative"),

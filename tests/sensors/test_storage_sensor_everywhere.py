@@ -73,7 +73,13 @@ def test_is_every_storage() -> None:
     assert set(PLACES) == set(installed_schemes()) - BY_FSSPEC
 
 
-@pytest.mark.parametrize("scheme", PLACES)
+OF_OTHER_SERVERS = {"azure-blob"}
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [pytest.param(scheme, marks=pytest.mark.other_server if scheme in OF_OTHER_SERVERS else ()) for scheme in PLACES],
+)
 def test_waits_for_a_set_until_it_is_whole_and_for_nothing_that_was_imported(
     request: pytest.FixtureRequest, connections: Any, project: Any, scheme: str
 ) -> None:
