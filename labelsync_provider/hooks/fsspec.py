@@ -22,11 +22,11 @@ from labelsync_provider.hooks.storage import (
     tried,
 )
 from labelsync_provider.retry import RETRY_SECONDS
+from labelsync_provider.storages.keys import NO_PATH
 
 if TYPE_CHECKING:
     from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
 
-NO_NAME = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
 NOT_QUOTED = re.compile(r"%[0-9a-fA-F]{2}|[?#]|\s/")
 """webdav4 makes URLs of paths, and quotes none of these; a blank at the end of a directory it takes off."""
 TIMEOUTS = {"connect_timeout": 10, "login_timeout": 30, "keepalive_interval": 15}
@@ -114,7 +114,7 @@ class FsspecStorageHook(BaseHook):
             what = "it names no directory" if not slash else f"{container!r} is no place that it can name"
             raise invalid(parameter, uri, what, f"{remedy} The server is the connection's.")
         directory = directory.removesuffix("/")
-        if directory and NO_NAME(directory):
+        if directory and NO_PATH(directory):
             raise invalid(parameter, uri, "a directory is called '.', '..' or nothing", "Write the path out.")
         return f"{scheme}://{container}", directory
 

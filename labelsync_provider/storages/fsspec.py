@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from hashlib import blake2b
 from itertools import islice
 from threading import Lock
 from typing import Any, TypeVar
@@ -31,8 +30,8 @@ from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.answers import no_answer
 from labelsync_provider.storages.faults import Fault, explained, too_large
 from labelsync_provider.storages.fsspec_listing import Entry, Walk
-from labelsync_provider.storages.keys import listed_key
-from labelsync_provider.storages.local_writing import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_temporary
+from labelsync_provider.storages.keys import NO_PATH, listed_key
+from labelsync_provider.storages.local_writing import is_temporary, temporary_name
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
 
@@ -42,8 +41,6 @@ CLOCK_SECONDS = 1.05
 """After this, a clock that counts seconds shows another one."""
 SAID_LENGTH = 200
 
-NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
-"""No name may be empty, `.` or `..`."""
 ODD = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 
 UNKNOWN = "its {} is not told, so that nothing could tell that it has changed"
@@ -254,9 +251,7 @@ class FsspecStorage:
             fs.pipe_file(path, content)
             return
         directory, _, name = path.rpartition("/")
-        # The same for the same key, so that what a killed run left is written over.
-        digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
-        temporary = f"{directory}/{TEMPORARY_PREFIX}{digest}{TEMPORARY_SUFFIX}"
+        temporary = f"{directory}/{temporary_name(name)}"
         try:
             _write(fs, temporary, content)
         except FileNotFoundError:

@@ -7,6 +7,8 @@ LONGEST_KEY = 2500
 """In bytes of UTF-8: an index of PostgreSQL takes 2,704, and the names of project and row are in it."""
 SHORT_KEY = LONGEST_KEY // 4
 """In characters, of which none has more than four bytes."""
+NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
+"""Of a path of files, no name may be empty, `.` or `..`."""
 SHOWN = 200
 """Characters of a key that is too long, with which the key begins that it is listed by."""
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from labelsync_provider.errors import Denied, Invalid, NotFound, invalid
 from labelsync_provider.retry import Requests
 from labelsync_provider.storages.confined import Confined
+from labelsync_provider.storages.keys import NO_PATH
 from labelsync_provider.storages.local_errors import translated
 from labelsync_provider.storages.local_listing import Walk
 from labelsync_provider.storages.local_paths import local_path, relative
@@ -23,9 +24,6 @@ PAGE = 5000
 
 UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 """Most keys are such, and telling so is faster than quoting them."""
-
-NO_PATH = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0").search
-"""No name may be empty, `.` or `..`."""
 
 
 class LocalFiles:
