@@ -87,6 +87,16 @@ class Environment:
 
 
 MANAGED = ("--constraint", str(ROOT / "constraints/mwaa-airflow-3.3.1.txt"))
+# SFTP is younger than these Airflows: it needs an sshfs, and a provider with what that brings, from after them.
+YOUNGER = [
+    f"--exclude-newer-package={package}={day}"
+    for package, day in {
+        "sshfs": "2026-09-01",
+        "apache-airflow-providers-sftp": "2026-06-05",
+        "apache-airflow-providers-ssh": "2026-06-05",
+        "apache-airflow-providers-common-compat": "2026-06-05",
+    }.items()
+]
 # A date stands for the constraints that Airflow published then: two weeks behind the release, or the last of the line.
 ENVIRONMENTS = [
     *(
@@ -94,9 +104,9 @@ ENVIRONMENTS = [
         for extra in ("", *(name for name in PROJECT["project"]["optional-dependencies"] if name != "all"))
     ),
     Environment("managed 3.3.1 [all]", ["apache-airflow==3.3.1"], MANAGED),
-    Environment("lowest", [], ["--resolution", "lowest-direct", "--exclude-newer", "2025-11-15"]),
-    Environment("Airflow 3.1", ["apache-airflow<3.2"], ["--exclude-newer", "2026-04-05"]),
-    Environment("Airflow 3.2", ["apache-airflow<3.3"], ["--exclude-newer", "2026-06-05"]),
+    Environment("lowest", [], ["--resolution", "lowest-direct", "--exclude-newer", "2025-11-15", *YOUNGER]),
+    Environment("Airflow 3.1", ["apache-airflow<3.2"], ["--exclude-newer", "2026-04-05", *YOUNGER]),
+    Environment("Airflow 3.2", ["apache-airflow<3.3"], ["--exclude-newer", "2026-06-05", *YOUNGER]),
     Environment("pre-releases", [], ["--prerelease", "allow"]),
 ]
 
