@@ -204,10 +204,9 @@ class TestFailing:
         assert type(caught.value) is AirflowException
 
     def test_of_a_later_look_is_none_if_it_may_succeed(
-        self, waiting: Callable, connections: Any, soon: Callable, broken: Callable, capsys: pytest.CaptureFixture[str]
+        self, waiting: Callable, connections: Any, broken: Callable, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        soon(0.3, "a.json")
-        broken(looks=range(2, 5))
+        broken(looks=range(2, 5), then=lambda: connections.put("a.json", [{"text": "a"}]))
         assert waiting().execute({})["new"] == 1
         assert capsys.readouterr().out.count("Looking again in 0.01 s: the disk is away") == 3
 
@@ -218,18 +217,21 @@ class TestFailing:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[range], None]:
-    """Have some listings of local files break off, by their number from 1."""
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have some listings of local files break off, by their number from 1; then something happens."""
     from labelsync_provider.errors import Unavailable
     from labelsync_provider.storages.local_files import LocalFiles
 
     listed = LocalFiles.list
 
-    def broken(looks: range) -> None:
-        number = iter(range(1, 1_000_000))
+    def broken(looks: range, then: Callable[[], object] = lambda: None) -> None:
+        numbers = iter(range(1, 1_000_000))
 
         def listing(storage: LocalFiles) -> Any:
-            if next(number) in looks:
+            number = next(numbers)
+            if number == looks[-1]:
+                then()
+            if number in looks:
                 raise Unavailable("the disk is away")
             return listed(storage)
 
