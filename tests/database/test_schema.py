@@ -251,9 +251,9 @@ class TestOlderSchema:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         ensure_schema(opened())
-        take_lease(opened(), seconds=0.5)
         release_second_revision()
         monkeypatch.setattr(schema, "POLL_SECONDS", 0.01)
+        take_lease(opened(), seconds=0.5)
         begun = time.monotonic()
         ensure_schema(opened())
         assert time.monotonic() - begun > 0.4
