@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from labelsync_provider.projects.embedded.project import EmbeddedProject
     from labelsync_provider.projects.label_studio.project import LabelStudioProject
-    from labelsync_provider.projects.label_studio.server import LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
     from labelsync_provider.projects.stores import OwnStorages, ProjectStore
 
@@ -83,7 +82,6 @@ class LabelStudioHook(BaseHook):
         # A field of a form that is cleared gives none.
         self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
         self.stop = stop or Stop()
-        self._server: LabelStudioServer | None = None
 
     def open_store(
         self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
