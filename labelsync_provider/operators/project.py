@@ -30,6 +30,8 @@ class CreateProjectOperator(StoppableOperator):
     A project that is there keeps its label config and description, whatever is given here: annotators may
     have changed them since. However often this runs, and wherever it was stopped before, one project has the title.
 
+    All parameters are templated.
+
     :param title: The project's title.
     :param label_config: The labeling interface, in Label Studio's XML. Or the path of a file that ends in `.xml`,
         relative to the DAG file. Or the name of a ready one, such as `image_classification`; see
@@ -64,7 +66,7 @@ class CreateProjectOperator(StoppableOperator):
 
     @stoppable
     def execute(self, context: "Context") -> int:
-        """Create or find the project."""
+        """Create or find the project; return its id."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.operators.parameters import ProjectParameters, options_of
 
@@ -92,9 +94,14 @@ def find_or_create(
     """Return a project by its id or exact title; if there is none, create one of that title, with a label config.
 
     :param label_config: XML, or the name of a ready one; None to create none.
+    :param dry_run: create nothing: return the project as it would be.
+    :param wait_seconds: for others who are creating it.
+    :param runtime: what ends the wait.
     :raises NotFound: there is none, and none is to be created.
     :raises Invalid: there is no project with that id; or the one that had the title was renamed; or the label config is
         none.
+    :raises LeaseHeld: somebody else was still creating it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.errors import NotFound
     from labelsync_provider.projects.label_config import label_config_of
@@ -139,8 +146,10 @@ def find_or_create_titled(
 ) -> "EmbeddedProject | LabelStudioProject":
     """Return the project of exactly that title, whatever the ids; create it if there is none.
 
-    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be one; or the project is
-        not the one that the ledger knows by its `uri`.
+    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be a title; or the label
+        config is none; or the project is not the one that the ledger knows by its `uri`.
+    :raises LeaseHeld: somebody else was still creating it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.projects.label_config import label_config_of
 
@@ -203,6 +212,9 @@ def create_once(
 
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.
+    :raises Invalid: the store does not take the title or the label config.
+    :raises LeaseHeld: somebody else was still at it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.hooks.database import labelsync_database
     from labelsync_provider.projects.naming import title_of
