@@ -22,9 +22,9 @@ from labelsync_provider.storages.faults import too_large
 from labelsync_provider.storages.fsspec_errors import Meanings, explaining, said
 from labelsync_provider.storages.fsspec_listing import Entry, Walk
 from labelsync_provider.storages.keys import NO_PATH, listed_key
-from labelsync_provider.storages.local_writing import is_temporary, temporary_name
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.temporary import is_temporary, temporary_name
 
 PAGE = 1000
 READ_AT_ONCE = 1 << 20
