@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.label_studio.project import LabelStudioProject
-    from labelsync_provider.projects.protocol import Project
+    from labelsync_provider.projects.protocol import Project, StoredProject
     from labelsync_provider.sync import Owner, Runtime
 
 WAIT_SECONDS = 600.0
@@ -120,9 +118,7 @@ def find_or_create(
     return create_once(hook, planned.title, planned.label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
 
 
-def open_project(
-    hook: "LabelStudioHook", project: int | str, *, read_only: bool
-) -> "EmbeddedProject | LabelStudioProject":
+def open_project(hook: "LabelStudioHook", project: int | str, *, read_only: bool) -> "StoredProject":
     """Return a project by its id or exact title, and note in the ledger that it has its title.
 
     :param read_only: note nothing.
@@ -143,7 +139,7 @@ def open_project(
 
 def find_or_create_titled(
     hook: "LabelStudioHook", title: int | str, label_config: str, owner: "Owner", description: str, runtime: "Runtime"
-) -> "EmbeddedProject | LabelStudioProject":
+) -> "StoredProject":
     """Return the project of exactly that title, whatever the ids; create it if there is none.
 
     :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be a title; or the label
@@ -205,7 +201,7 @@ def create_once(
     *,
     wait_seconds: float = WAIT_SECONDS,
     runtime: "Runtime | None" = None,
-) -> "EmbeddedProject | LabelStudioProject":
+) -> "StoredProject":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
     A Label Studio server would make as many of them as are asked for; see `projects.label_studio.creation`.
@@ -229,7 +225,7 @@ def create_once(
         return created
 
 
-def _note(project: "EmbeddedProject | LabelStudioProject", *, read_only: bool = False) -> None:
+def _note(project: "StoredProject", *, read_only: bool = False) -> None:
     """Note in the ledger that a project has its title; before anything is done to it, make sure whose it is.
 
     :param read_only: note nothing.

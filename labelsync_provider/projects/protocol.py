@@ -307,3 +307,7 @@ class Annotated(Named, Protocol):
         :param last: only those up to this one; None for all.
         :param cancelled: whether a cancelled annotation is one.
         """
+
+
+class StoredProject(Project, Annotated, Watchable, Protocol):
+    """A project as its store gives it: it is imported into, exported from, and waited for."""
