@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
-    from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.label_studio.project import LabelStudioProject
-    from labelsync_provider.projects.label_studio.server import LabelStudioServer
     from labelsync_provider.projects.planned import PlannedProject
+    from labelsync_provider.projects.protocol import StoredProject
     from labelsync_provider.projects.stores import OwnStorages, ProjectStore
 
 EMBEDDED = ("embedded", "embedded://")
@@ -38,7 +36,7 @@ class ProjectStoreHook(Protocol):
 
     def open_store(
         self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
-    ) -> "ProjectStore[EmbeddedProject | LabelStudioProject]":
+    ) -> "ProjectStore[StoredProject]":
         """Open the store; see `LabelStudioHook.open_store`."""
 
     def close(self) -> None:
@@ -83,11 +81,10 @@ class LabelStudioHook(BaseHook):
         # A field of a form that is cleared gives none.
         self.label_studio_conn_id = label_studio_conn_id or self.default_conn_name
         self.stop = stop or Stop()
-        self._server: LabelStudioServer | None = None
 
     def open_store(
         self, *, read_only: bool = False, retry_seconds: float = RETRY_SECONDS
-    ) -> "ProjectStore[EmbeddedProject | LabelStudioProject]":
+    ) -> "ProjectStore[StoredProject]":
         """Return the store that the connection leads to. A server is logged in to once, until `close`.
 
         :param read_only: leave the schema of the embedded store's database as it is.
@@ -104,12 +101,12 @@ class LabelStudioHook(BaseHook):
             store.close()
 
     @contextmanager
-    def looking(self) -> "Iterator[ProjectStore[EmbeddedProject | LabelStudioProject]]":
+    def looking(self) -> "Iterator[ProjectStore[StoredProject]]":
         """Open the store to be looked at, for the length of a block; see `open_store` with `read_only`."""
         with closing(self):
             yield self.open_store(read_only=True)
 
-    def get_project(self, project: int | str, read_only: bool = False) -> "EmbeddedProject | LabelStudioProject":
+    def get_project(self, project: int | str, read_only: bool = False) -> "StoredProject":
         """Return a project by its id, or by its exact title; see `open_store`.
 
         :raises NotFound: there is no such project, or no such connection.
@@ -125,7 +122,7 @@ class LabelStudioHook(BaseHook):
         store = self.open_store(read_only=True)
         return store.storages_of(project_id) if isinstance(store, HasOwnStorages) else None
 
-    def find_titled(self, title: int | str) -> "EmbeddedProject | LabelStudioProject | None":
+    def find_titled(self, title: int | str) -> "StoredProject | None":
         """Return the project with exactly that title, whatever the ids; None if there is none.
 
         :raises Invalid: several projects have it.
@@ -153,7 +150,7 @@ class LabelStudioHook(BaseHook):
 
     def create_project(
         self, title: int | str, label_config: str, description: str = "", confirm: "Callable[[], None] | None" = None
-    ) -> "EmbeddedProject | LabelStudioProject":
+    ) -> "StoredProject":
         """Return the project of that title; create it if there is none.
 
         :param label_config: XML, or the name of a ready one; see `labelsync_provider.label_configs`.

@@ -85,7 +85,7 @@ class RedisStorageHook(BaseHook):
         access = StorageAccess(uri, f"connection {self.redis_conn_id!r}", str(db), path)
         if conn.extra_dejson.get("cluster"):
             return replace(access, is_cluster=True)
-        pool = self._connect(db).connection_pool
+        pool = self._connect(db, is_cluster=False).connection_pool
         how = pool.connection_kwargs
         if password := how.get("password"):
             mask_secret(password)
@@ -110,10 +110,11 @@ class RedisStorageHook(BaseHook):
         with needing_extra("redis"):
             from labelsync_provider.storages.redis import RedisStorage
         conn = get_connection(self.redis_conn_id, MISSING, FIELDS)
-        if conn.extra_dejson.get("cluster") and db != 0:
+        is_cluster = bool(conn.extra_dejson.get("cluster"))
+        if is_cluster and db != 0:
             raise invalid(parameter, uri, "a cluster has only database 0", "Use redis://0/<path>.")
         return RedisStorage(
-            lambda: self._connect(db),
+            lambda: self._connect(db, is_cluster=is_cluster),
             db,
             path,
             server=f"{conn.host or 'localhost'}:{conn.port or 6379}",
@@ -122,8 +123,11 @@ class RedisStorageHook(BaseHook):
             retry_seconds=retry_seconds,
         )
 
-    def _connect(self, db: int) -> Any:
-        """Return the hook's client, for the database that is asked for: the hook knows only the connection's own."""
+    def _connect(self, db: int, *, is_cluster: bool) -> Any:
+        """Return the hook's client, for the database that is asked for: the hook knows only the connection's own.
+
+        :param is_cluster: whether the connection says that it is of a cluster.
+        """
         with needing_extra("redis"):
             from airflow.providers.redis.hooks.redis import RedisHook
             from redis import ConnectionPool, Redis, RedisCluster
@@ -133,7 +137,7 @@ class RedisStorageHook(BaseHook):
             client = RedisHook(self.redis_conn_id).get_conn()
         if isinstance(client, RedisCluster):
             return client
-        if get_connection(self.redis_conn_id, MISSING, FIELDS).extra_dejson.get("cluster"):
+        if is_cluster:
             what = (
                 f"connection {self.redis_conn_id!r}: the apache-airflow-providers-redis that is installed knows no "
                 "clusters, which have only database 0"

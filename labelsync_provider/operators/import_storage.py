@@ -32,7 +32,7 @@ WORTH_SEEING = (
 class ImportStorageSyncOperator(StoppableOperator):
     """Makes a task of every object, or of every row of every task file, that is new in a storage.
 
-    However often it runs, and wherever it was killed before: each object, or row of a task file, has one live task.
+    However often it runs, and wherever it was killed before, no object and no row of a task file comes in twice.
     Returns the report, see `labelsync_provider.sync.report.ImportReport`; of a list of sources
     `{"sources": {uri: report}, "failed_sources": {uri: reason}, ...}`, and beside these, by the same names, the sums.
     If some of them fail, so does the task, and the report is pushed before.

@@ -29,12 +29,12 @@ class LabelStudioStorageOperator(StoppableOperator):
     afterwards; but its title, and credentials that the connection does not hold, stay as they are.
 
     Label Studio is handed the keys that stand in the storage's connection, and keeps them; `allow_static_keys` must say
-    so. For a role, a profile or the like it needs credentials of its own. It takes `storage` from its own machine:
+    so. For a role, a profile or the like it needs credentials of its own. It reaches `storage` from its own machine:
     hosts and directories are looked for there.
 
-    An import storage is not synced by this, see `LabelStudioSyncOperator`; that of a new export storage Label Studio
-    syncs at once. A second export storage of one type is refused: with two, Label Studio on PostgreSQL answers every
-    annotation with an error. `ImportStorageSyncOperator` and `ExportAnnotationsOperator` need no such storage.
+    An import storage is not synced by this, but by `LabelStudioSyncOperator`; a new export storage is synced at once,
+    by Label Studio itself. A second export storage of one type is refused: with two, Label Studio on PostgreSQL answers
+    every annotation with an error. `ImportStorageSyncOperator` and `ExportAnnotationsOperator` need no such storage.
 
     All parameters are templated.
 
@@ -124,7 +124,7 @@ class LabelStudioStorageOperator(StoppableOperator):
 
     @stoppable
     def execute(self, context: "Context") -> int:
-        """Create or update the storage."""
+        """Create or update the storage; return its id."""
         from labelsync_provider.hooks.label_studio_storages import label_studio_storage, opened_server
         from labelsync_provider.operators.parameters import StorageParameters, options_of
         from labelsync_provider.projects.label_studio.keys import check_handover
@@ -161,9 +161,9 @@ class LabelStudioSyncOperator(StoppableOperator):
     whether a sync was in progress already, which was waited for instead, so that objects which came since may wait for
     the next one.
 
-    A sync that fails, or is completed with errors, fails the task with what Label Studio says. But it says that
-    an export is completed even if uploads failed: the count is compared, and tells nothing of them.
-    `ExportAnnotationsOperator` verifies each object that it writes.
+    A sync that fails, or is completed with errors, fails the task with what Label Studio says. So does an export that
+    has dealt with fewer annotations than the project has. Of uploads that failed, Label Studio tells nothing: it counts
+    them, and calls the export completed. `ExportAnnotationsOperator` verifies each object that it writes.
 
     A sync cannot be stopped: it goes on when the task is killed or late. A retry then waits for it. One whose server
     died stays in progress for ever, until somebody lists the project's storages, as is done here for a URI; five
@@ -249,7 +249,11 @@ class LabelStudioSyncOperator(StoppableOperator):
             return report_of(storage, state, joined=started.joined)
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> dict[str, Any]:
-        """Return the report of what the trigger has seen."""
+        """Return the report of the sync, of which the trigger has seen the end.
+
+        :raises AirflowException: it failed, or has not ended within `timeout`; or it could not be looked at.
+        :raises AirflowFailException: it could not be looked at, and a retry does not help.
+        """
         from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
         from labelsync_provider.projects.label_studio.sync_state import Storage, SyncState, late, report_of
 

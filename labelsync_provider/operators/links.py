@@ -44,9 +44,9 @@ class StorageSettingsLink(_Link):
 
 
 def links_to(project: "Project | Annotated", task_ids: Sequence[int] = ()) -> dict[str, str]:
-    """Return the URL of each link.
+    """Return the URL of each link, by the link's name; none for a project of the embedded store.
 
-    :param task_ids: the lowest and the highest id of tasks to be shown apart, if there are any.
+    :param task_ids: the lowest and the highest id of the tasks that this run has imported, if there are any.
     """
     if not project.url:
         return {}

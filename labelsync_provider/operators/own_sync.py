@@ -23,6 +23,7 @@ def own_storages_at(
     Who may import need not be allowed to look at storages: unless the run needs to know, what goes wrong is only said.
 
     :param locks: whether nobody is to press Sync on them any more.
+    :raises Denied: the run needs to know, and the user of the token may not look at storages, or not lock them.
     """
     from labelsync_provider.errors import Denied, LabelsyncError, Stopped
     from labelsync_provider.hooks.storage import TRIAL_SECONDS

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.label_studio.project import LabelStudioProject
-    from labelsync_provider.projects.protocol import Project
+    from labelsync_provider.projects.protocol import Project, StoredProject
     from labelsync_provider.sync import Owner, Runtime
 
 WAIT_SECONDS = 600.0
@@ -29,6 +27,8 @@ class CreateProjectOperator(StoppableOperator):
 
     A project that is there keeps its label config and description, whatever is given here: annotators may
     have changed them since. However often this runs, and wherever it was stopped before, one project has the title.
+
+    All parameters are templated.
 
     :param title: The project's title.
     :param label_config: The labeling interface, in Label Studio's XML. Or the path of a file that ends in `.xml`,
@@ -64,7 +64,7 @@ class CreateProjectOperator(StoppableOperator):
 
     @stoppable
     def execute(self, context: "Context") -> int:
-        """Create or find the project."""
+        """Create or find the project; return its id."""
         from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.operators.parameters import ProjectParameters, options_of
 
@@ -92,9 +92,14 @@ def find_or_create(
     """Return a project by its id or exact title; if there is none, create one of that title, with a label config.
 
     :param label_config: XML, or the name of a ready one; None to create none.
+    :param dry_run: create nothing: return the project as it would be.
+    :param wait_seconds: for others who are creating it.
+    :param runtime: what ends the wait.
     :raises NotFound: there is none, and none is to be created.
     :raises Invalid: there is no project with that id; or the one that had the title was renamed; or the label config is
         none.
+    :raises LeaseHeld: somebody else was still creating it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.errors import NotFound
     from labelsync_provider.projects.label_config import label_config_of
@@ -113,9 +118,7 @@ def find_or_create(
     return create_once(hook, planned.title, planned.label_config, owner, wait_seconds=wait_seconds, runtime=runtime)
 
 
-def open_project(
-    hook: "LabelStudioHook", project: int | str, *, read_only: bool
-) -> "EmbeddedProject | LabelStudioProject":
+def open_project(hook: "LabelStudioHook", project: int | str, *, read_only: bool) -> "StoredProject":
     """Return a project by its id or exact title, and note in the ledger that it has its title.
 
     :param read_only: note nothing.
@@ -136,11 +139,13 @@ def open_project(
 
 def find_or_create_titled(
     hook: "LabelStudioHook", title: int | str, label_config: str, owner: "Owner", description: str, runtime: "Runtime"
-) -> "EmbeddedProject | LabelStudioProject":
+) -> "StoredProject":
     """Return the project of exactly that title, whatever the ids; create it if there is none.
 
-    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be one; or the project is
-        not the one that the ledger knows by its `uri`.
+    :raises Invalid: the one that had the title was renamed; or several have it; or it cannot be a title; or the label
+        config is none; or the project is not the one that the ledger knows by its `uri`.
+    :raises LeaseHeld: somebody else was still creating it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.projects.label_config import label_config_of
 
@@ -196,13 +201,16 @@ def create_once(
     *,
     wait_seconds: float = WAIT_SECONDS,
     runtime: "Runtime | None" = None,
-) -> "EmbeddedProject | LabelStudioProject":
+) -> "StoredProject":
     """Return the project of that title; create it if there is none, only once for all who ask at the same time.
 
     A Label Studio server would make as many of them as are asked for; see `projects.label_studio.creation`.
 
     :param wait_seconds: for others who are at it.
     :param runtime: what ends the wait.
+    :raises Invalid: the store does not take the title or the label config.
+    :raises LeaseHeld: somebody else was still at it when the time to wait was over.
+    :raises Stopped: the run is to end.
     """
     from labelsync_provider.hooks.database import labelsync_database
     from labelsync_provider.projects.naming import title_of
@@ -217,7 +225,7 @@ def create_once(
         return created
 
 
-def _note(project: "EmbeddedProject | LabelStudioProject", *, read_only: bool = False) -> None:
+def _note(project: "StoredProject", *, read_only: bool = False) -> None:
     """Note in the ledger that a project has its title; before anything is done to it, make sure whose it is.
 
     :param read_only: note nothing.

@@ -1,4 +1,4 @@
-"""Skipping: a run that has changed nothing, as what comes after it should see it."""
+"""Skipping: a run that has changed nothing is marked as skipped, where that is asked, and so is what comes after it."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -76,12 +76,15 @@ def is_list(source: str | Sequence[str]) -> bool:
 def import_each(
     uris: Sequence[str], imported: Callable[[str], "ImportReport"]
 ) -> tuple[dict[str, Any], "LabelsyncError | None"]:
-    """Import sources one after the other; one that fails, whatever the reason, does not keep the others out.
+    """Import sources one after the other; one that fails does not keep the others out.
 
-    :param imported: imports one.
-    :return: each one's report by its URI, under `sources`; why others have none, under `failed_sources`; and beside
-        these the sums. And the error for the whole, if there are such others: `SourcesFailed`, which is worth a retry
-        if one of the reasons is, or `Stopped`.
+    But after one that was told to end, or that waited in vain for another import into the project, none is tried: the
+    others would fail for the same reason.
+
+    :param imported: imports the source of a URI.
+    :returns: each one's report by its URI, under `sources`; why others have none, under `failed_sources`; and beside
+        these the sums. And the error for the whole, if there are such others: `Stopped`, or else `SourcesFailed`, which
+        is worth a retry if one of the reasons is.
     """
     from labelsync_provider.errors import LeaseHeld, Stopped
     from labelsync_provider.sync.report import summed

@@ -47,7 +47,7 @@ Execute = TypeVar("Execute", bound=Callable[..., Any])
 
 
 class StoppableOperator(BaseOperator):
-    """Passes the wish of Airflow that a task ends on to the work; its `execute` is `stoppable`."""
+    """Tells its work when Airflow wishes the task to end; `execute` is decorated with `stoppable`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -68,10 +68,11 @@ class StoppableOperator(BaseOperator):
 def stoppable(execute: Execute) -> Execute:
     """Run an operator's `execute` in a thread of its own; end soon after Airflow says so.
 
-    Work that came to its end all the same, when it was told to end, has done so: what it returns is returned, and that
-    it fails for good or is skipped is said as it says it.
+    Work that came to its own end, though it was told to end, is done: what it returns is returned, and what it raises
+    when it fails for good, is skipped or deferred is raised.
 
     :raises AirflowTaskTimeout: `execution_timeout` is over; it says how far the work has come.
+    :raises AirflowException: a request was still on its way `END_SECONDS` after the work was told to end.
     """
 
     @wraps(execute)

@@ -26,8 +26,8 @@ def see_to_visibility(
     :param own: the project's own storages; None if it has none.
     :param storages: the hook that opens the source.
     :param uri: the storage URI, as it was given.
-    :param source: that of the opened storage.
-    :raises Invalid: it is asked for, and cannot be.
+    :param source: the URI of the opened storage.
+    :raises Invalid: it is `True`, and Label Studio cannot have such a storage, or not its keys.
     """
     from labelsync_provider.errors import invalid
 
@@ -89,7 +89,7 @@ def show_source(
     registers: bool,
     dry_run: bool,
 ) -> None:
-    """Look whether annotators see the objects of a source; what it takes that they do is said in a warning.
+    """Look whether annotators see the objects of a source; if not, warn, and say what is to be done.
 
     A bucket is not registered unasked: Label Studio would read it, with keys of its own, for whoever may open the
     project. No import fails for what is seen, and who may import need not be allowed to look at storages: what goes
@@ -97,7 +97,7 @@ def show_source(
 
     :param storages: the hook that opens the source.
     :param uri: the storage URI, as it was given.
-    :param source: that of the opened storage.
+    :param source: the URI of the opened storage.
     :param registers: whether local files that Label Studio serves are seen to at once.
     """
     from labelsync_provider.errors import LabelsyncError, Stopped

@@ -1,7 +1,6 @@
 """A project that a run would create, for a dry run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 from labelsync_provider.projects.checks import Checked
 from labelsync_provider.projects.protocol import (
@@ -10,6 +9,7 @@ from labelsync_provider.projects.protocol import (
     Task,
     TaskLook,
     TaskUpdate,
+    UpdateOutcome,
 )
 
 
@@ -48,9 +48,7 @@ class PlannedProject(Checked):
         """Return nothing."""
         return {}
 
-    def update_tasks(
-        self, updates: Mapping[int, TaskUpdate]
-    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+    def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
         """Yield that the tasks are not there."""
         return iter([(task, "gone") for task in updates])
 

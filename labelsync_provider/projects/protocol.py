@@ -44,6 +44,11 @@ class TaskUpdate(Struct, gc=False):
     """Of the data that it has, if it was made from a row: see `Project.look`."""
 
 
+UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
+"""What became of an update. `worked_on`: the task has an annotation or a draft, and was left alone. `in_part`: all but
+the annotations was written, for that reason. `gone`: it is not there, or was made from another object."""
+
+
 class TaskLook(NamedTuple):
     """What a look at a task shows."""
 
@@ -217,14 +222,11 @@ class Project(Named, Protocol):
             reference, and this data, is known by it.
         """
 
-    def update_tasks(
-        self, updates: Mapping[int, TaskUpdate]
-    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+    def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
         """Update tasks by id; yield of each, as soon as it is known, what became of it.
 
-        `worked_on`: it has an annotation or a draft, and was left alone. `in_part`: all but the annotations was
-        written, for that reason. `gone`: it is not there, or was made from another object. To do an update again (the
-        `effect` in the task's source reference is that in the update's) completes it, whoever works on the task now.
+        To do an update again (the `effect` in the task's source reference is that in the update's) completes it,
+        whoever works on the task now.
 
         :raises Unavailable: it is not certain whether the one not yet yielded was done.
         """
@@ -305,3 +307,7 @@ class Annotated(Named, Protocol):
         :param last: only those up to this one; None for all.
         :param cancelled: whether a cancelled annotation is one.
         """
+
+
+class StoredProject(Project, Annotated, Watchable, Protocol):
+    """A project as its store gives it: it is imported into, exported from, and waited for."""

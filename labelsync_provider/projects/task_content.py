@@ -1,13 +1,14 @@
 """What a task was made from, and what an update makes of it: the same in every store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
 from labelsync_provider.annotators import UNKNOWN
 from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate
+from labelsync_provider.projects.protocol import UpdateOutcome as UpdateOutcome
 from labelsync_provider.tasks import data_digest
 from labelsync_provider.uris import IS_SERVERS, SERVED
 
@@ -16,8 +17,6 @@ HELD_BACK = "annotations_held_back"
 the task. When the same update is done again, to complete it, they are left out again."""
 OF_OTHERS = "of_others"
 """The key which says that an update gave this source reference to a task that others made."""
-
-UpdateOutcome = Literal["updated", "in_part", "worked_on", "gone"]
 
 
 class Change(NamedTuple):

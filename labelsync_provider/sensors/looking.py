@@ -51,13 +51,20 @@ class LookingSensor(BaseSensorOperator):
         self.defer(trigger=self._looking(self._memory), method_name="execute_complete", timeout=timeout)
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
-        """Return what the trigger has found."""
+        """Return what the trigger has found.
+
+        :raises AirflowFailException: it met what a person must mend.
+        """
         if "error" in event:
             raise AirflowFailException(event["error"])
         return event["found"]
 
     def poke(self, context: "Context") -> PokeReturnValue:
-        """Look once."""
+        """Look once.
+
+        :raises AirflowException: it could not be looked, and nothing was seen before.
+        :raises AirflowFailException: it could not be looked, and waiting does not help.
+        """
         with task_errors():
             looking = self._looking(self._recall(context))
             look = looking.look()

@@ -11,7 +11,7 @@ from labelsync_provider.operators.parameters import LabelConfig, ProjectName, So
 from labelsync_provider.sync import ImportOptions
 from labelsync_provider.sync.options import AtLeastOne, Options, Seconds
 
-Share = Annotated[float, Meta(gt=0, le=1)]
+ShareAboveZero = Annotated[float, Meta(gt=0, le=1)]
 
 
 class NewObjectsParameters(Options, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class LabelingProgressParameters(Options, frozen=True, kw_only=True):
 
     project: ProjectName
     min_annotated: AtLeastOne | None = None
-    min_share: Share | None = None
+    min_share: ShareAboveZero | None = None
     min_new: AtLeastOne | None = None
     since: Literal["last_export"] = "last_export"
     target: str | None = None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LabelingProgressSensor(LookingSensor):
-    """Waits until so much of a project is annotated. All that is asked for must hold; something must be.
+    """Waits until enough of a project is annotated. At least one minimum must be given; all that are given must hold.
 
     In a Label Studio server, a task is annotated when it counts as finished there, which is the share that its page of
     projects shows: as many people have annotated it as `maximum_annotations` says, and skipping it does not count,
@@ -18,7 +18,8 @@ class LabelingProgressSensor(LookingSensor):
     cancelled.
 
     Returns `tasks`, `annotated` and `share`, if `min_annotated` or `min_share` is given, and `new`, if `min_new` is.
-    Each look is one request that the server answers by counting; a title or a personal access token costs one more.
+    `share` is from 0 to 1. Each look is one request that the server answers by counting; `min_new` and a personal
+    access token cost one more each, and so does a title at the first look.
 
     All parameters but `deferrable` are templated.
 

@@ -21,12 +21,14 @@ class NewObjectsSensor(LookingSensor):
     Returns counts of objects, of several sources the sums: `listed`, `matched`, `new`, `retriable` (in quarantine and
     worth another try), and `settled`: False if `max_wait` was over before they had settled.
 
-    Give it the options that the import has, all in one dict if you like: those that decide what is new are below, with
-    others it waits for other objects; the rest of what `ImportStorageSyncOperator` takes is taken, and changes nothing.
+    Give it the options that the import has, all in one dict if you like. Those that decide what is new are below: if
+    they differ from the import's, it waits for other objects. What else `ImportStorageSyncOperator` takes is accepted,
+    and changes nothing.
 
     `settle_seconds` are counted from the first look that shows what the later ones show, by the clock of who looks: no
     storage's clock matters, nor that a copy keeps the times of its files. So they are never met by the first look,
-    and `poke_interval` should be a part of them. Deferred, they begin anew when the triggerer does.
+    and `poke_interval` should be a part of them. Where a triggerer takes over from another one, they are counted from
+    the sensor's first look, if that showed the same, or else anew.
 
     All parameters but `max_wait` and `deferrable` are templated.
 

@@ -5,10 +5,9 @@ So `write(create=True)` looks first, and of two that write one key at once both 
 of this package away, and nobody else.
 """
 
-import errno
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,31 +16,20 @@ from itertools import islice
 from threading import Lock
 from typing import Any, TypeVar
 
-from labelsync_provider.errors import (
-    AlreadyThere,
-    Denied,
-    Invalid,
-    LabelsyncError,
-    NotFound,
-    Unavailable,
-    Unusable,
-)
+from labelsync_provider.errors import AlreadyThere, Invalid, NotFound, Unavailable, Unusable
 from labelsync_provider.retry import RETRY_SECONDS, Requests
-from labelsync_provider.storages.answers import no_answer
-from labelsync_provider.storages.faults import Fault, explained, too_large
+from labelsync_provider.storages.faults import too_large
+from labelsync_provider.storages.fsspec_errors import Meanings, explaining, said
 from labelsync_provider.storages.fsspec_listing import Entry, Walk
 from labelsync_provider.storages.keys import NO_PATH, listed_key
-from labelsync_provider.storages.local_writing import is_temporary, temporary_name
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.temporary import is_temporary, temporary_name
 
 PAGE = 1000
 READ_AT_ONCE = 1 << 20
 CLOCK_SECONDS = 1.05
 """After this, a clock that counts seconds shows another one."""
-SAID_LENGTH = 200
-
-ODD = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 
 UNKNOWN = "its {} is not told, so that nothing could tell that it has changed"
 
@@ -62,8 +50,8 @@ class Filesystem:
     """Whether an upload that breaks off leaves half a file: it is written under another name, and renamed."""
     unfit: re.Pattern[str] | None = None
     """What it cannot have in a path, as it would take it for something else."""
-    meanings: Mapping[type[Exception], type[LabelsyncError]] = field(default_factory=dict)
-    """What its own errors mean, the first that fits; those that the system has mean what they say."""
+    meanings: Meanings = field(default_factory=dict)
+    """Those of its own errors; those that the system has mean what they say."""
 
 
 class FsspecStorage:
@@ -275,46 +263,21 @@ class FsspecStorage:
                     self._connection = self._filesystem.connect()
                 except PermissionError as error:
                     raise Unusable(
-                        f"{self.location.endpoint}: cannot log in: {_said(error)}. The user name, password or key of "
+                        f"{self.location.endpoint}: cannot log in: {said(error)}. The user name, password or key of "
                         f"{self._login} is not accepted."
                     ) from None
             return self._connection
 
     @contextmanager
     def _explaining(self, doing: str) -> Iterator[None]:
-        """Turn the errors of fsspec and of what is behind it into the package's, without their causes."""
-        expected: tuple[type[Exception], ...] = (OSError, *self._filesystem.meanings)
+        """See `explaining`; after a failure for the moment, the next login is a new one."""
+        known = {"uri": self.uri, "endpoint": self.location.endpoint, "login": self._login}
         try:
-            yield
-        except LabelsyncError:
+            with explaining(self._filesystem.meanings, doing, **known):
+                yield
+        except Unavailable:
+            self._connection = None
             raise
-        except expected as error:
-            meant = self._explained(error, doing)
-            if isinstance(meant, Unavailable):
-                self._connection = None
-            raise meant from None
-
-    def _explained(self, error: Exception, doing: str) -> LabelsyncError:
-        what = f"{self.uri} on {self.location.endpoint}: cannot {doing}"
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status is not None:
-            return explained(Fault(status), self.uri, doing, self._login)
-        meaning = next((meant for kind, meant in self._filesystem.meanings.items() if isinstance(error, kind)), None)
-        if isinstance(error, FileNotFoundError | NotADirectoryError) or meaning is NotFound:
-            return NotFound(f"{what}: there is no such file or directory.")
-        if isinstance(error, PermissionError) or meaning is Denied:
-            return Denied(f"{what}: {_said(error)}. The user of {self._login} has no permission for it.")
-        if isinstance(error, FileExistsError | IsADirectoryError) or (
-            isinstance(error, OSError) and error.errno in ODD
-        ):
-            return Invalid(f"{what}: {_said(error)}.")
-        if meaning is None or meaning is Unavailable:
-            return explained(no_answer(error), self.uri, doing, self._login)
-        return meaning(f"{what}: {_said(error)}.")
-
-
-def _said(error: Exception) -> str:
-    return str(error).partition("\n")[0][:SAID_LENGTH].rstrip(".") or type(error).__name__
 
 
 def _start(path: str, size: int, fs: Any) -> bytes:

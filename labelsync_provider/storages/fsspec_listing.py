@@ -9,8 +9,8 @@ from typing import Any
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable
 from labelsync_provider.storages.keys import LONGEST_KEY, listed_key
-from labelsync_provider.storages.local_writing import is_temporary
 from labelsync_provider.storages.protocol import ObjectInfo
+from labelsync_provider.storages.temporary import is_temporary
 
 MOST_ENTRIES = 100_000
 """Of the directories on the way of a walk, which are in memory together."""

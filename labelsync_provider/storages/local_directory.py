@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from labelsync_provider.storages.confined import Confined, Handle
-from labelsync_provider.storages.local_writing import is_temporary
 from labelsync_provider.storages.spool import sorted_on_disk
+from labelsync_provider.storages.temporary import is_temporary
 
 NOT_UTF8 = "its name is not UTF-8; rename the file"
 

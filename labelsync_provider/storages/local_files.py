@@ -14,9 +14,10 @@ from labelsync_provider.storages.local_errors import translated
 from labelsync_provider.storages.local_listing import Walk
 from labelsync_provider.storages.local_paths import local_path, relative
 from labelsync_provider.storages.local_reading import READ, content_of
-from labelsync_provider.storages.local_writing import delete_file, is_temporary, write_file
+from labelsync_provider.storages.local_writing import delete_file, write_file
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.temporary import is_temporary
 from labelsync_provider.uris import IS_SERVERS, SERVED, if_wildcard
 
 PAGE = 5000

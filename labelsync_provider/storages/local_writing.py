@@ -4,30 +4,18 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from hashlib import blake2b
 
 from labelsync_provider.errors import AlreadyThere
 from labelsync_provider.storages.confined import Confined, Handle
 from labelsync_provider.storages.local_reading import READ
+from labelsync_provider.storages.temporary import temporary_name
 
 NAMELESS = os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_TMPFILE", os.O_DIRECTORY)
-TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".labelsync-", ".tmp"
 
 
 def version_of(status: os.stat_result) -> str:
     """Return the version of a file: its size in bytes, and when it changed, in nanoseconds."""
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def is_temporary(name: str) -> bool:
-    """Tell whether a file is one that a write goes to."""
-    return name.startswith(TEMPORARY_PREFIX) and name.endswith(TEMPORARY_SUFFIX)
-
-
-def temporary_name(name: str) -> str:
-    """Name the file that a write goes to: the same for the same key, so that a killed run's is found."""
-    digest = blake2b(os.fsencode(name), digest_size=12).hexdigest()
-    return TEMPORARY_PREFIX + digest + TEMPORARY_SUFFIX
 
 
 def write_file(confined: Confined, path: str, content: bytes, *, create: bool) -> str:

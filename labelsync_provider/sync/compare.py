@@ -47,7 +47,7 @@ def compare(
     folder comes before its siblings). It is looked up by itself, and nothing is missing before the end.
 
     :param listing: pages of objects, in the order of their keys but for such.
-    :param location: where the listing is of.
+    :param location: that of the storage which lists them: it says which path a key is.
     :param is_unchanged: tells of an object that is known whether it is still as it was.
     :param known_between: given two paths, yields what is known above the first and up to the second (None:
         to the end of the storage), in pages of bounded length and in order.

@@ -11,7 +11,7 @@ ENDS = tuple(name.lstrip("/") for name in MARKERS)
 
 
 def markers_of(storage: Target) -> Callable[[ObjectInfo], bool]:
-    """Return what tells whether an object is a marker, in which nothing is to be labelled: by its name, or its size."""
+    """Return what tells whether an object is a marker, in which nothing is to be labeled: by its name, or its size."""
     return _is_marked_file if isinstance(storage, HoldsFiles) else _is_empty
 
 

@@ -64,7 +64,7 @@ def count_new_objects(source: Storage, project: Project, engine: Engine, options
     """Count what an import of the same options would find new.
 
     What has changed in an object whose tasks are there is not new. Nor is what a storage or a server has refused for
-    the moment: every run tries that again, and one that is begun for nothing else would be the first of an endless row.
+    the moment: every run tries that again, and one that is begun for nothing else would be the first of many.
 
     :param engine: the database of the ledger. Without tables in it, everything is new.
     :raises Invalid: `data_key` is needed and not given; or what is there was imported by the other `use_blob_urls`; or

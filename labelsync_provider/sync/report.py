@@ -60,7 +60,7 @@ class ImportReport:
     adopted: int = 0
     """Tasks that the project had already, and that are known from now on."""
     adopted_sharing: int = 0
-    """Tasks that show the same object as one that is known, and stay as they are."""
+    """Tasks that show the object, or have the data of the row, for which another one stands; they stay as they are."""
     not_restored: int = 0
     """Objects and rows whose tasks somebody has deleted after Label Studio's own sync had made them."""
     gone: int = 0
@@ -84,9 +84,9 @@ class ImportReport:
     created_ids: list[int] = field(default_factory=list)
     """The lowest and the highest id of the tasks created; empty if there are none."""
     quarantine: list[Failure] = field(default_factory=list)
-    """The first of them."""
+    """The first `FAILURES_SHOWN` of what is in quarantine."""
     not_restored_rows: list[Failure] = field(default_factory=list)
-    """The first of those that were not restored."""
+    """The first `FAILURES_SHOWN` of those that were not restored."""
 
     @property
     def is_full(self) -> bool:
@@ -120,7 +120,7 @@ class ImportReport:
 def summed(reports: Iterable[ImportReport]) -> dict[str, Any]:
     """Return the sums of what several imports have counted, and the lowest and the highest id of all their tasks.
 
-    Quarantine is not among them, as a key says what it names only beside its source; nor is what is no number.
+    What names objects is not among them, as a key says which is meant only beside its source; nor is what is no number.
     """
     sums: dict[str, Any] = ImportReport().as_dict()
     del sums["quarantine"], sums["not_restored_rows"], sums["dry_run"]
@@ -152,6 +152,7 @@ class ExportReport:
     written: int = 0
     """Objects written, and confirmed by the target."""
     unchanged: int = 0
+    """Objects that were in step already."""
     deleted: int = 0
     """Of the objects that are gone, those deleted from the target."""
     gone: int = 0
@@ -163,7 +164,7 @@ class ExportReport:
     """By kind: what is done to a storage (`list`, `read`, `write`, `delete`), or method and path at a server."""
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
-    """The first of them."""
+    """The first `FAILURES_SHOWN` of the objects that could not be written."""
 
     def failed_as(self, failure: Failure) -> None:
         """Count a failed object, and keep the first by name."""

@@ -13,10 +13,7 @@ from labelsync_provider.projects.naming import is_id
 
 if TYPE_CHECKING:
     from labelsync_provider.hooks.label_studio import LabelStudioHook
-    from labelsync_provider.projects.embedded.project import EmbeddedProject
-    from labelsync_provider.projects.label_studio.project import LabelStudioProject
-
-    Watched = EmbeddedProject | LabelStudioProject
+    from labelsync_provider.projects.protocol import StoredProject
 
 
 class Look(NamedTuple):
@@ -93,7 +90,7 @@ class LookingTrigger(BaseTrigger):
         """Look, from what `parameters` and `memory` say."""
 
 
-def open_project(opened: ExitStack, hook: "LabelStudioHook", named: int | str, known: int | None) -> "Watched":
+def open_project(opened: ExitStack, hook: "LabelStudioHook", named: int | str, known: int | None) -> "StoredProject":
     """Open a project to be looked at. By the id that it had, which is one request, if it still has the title.
 
     :param opened: closes it.

@@ -18,8 +18,7 @@ class NewObjectsTrigger(LookingTrigger):
     """Looks whether enough objects are new in a source, and no more come; see `NewObjectsSensor`.
 
     Its parameters are those of the sensor, with a list of URIs as `source`, and the options of the import under
-    `options`. It remembers what waited,
-    and since when that has not changed.
+    `options`. It remembers what waited, and since when that has not changed.
     """
 
     def _look(self) -> Look:

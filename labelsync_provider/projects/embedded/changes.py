@@ -14,9 +14,8 @@ from labelsync_provider.projects.embedded.statements import (
     this_instant,
 )
 from labelsync_provider.projects.embedded.tables import ANNOTATED, ANNOTATION, PREDICTION, TASK
-from labelsync_provider.projects.protocol import Json, StoredTask, TaskLook, TaskUpdate
+from labelsync_provider.projects.protocol import Json, StoredTask, TaskLook, TaskUpdate, UpdateOutcome
 from labelsync_provider.projects.task_content import (
-    UpdateOutcome,
     effect_of,
     held_back,
     planned,

@@ -32,8 +32,8 @@ from labelsync_provider.projects.protocol import (
     TaskLook,
     TaskState,
     TaskUpdate,
+    UpdateOutcome,
 )
-from labelsync_provider.projects.task_content import UpdateOutcome
 
 EMBEDDED_STORE = "embedded:/"
 """What the `uri` of each project of the store begins with."""

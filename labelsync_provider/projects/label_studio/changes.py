@@ -14,9 +14,8 @@ from labelsync_provider.errors import NotFound
 from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Conflict, Refused
 from labelsync_provider.projects.label_studio.queries import TaskApi, column_filter
-from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, TaskLook, TaskUpdate
+from labelsync_provider.projects.protocol import Json, Rejected, StoredTask, TaskLook, TaskUpdate, UpdateOutcome
 from labelsync_provider.projects.task_content import (
-    UpdateOutcome,
     canonical,
     effect_of,
     held_back,

@@ -29,8 +29,8 @@ from labelsync_provider.projects.protocol import (
     TaskLook,
     TaskState,
     TaskUpdate,
+    UpdateOutcome,
 )
-from labelsync_provider.projects.task_content import UpdateOutcome
 from labelsync_provider.retry import Requests
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ READ_AGAIN = 1000
 
 
 class Off(NamedTuple):
-    """How many annotated tasks, and annotations, more a project counts than are there."""
+    """By how many annotated tasks, and annotations, a project's counts exceed what is exported of it."""
 
     tasks: int
     annotations: int
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
     told: Progress
     """What the project counts."""
     off: Off | None
-    """None if a look at all tasks was not needed, or the counts moved meanwhile."""
+    """By how much that is wrong; None if a look at all tasks was not needed, or the counts moved meanwhile."""
     up_to: datetime | None
     """Up to when, by the project's clock, all changes have been seen; None if nothing tells when a task changes."""
     read_whole: bool = False

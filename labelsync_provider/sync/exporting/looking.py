@@ -36,7 +36,7 @@ class Looks:
     def at_all(self, objects: int, *, by_stamp: bool) -> None:
         """Look at all tasks.
 
-        :param objects: how many there should be then, as far as that is known.
+        :param objects: how many the target should hold then, by the project's counts.
         :param by_stamp: read only those whose stamp has changed.
         """
         self._in_step = 0

@@ -58,12 +58,13 @@ class RenderedFile:
     size: int
     """In bytes."""
     stamp: str
+    """The state of its task, with what else decides about the object; see `tasks_to_read`."""
 
 
 def batches(files: Iterable[RenderedFile], size: int) -> Iterator[list[RenderedFile]]:
-    """Yield files in lists of a size, of which no task's are in two, be they more.
+    """Yield files in lists of up to `size`. Those of one task are in one list, even if they are more.
 
-    The stamp of one object says that all of its task are as they should be, whatever becomes of the run.
+    For the stamp of one object says that all objects of its task are in step, whatever becomes of the run.
     """
     batch: list[RenderedFile] = []
     for _, of_task in groupby(files, key=lambda rendered: rendered.file.task):

@@ -1,4 +1,4 @@
-"""Adopted rows: what is to become of rows of a task file that no task was found for. A pure decision.
+"""Adopted rows: what is to become of the rows of a task file for which no task was found. A pure decision.
 
 What Label Studio's own sync has left: a person has edited the data of tasks, and has deleted others; and a file of
 which the sync broke off has no tasks from some row to its end.

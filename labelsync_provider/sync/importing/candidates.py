@@ -29,7 +29,7 @@ OLDEST = text(
 
 
 class Candidates:
-    """Such tasks, in a file of their own until the run ends: there may be as many as the project has."""
+    """Tasks that others made, in a file of their own until the run ends: there may be as many as the project has."""
 
     def __init__(self) -> None:
         self._engine = open_scratch()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from typing import Literal
 
 from labelsync_provider.projects.protocol import (
     Project,
@@ -11,6 +10,7 @@ from labelsync_provider.projects.protocol import (
     Task,
     TaskLook,
     TaskUpdate,
+    UpdateOutcome,
 )
 
 FIRST_ID = 2**62
@@ -64,9 +64,7 @@ class Rehearsal:
         looks = self._project.look(there, digests) if there else {}
         return looks | {task: looks[task]._replace(worked_on=True) for task in looks.keys() & self._annotated}
 
-    def update_tasks(
-        self, updates: Mapping[int, TaskUpdate]
-    ) -> Iterator[tuple[int, Literal["updated", "in_part", "worked_on", "gone"] | Rejected]]:
+    def update_tasks(self, updates: Mapping[int, TaskUpdate]) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
         """Yield what would become of each update."""
         digests = {task: update.data_digest for task, update in updates.items() if update.data_digest}
         looks = self.look({task: update.uri for task, update in updates.items()}, digests)
@@ -88,7 +86,7 @@ class Rehearsal:
         return set(uris) - kept
 
 
-def _outcome(update: TaskUpdate, look: TaskLook | None) -> Literal["updated", "in_part", "worked_on", "gone"]:
+def _outcome(update: TaskUpdate, look: TaskLook | None) -> UpdateOutcome:
     note = update.meta.get("labelsync")
     if look is None:
         return "gone"

@@ -58,7 +58,8 @@ def import_storage(
     :param engine: the database of the ledger.
     :param owner: who runs this.
     :param runtime: clocks, sleep and threads, if not the machine's own; and what ends the run.
-    :param own_storages: those of the project: what its own sync has made tasks from. Only `adopt` asks.
+    :param own_storages: the project's source storages, from which its own sync has made tasks: `adopt` needs them, and
+        without them no warning says where somebody can press Sync.
     :raises Invalid: `data_key` is needed and not given, or does not suffice for the label config; or the source
         cannot be told from another one; or what is in it was imported by the other value of `use_blob_urls`; or the
         project is not the one that the ledger knows by its `uri`.

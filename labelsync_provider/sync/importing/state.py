@@ -64,7 +64,7 @@ class ImportRun:
     has_other_name: bool = False
     """Whether the ledger knows the project by another `uri` too, under which tasks may have come in."""
     own_sync: OwnSync | None = None
-    """What these tell of the source; None unless the run adopts."""
+    """What its own storages tell of the source; None unless the run adopts."""
     candidates: Candidates | None = None
     """Tasks that others made, and that rows may stand for; None unless the run adopts, and of task files."""
     without_evidence: int = 0

@@ -119,7 +119,7 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
 def known_after(update: Update, outcome: str) -> KnownRow:
     """Return what is known of a row once its update was requested.
 
-    :param outcome: see `Project.update_tasks`.
+    :param outcome: an `UpdateOutcome`.
     """
     before, row = update.before, update.row
     if outcome == "updated":

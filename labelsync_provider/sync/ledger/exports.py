@@ -183,7 +183,10 @@ class ExportLedger(Scope):
             connection.execute(delete(WATERMARK).where(*this))
 
     def watermark(self) -> Watermark | None:
-        """Return how far the project has been exported to this storage."""
+        """Return how far the project has been exported to this storage.
+
+        None before a run has come to its end, and where the project keeps no time of changes.
+        """
         columns = [WATERMARK.c[name] for name in Watermark._fields]
         here = (WATERMARK.c.scope == self._scope, WATERMARK.c.start == self.location.start)
         with self._engine.connect() as connection:

@@ -56,7 +56,7 @@ class Lease:
 
         :param resource: what is written to, in words that a person understands.
         :param seconds: how long it outlives an owner that was killed.
-        :param wait_seconds: how long to wait for the owner before.
+        :param wait_seconds: how long to wait while somebody else has it.
         """
         self._engine, self._resource, self._seconds = engine, resource, seconds
         self._owner = Owner(owner) if isinstance(owner, str) else owner
