@@ -59,5 +59,9 @@ def storage_name(location: "Location") -> Name:
 
 def project_name(address: str) -> Name:
     """Return the name of a project, which is the end of its address."""
-    server, _, number = address.partition("://")[2].rpartition("projects/")
-    return f"label-studio://{server.rstrip('/')}" if server else "labelsync-embedded", f"projects/{number}"
+    scheme, _, rest = address.partition("://")
+    server, _, number = rest.rpartition("projects/")
+    if not server:
+        return f"labelsync-{scheme}", f"projects/{number}"
+    scheme = "label-studio" if scheme in ("http", "https") else scheme
+    return f"{scheme}://{server.rstrip('/')}", f"projects/{number}"

@@ -1,11 +1,7 @@
-"""Links from a task in Airflow to the project in Label Studio. Projects of the embedded store have none."""
+"""Links from a task in Airflow to the pages of the project. Projects of the embedded store have none."""
 
-import base64
-import json
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
@@ -44,33 +40,15 @@ class StorageSettingsLink(_Link):
 
 
 def links_to(project: "Project | Annotated", task_ids: Sequence[int] = ()) -> dict[str, str]:
-    """Return the URL of each link, by the link's name; none for a project of the embedded store.
+    """Return the URL of each link, by the link's name; none for a project without pages.
 
     :param task_ids: the lowest and the highest id of the tasks that this run has imported, if there are any.
     """
-    if not project.url:
-        return {}
-    links = {ProjectLink.name: f"{project.url}/data", StorageSettingsLink.name: f"{project.url}/settings/storage"}
+    from labelsync_provider.projects.protocol import HasPages
+
+    if not isinstance(project, HasPages):
+        return {ProjectLink.name: project.url} if project.url else {}
+    links = {ProjectLink.name: project.tasks_page(), StorageSettingsLink.name: project.storages_page()}
     if task_ids:
-        links[ImportedTasksLink.name] = f"{project.url}/data?tab={_tab_of(task_ids[0], task_ids[-1])}"
+        links[ImportedTasksLink.name] = project.tasks_page((task_ids[0], task_ids[-1]))
     return links
-
-
-def _tab_of(lowest: int, highest: int) -> str:
-    """Return a tab of the data manager that stands in its URL, and leaves nothing in the project.
-
-    Source: what the data manager of Label Studio 1.23.2 makes of a filter in a tab that was not saved.
-    """
-    between = {
-        "filter": "filter:tasks:id",
-        "operator": "in",
-        "type": "Number",
-        "value": {"min": lowest, "max": highest},
-    }
-    tab = {
-        "title": "Imported",
-        "filters": {"conjunction": "and", "items": [between]},
-        "ordering": [],
-        "agreement_selected": {},
-    }
-    return quote(base64.b64encode(zlib.compress(json.dumps(tab).encode())), safe="")

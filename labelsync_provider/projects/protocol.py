@@ -247,6 +247,20 @@ class Project(Named, Protocol):
 
 
 @runtime_checkable
+class HasPages(Protocol):
+    """A project whose tasks and storages have pages in a browser."""
+
+    def tasks_page(self, ids: tuple[int, int] | None = None) -> str:
+        """Return the URL of the page of its tasks.
+
+        :param ids: show those from one id to another, and no others.
+        """
+
+    def storages_page(self) -> str:
+        """Return the URL of the page of its own storages."""
+
+
+@runtime_checkable
 class Fencing(Protocol):
     """A project that refuses a writer whose fencing number is smaller than one it has seen."""
 

@@ -195,6 +195,7 @@ class TestLineage:
     def test_names_projects_of_two_servers_apart(self) -> None:
         assert project_name("http://studio:8080/ls/projects/7") == ("label-studio://studio:8080/ls", "projects/7")
         assert project_name("embedded://projects/7") == ("labelsync-embedded", "projects/7")
+        assert project_name("acme://shelf/projects/7") == ("acme://shelf", "projects/7")
 
     def test_of_an_import_goes_from_the_storage_to_the_project(self, load: Any, source: Any) -> None:
         operator = load()

@@ -12,7 +12,7 @@ from typing import Any
 from labelsync_provider.annotators import note_unknown
 from labelsync_provider.errors import Denied
 from labelsync_provider.projects.checks import Checked, accepted_and_rejected
-from labelsync_provider.projects.label_studio import changes, shapes
+from labelsync_provider.projects.label_studio import changes, pages, shapes
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.exported import Exporter
 from labelsync_provider.projects.label_studio.importing import Importer
@@ -203,6 +203,14 @@ class LabelStudioProject(Checked):
         """Return how many annotated tasks have changed; see `Watchable.count_annotated`."""
         changed = () if since is None else (changed_since(since, "greater"),)
         return self._api.count(*ANNOTATED, *changed)
+
+    def tasks_page(self, ids: tuple[int, int] | None = None) -> str:
+        """Return the URL of the page of its tasks; see `HasPages.tasks_page`."""
+        return pages.tasks_page(self.url, ids)
+
+    def storages_page(self) -> str:
+        """Return the URL of the settings of its storages; see `HasPages.storages_page`."""
+        return pages.storages_page(self.url)
 
     # --- change ---
 
