@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from email.message import Message
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -71,9 +71,9 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Tell pytest-xdist which tests have to stay together; mark those that need a server of another kind."""
     for item in items:
-        # A parameter may be the name of the fixture that it stands for.
+        # A parameter may be the name of the fixture that it stands for, alone or with others.
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        used = [*item.fixturenames, *parameters]
+        used = [*item.fixturenames, *chain.from_iterable(p if isinstance(p, tuple) else (p,) for p in parameters)]
         if name := next((name for name in MADE_ONCE if name in used), None):
             item.add_marker(pytest.mark.xdist_group(_group(name, item.path)))
         if any(isinstance(name, str) and name in OTHER_SERVERS for name in used):
