@@ -1,6 +1,6 @@
-"""Label Studio, started so that it waits neither for the disk nor for the network: `python label_studio_unwaiting.py ...`.
+"""Label Studio, started so that it waits neither for the disk nor for an acknowledgement.
 
-It runs in the environment that Label Studio is installed in, and takes the arguments of `label-studio`.
+It is run by the Python of the environment that Label Studio is installed in, with the arguments of `label-studio`.
 
 Nothing has to survive a power cut: see `unsynced`. And its server sends the head and the body of an answer apart, of
 which the second waits for the first to be acknowledged: that takes Linux 40 ms, longer than most answers.
