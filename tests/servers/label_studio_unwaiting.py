@@ -21,7 +21,7 @@ def connect_unsynced(*args: Any, **options: Any) -> sqlite3.Connection:
     return connection
 
 
-sqlite3.dbapi2.connect = connect_unsynced
+sqlite3.dbapi2.connect = connect_unsynced  # type: ignore[assignment]
 StreamRequestHandler.disable_nagle_algorithm = True
 # Django makes much garbage around few objects that stay: to look through these so often was a twentieth of its time.
 gc.set_threshold(100_000, 20, 100)
