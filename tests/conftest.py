@@ -1,5 +1,6 @@
 """What the tests share: an Airflow home of their own, a database, a folder with files, connections."""
 
+import gc
 import json
 import os
 import shutil
@@ -90,6 +91,13 @@ def _group(name: str, module: Path) -> str:
     if module.stem == "test_label_studio_exactly_once":
         return f"{name} {module.stem}"
     return f"{name} {'sync' if module.parent.name == 'sync' else 'others'}"
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage less often, and not among what Airflow and thousands of tests are made of, which stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
