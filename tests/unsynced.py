@@ -1,7 +1,7 @@
 """Whoever imports this has SQLite that does not wait for the disk.
 
-Tests kill processes, not the machine: nothing has to survive a power cut. The processes that are killed do wait, as a
-run does.
+Tests kill processes, not the machine: nothing has to survive a power cut. The processes that are killed at any instant
+do wait, as a run does.
 """
 
 from sqlalchemy import Connection, Engine, event
