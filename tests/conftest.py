@@ -1,5 +1,6 @@
 """What the tests share: an Airflow home of their own, a database, a folder with files, connections."""
 
+import gc
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from email.message import Message
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -71,9 +72,9 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Tell pytest-xdist which tests have to stay together; mark those that need a server of another kind."""
     for item in items:
-        # A parameter may be the name of the fixture that it stands for.
+        # A parameter may be the name of the fixture that it stands for, alone or with others.
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        used = [*item.fixturenames, *parameters]
+        used = [*item.fixturenames, *chain.from_iterable(p if isinstance(p, tuple) else (p,) for p in parameters)]
         if name := next((name for name in MADE_ONCE if name in used), None):
             item.add_marker(pytest.mark.xdist_group(_group(name, item.path)))
         if any(isinstance(name, str) and name in OTHER_SERVERS for name in used):
@@ -90,6 +91,13 @@ def _group(name: str, module: Path) -> str:
     if module.stem == "test_label_studio_exactly_once":
         return f"{name} {module.stem}"
     return f"{name} {'sync' if module.parent.name == 'sync' else 'others'}"
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage less often, and not among what Airflow and thousands of tests are made of, which stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

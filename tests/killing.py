@@ -479,6 +479,9 @@ def patiently(what: str) -> Iterator[None]:
 
 
 def _run(run: Callable[[], Any], instant: Instant | None, how: str | Path, outcome: Connection) -> None:
+    if not isinstance(instant, AfterSeconds):
+        # Where the test chooses the instant, none is in the midst of waiting for the disk.
+        import unsynced  # noqa: F401
     if instant:
         instant.arm(_holds(how) if isinstance(how, Path) else {"kill": lambda: _kill, "pause": _pauses}[how]())
     logging.disable()  # a log of deaths that were wished for helps nobody

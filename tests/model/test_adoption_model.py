@@ -10,7 +10,7 @@ from model.machine import Begin, Step, sqlite_history, taken
 
 WORLDS = ["fake", "fake, ids reused"]
 STEPS = 14
-HISTORIES = 6
+HISTORIES = 4
 
 
 def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_history, shrink: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Histories of exports against the engine: a quarter of a minute of them, always the same. `make soak` runs longer."""
+"""Histories of exports against the engine: some seconds of them, always the same. `make soak` runs longer."""
 
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from model.machine import Begin, Step, sqlite_history, taken
 
 WORLDS = ["fake", "fake, ids reused", "embedded"]
 STEPS = 16
-HISTORIES = 8
+HISTORIES = 5
 COMMITS = 9
 """Of a small run."""
 

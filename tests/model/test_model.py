@@ -1,4 +1,4 @@
-"""Histories against the engine: half a minute of them, always the same. `make soak` runs others, and longer."""
+"""Histories against the engine: a quarter of a minute of them, always the same. `make soak` runs others, and longer."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from model.machine import DEFAULTS, Begin, Draw, Step, simpler, sqlite_history, 
 
 WORLDS = ["fake", "fake, ids reused", "embedded"]
 STEPS = 20
-HISTORIES = 10
+HISTORIES = 6
 
 
 def check(number: int, world: str, *, faults: bool, begin: Begin = sqlite_history, shrink: bool = True) -> None:

@@ -144,6 +144,8 @@ class TestAuto:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("labelsync_provider.hooks.storage.TRIAL_SECONDS", 0.1)
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.APPEARING_SECONDS", 0.1)
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.LOOK_SECONDS", 0.05)
 
         def answer(asked: Any) -> tuple[int, bytes]:
             if asked.path.startswith("/data/local-files"):

@@ -33,6 +33,8 @@ pytest_plugins = ["servers.postgres"]
 
 LOCK = Path(__file__).parent / "label-studio" / "requirements.txt"
 
+PROGRAM = Path(__file__).parent / "label_studio_unwaiting.py"
+
 # Making the tables takes half a minute, copying them nothing: an empty database is kept beside what is installed, and
 # what PostgreSQL needs to make another.
 DATA = "data"
@@ -197,7 +199,7 @@ def _make_tables(installed: Path, settings: Mapping[str, str]) -> None:
 
 def _program(installed: Path) -> list[str | Path]:
     # Apart from the modules that this process may have been told of.
-    return [installed / "bin/python", "-I", "-m", "label_studio.server"]
+    return [installed / "bin/python", "-I", PROGRAM]
 
 
 def _uv() -> str | Path:

@@ -75,12 +75,9 @@ def running(
         _wait(process, Path(command[0]).name, port, answers, folder / "log")
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOPPING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # It has nothing to bring to an end: what it keeps is removed with its folder.
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], program: str, port: int, answers: Callable[[], object], log: Path) -> None:

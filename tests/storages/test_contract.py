@@ -242,9 +242,9 @@ ODD = {
     "trailing slashes": "a//",
     "255 bytes": "é" * 125 + ".json",
     "900 bytes": "é" * 447 + ".json",
-    "900 bytes in segments": "é/" * 300,
+    # Each is a directory more, of which a server of files takes long to make and to list hundreds.
+    "900 bytes in segments": "/".join(["é" * 89] * 5),
 }
-ODD["900 bytes in segments"] = ODD["900 bytes in segments"].rstrip("/")
 
 DOTS = {"dot", "dots", "dot inside", "dots inside", "leading dots", "trailing dot", "trailing dots"}
 EMPTY_SEGMENTS = {"empty segment", "leading slash", "trailing slash", "trailing slashes"}
@@ -359,6 +359,8 @@ STORAGES = {
     ),
     "Azure on Azurite": Kind(
         azure,
+        # It deletes 256 at once.
+        many=300,
         page_size="labelsync_provider.storages.azure_blob.PAGE",
         # UTF-16 comes before the code points.
         in_order=False,
@@ -386,7 +388,7 @@ STORAGES = {
     ),
     "SFTP": Kind(
         sftp,
-        many=550,
+        many=150,
         page_size="labelsync_provider.storages.fsspec.PAGE",
         refuses=DOTS | EMPTY_SEGMENTS | {"900 bytes"},
         holds_parents=False,
@@ -1044,13 +1046,13 @@ class TestMany:
         self, kind: Kind, storage: Storage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if kind.page_size:
-            monkeypatch.setattr(kind.page_size, 500)
+            monkeypatch.setattr(kind.page_size, 100)
         wanted = MANY[: kind.many]
         fill(storage, wanted)
         pages: list[Page] = list(storage.list())
         found = [info.key.removeprefix(storage.location.prefix) for page in pages for info in page]
         assert (found if kind.in_order else sorted(found)) == wanted
-        assert max(map(len, pages)) <= (500 if kind.page_size else 5000)
+        assert max(map(len, pages)) <= (100 if kind.page_size else 5000)
         # Some may be missing.
         storage.delete([storage.location.prefix + key for key in [*wanted[1:], "never/there", "nor/this"]])
         assert keys(storage) == wanted[:1]

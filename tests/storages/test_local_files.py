@@ -423,6 +423,14 @@ while True:
 
 
 class TestOddThings:
+    def test_file_below_300_directories_is_written_listed_read_and_deleted(self, source: Any) -> None:
+        storage, key = source.storage(), "é/" * 300 + "a"
+        version = storage.write(key, b"deep")
+        assert [(info.key, info.version) for page in storage.list() for info in page] == [(key, version)]
+        assert storage.read(key) == b"deep"
+        storage.delete([key])
+        assert problems(storage) == {}
+
     def test_name_that_is_not_utf8_is_listed_by_an_escaped_key_and_stops_no_other(self, source: Any) -> None:
         source.put("good", "1")
         (Path(os.fsdecode(os.fsencode(source.path) + b"/caf\xe9.json"))).write_text("1")
