@@ -20,7 +20,7 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, Unavailable
 from labelsync_provider.projects.label_studio import queries
 from labelsync_provider.sync import ImportOptions
-from labelsync_provider.sync.importing import applying, reconciling, sending
+from labelsync_provider.sync.importing import batch_size, reconciling, sending
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import JournalEntry
 from labelsync_provider.sync.ledger.tables import JOURNAL, ROW
@@ -394,7 +394,7 @@ def late(project: Project, rows: Counter[Any]) -> list[int]:
 
 
 def test_a_batch_of_several_pages_is_found_whole(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "FIRST_BATCH", 10)
+    monkeypatch.setattr(batch_size, "FIRST_TASKS", 10)
     monkeypatch.setattr(queries, "PAGE", 20)
     rows = fill(project.place, 1, 60)
     posts = Posts()
