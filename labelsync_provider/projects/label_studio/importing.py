@@ -12,7 +12,7 @@ from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Refused, TooMuch
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.queries import TaskApi
-from labelsync_provider.projects.label_studio.refusals import tasks_named
+from labelsync_provider.projects.label_studio.refusals import NAMED_AT_MOST, tasks_named
 from labelsync_provider.projects.protocol import Json, Rejected, Task
 
 POLL_SECONDS = 1.0
@@ -46,7 +46,9 @@ class Importer:
                 if named := tasks_named(refusal, len(part)):
                     outcomes |= {part[n]: Rejected(reason) for n, reason in named.items()}
                     rest = [n for place, n in enumerate(part) if place not in named]
-                    parts += [rest] if rest else []
+                    # Where there may be more, each half tells of some: as a whole, all would be sent a hundred times.
+                    at = len(rest) // 2 if len(named) >= NAMED_AT_MOST else 0
+                    parts += [some for some in (rest[at:], rest[:at]) if some]
                 elif len(part) == 1:
                     outcomes[part[0]] = Rejected(str(refusal))
                 else:

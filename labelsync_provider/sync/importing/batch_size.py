@@ -39,7 +39,8 @@ class BatchSize(Struct, frozen=True):
     @property
     def at_best(self) -> int:
         """How many the batch after the next one may have, if that is answered soon."""
-        return self._of(self._grown(self.tasks)).tasks
+        # Asked of every task: to make another size takes longer than all else that is done to it here.
+        return min(self._grown(self.tasks), self.most)
 
     def after_answer(self, tasks: int, seconds: float) -> "BatchSize":
         """Return the size of the next batch after one that was answered.
