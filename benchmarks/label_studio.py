@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import msgspec
 import psutil
-from measuring import LABEL_CONFIG, TASK_FILE, Growth, Requests, Result, make_task_files, seconds
+from measuring import LABEL_CONFIG, TASK_FILE, Growth, Processor, Requests, Result, make_task_files, seconds
 from s3 import BATCH, Bucket
 from servers.label_studio import LabelStudioServer, running_label_studio
-from servers.postgres import running_postgres
+from servers.postgres import PostgresServer, running_postgres
 from servers.s3 import running_rclone
 
 from labelsync_provider.database import open_database
@@ -50,6 +50,7 @@ class Bench:
     label_studio: LabelStudioServer
     bucket: Bucket
     scratch: Path
+    postgres: psutil.Process
     _numbers: Iterator[int] = field(default_factory=count)
 
     def project(self) -> LabelStudioProject:
@@ -60,6 +61,13 @@ class Bench:
     def database(self) -> str:
         """Name a database that is not there yet."""
         return f"sqlite:///{self.scratch}/{next(self._numbers)}.db"
+
+    def processor_seconds(self) -> tuple[float, float]:
+        """Return the processor time of this process so far, and of Label Studio with its database."""
+        started = [one for one in psutil.Process().children(recursive=True) if "rclone" not in one.name()]
+        # Those that have ended count as children of who has started them.
+        times = [one.cpu_times() for one in (*started, self.postgres, *self.postgres.children(recursive=True))]
+        return time.process_time(), sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
     def http(self) -> httpx.Client:
         """Return a client of the API, without anything of this package in it."""
@@ -93,7 +101,7 @@ class Bench:
         return took
 
 
-def results(scratch: Path) -> Iterator[Result | Growth | Requests]:
+def results(scratch: Path) -> Iterator[Result | Processor | Growth | Requests]:
     """Run the benchmarks one after the other."""
     root = scratch / "s3"
     make_task_files(root / "objects", OBJECTS)
@@ -112,14 +120,19 @@ def results(scratch: Path) -> Iterator[Result | Growth | Requests]:
         # What a server that must not lose anything does, and the tests' does not.
         postgres.execute("ALTER SYSTEM RESET fsync")
         postgres.execute("SELECT pg_reload_conf()")
-        bench = Bench(label_studio, Bucket(s3, "objects"), scratch)
+        bench = Bench(label_studio, Bucket(s3, "objects"), scratch, psutil.Process(_pid_of(postgres)))
         sum(len(page) for page in BucketStorage(bench.bucket.open(), "").list())  # rclone computes ETags once
         yield from _ready(bench)
-        yield _import(bench, "task files", 25.0, use_blob_urls=False)
+        yield _import(bench, "task files", 30.0, use_blob_urls=False)
         yield _import(bench, "blobs", 10.0, use_blob_urls=True)
         yield from _exports(bench)
         yield _memory(bench, documents)
         yield from _requests(bench, scratch / "few")
+
+
+def _pid_of(postgres: PostgresServer) -> int:
+    """Return the number of the server's first process."""
+    return int(postgres.scalar("SELECT pg_read_file('postmaster.pid')").split()[0])
 
 
 class CountingClient(Client):
@@ -133,14 +146,17 @@ class CountingClient(Client):
         return super().ask(*args, **kwargs)
 
 
-def _ready(bench: Bench) -> Iterator[Result]:
-    result = Result("Label Studio: import task files / post ready batches", OBJECTS, 0.7)
+def _ready(bench: Bench) -> Iterator[Result | Processor]:
+    result = Result("Label Studio: import task files / post ready batches", OBJECTS, 1.0)
+    processor = Processor("Label Studio: processor time of an import / the server's", OBJECTS, 0.25)
     task = {"data": {"image": "s3://bucket/pictures/000000.jpg", "caption": "picture 0"}}
     note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 24}
     note["effect"] = "0" * 16
     batch = msgspec.json.encode([task | {"meta": {"labelsync": note}}] * BATCH)
     for _ in range(READY_PAIRS):
+        before = bench.processor_seconds()
         result.job.append(_import_ours(bench, ImportOptions()))
+        processor.note(before, bench.processor_seconds())
         project = bench.project()
         with bench.http() as client:
 
@@ -152,6 +168,7 @@ def _ready(bench: Bench) -> Iterator[Result]:
             result.peer.append(seconds(post_all))
         assert project.progress().tasks == OBJECTS
     yield result
+    yield processor
 
 
 def _import(bench: Bench, what: str, least: float, *, use_blob_urls: bool) -> Result:

@@ -108,6 +108,37 @@ class Requests:
         return f"{self.name:<58}{counts}{self.sent / self.objects:>8.2f}{self.most:>9,}  {verdict}"
 
 
+@dataclass
+class Processor:
+    """The processor time that a job takes itself, and that it costs a server."""
+
+    name: str
+    objects: int
+    most: float
+    job: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
+
+    def note(self, before: tuple[float, float], after: tuple[float, float]) -> None:
+        """Note a pair: what the two had taken before a job, and after it."""
+        for seconds, began, ended in zip((self.job, self.server), before, after, strict=True):
+            seconds.append(ended - began)
+
+    @property
+    def share(self) -> float:
+        """The job's time by the server's."""
+        return median(job / server for job, server in zip(self.job, self.server, strict=True))
+
+    @property
+    def missed(self) -> bool:
+        """Whether it is above its limit."""
+        return self.share > self.most
+
+    def __str__(self) -> str:
+        times, verdict = (median(self.job), median(self.server)), "MISSED" if self.missed else "ok"
+        said = "".join(f"{seconds:>11.2f} s" for seconds in times)
+        return f"{self.name:<58}{said}{self.share:>8.2f}{self.most:>9.2f}  {verdict}"
+
+
 def seconds(job: Callable[[], object]) -> float:
     """Return how long a job takes."""
     started = time.perf_counter()

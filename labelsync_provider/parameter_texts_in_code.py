@@ -42,6 +42,16 @@ ONE_STORAGE = {
 }
 
 OF_ONE: Mapping[str, Mapping[str, Parameter]] = {
+    "ImportStorageSyncOperator": {
+        "batch_size": replace(
+            PARAMETERS["batch_size"],
+            meaning="The most tasks that are sent, and entered in the ledger, at once. The first batch to a server has "
+            "up to 250, each next up to twice as many, as long as answers take less than half of the connection's "
+            "`read_timeout`; after a batch that fails, half as many. A batch of 8 MB is full. The embedded store takes "
+            "1,000 at once.",
+            default=10_000,
+        )
+    },
     "NewObjectsSensor": {
         "source": replace(PARAMETERS["source"], in_code="Or a list of these, which are looked at together."),
         "create_if_missing": replace(

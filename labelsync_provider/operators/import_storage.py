@@ -101,7 +101,10 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param restore_deleted: Import rows again whose tasks somebody has deleted from the project. How many these are,
         other imports count as `deleted_by_hand`.
     :param dry_run: Report what would happen, and write nothing anywhere.
-    :param batch_size: How many are written, and entered in the ledger, at once.
+    :param batch_size: The most tasks that are sent, and entered in the ledger, at once. The first batch to a server has
+        up to 250, each next up to twice as many, as long as answers take less than half of the connection's
+        `read_timeout`; after a batch that fails, half as many. A batch of 8 MB is full. The embedded store takes 1,000
+        at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
     :param max_workers: Threads that read or write.
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
@@ -174,7 +177,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         adopt: bool = False,
         restore_deleted: bool = False,
         dry_run: bool = False,
-        batch_size: int = 1000,
+        batch_size: int = 10_000,
         min_seconds_between_batches: float = 0,
         max_workers: int = 32,
         wait_for_lease: float = 3600,

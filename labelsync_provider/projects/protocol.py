@@ -202,6 +202,8 @@ class Project(Named, Protocol):
     def import_tasks(self, tasks: Sequence[Task]) -> list[int | Rejected]:
         """Add tasks; return their ids, or why they were rejected, in the order of `tasks`.
 
+        :raises TooLarge: they are more bytes than the project takes at once; none was added. A single task is rejected
+            instead.
         :raises RequestFailed: the project says that it failed, and is not at work on it any more. Some of the tasks
             may have been added; `tasks_after` tells.
         :raises Unavailable: it is not certain whether they were added, or will be. `tasks_after` tells; sending them
@@ -277,6 +279,10 @@ class Remote(Protocol):
 
     While its answer is waited for, something else can be done.
     """
+
+    @property
+    def read_seconds(self) -> float:
+        """Time after which an answer is given up."""
 
     def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
         """Have a function called right before each request that changes something, each time that it is sent.

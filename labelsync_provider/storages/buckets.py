@@ -22,6 +22,7 @@ from labelsync_provider.storages.bucket_listing import merged, pages
 from labelsync_provider.storages.bucket_reading import content_of, standing, start_of
 from labelsync_provider.storages.bucket_writing import Writing
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
+from labelsync_provider.storages.prices import Prices, prices_at
 from labelsync_provider.storages.protocol import MOST_BYTES, Page
 from labelsync_provider.storages.service import Service
 
@@ -55,6 +56,11 @@ class BucketStorage:
         self._retry_seconds = retry_seconds
         self._writing = Writing(service)
         self.requests = Requests()
+
+    @property
+    def prices(self) -> Prices | None:
+        """What requests cost; see `Priced`."""
+        return prices_at(self.location)
 
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""

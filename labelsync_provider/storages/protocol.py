@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from labelsync_provider.storages.location import Location
+from labelsync_provider.storages.prices import Prices
 
 
 class ObjectInfo(Struct, frozen=True, array_like=True, gc=False):
@@ -124,6 +125,15 @@ class HoldsFiles(Protocol):
 
     def file_name(self, key: str) -> str:
         """Return the name of a file, without the folders that it is in: it tells what may be in it."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A storage whose requests cost something."""
+
+    @property
+    def prices(self) -> Prices | None:
+        """What they cost by the service's price list; None if that is not known."""
 
 
 @runtime_checkable

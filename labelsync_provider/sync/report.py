@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from labelsync_provider.storages.protocol import Priced, Target
 from labelsync_provider.uris import printable
 
 FAILURES_SHOWN = 20
@@ -180,8 +181,11 @@ class ExportReport:
         return _in_words(self)
 
 
-def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport) -> None:
-    """Log a report: on one line if it is short, else one thing a line."""
+def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport, storage: Target) -> None:
+    """Log a report: on one line if it is short, else one thing a line.
+
+    :param storage: the source or the target; what its requests cost is said, if it has prices.
+    """
     counts = _counts(report)
     if len(counts) <= ON_ONE_LINE:
         log.info("%s: %s.", title, ", ".join(counts))
@@ -190,7 +194,9 @@ def log_report(log: logging.Logger, title: str, report: ImportReport | ExportRep
         for count in counts:
             log.info("  %s", count)
     requests = sorted(report.requests.items(), key=lambda one: (-one[1], one[0]))
-    log.info("  requests: %s", ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none")
+    said = ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none"
+    prices = storage.prices if isinstance(storage, Priced) else None
+    log.info("  requests: %s%s", said, f" ({prices.in_words(report.requests)})" if prices else "")
 
 
 def _in_words(report: ImportReport | ExportReport) -> str:

@@ -263,7 +263,7 @@ class TestReadTimeout:
         connect_label_studio("http://label-studio", **extra)
         store = LabelStudioHook().open_store()
         assert isinstance(store, LabelStudioServer)
-        assert store.client._read_seconds == seconds
+        assert store.client.read_seconds == seconds
 
 
 @pytest.mark.parametrize(

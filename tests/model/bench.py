@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 from model.bucket import Bucket, Directory
 from model.fake_project import Clock, Crash, Process
@@ -45,6 +46,7 @@ from labelsync_provider.errors import (
 from labelsync_provider.formats.tasks import files as task_files
 from labelsync_provider.formats.tasks import rows as task_rows
 from labelsync_provider.sync import ImportOptions, ImportReport, Owner, Runtime, import_storage
+from labelsync_provider.sync.importing import batch_size
 from labelsync_provider.sync.importing.deleted_by_hand import LOOK_AGAIN_SECONDS
 
 COVERAGE: Counter[str] = Counter()
@@ -303,9 +305,11 @@ class Bench:
         before = (self.world.snapshot(), self.ledger()) if dry else None
         self._processes.append(process)
         try:
-            outcome: Outcome = import_storage(
-                storage, self.world.open(process), self.engine, ImportOptions(**options), owner, runtime
-            )
+            # With batches of hundreds none would ever be full.
+            with patch.multiple(batch_size, FIRST_TASKS=1, MORE_TASKS=1):
+                outcome: Outcome = import_storage(
+                    storage, self.world.open(process), self.engine, ImportOptions(**options), owner, runtime
+                )
         except EXPECTED as error:
             outcome = error
         finally:

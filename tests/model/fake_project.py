@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from model.model import Json, Stored, text_of
 
-from labelsync_provider.errors import AlreadyThere, RequestFailed, Unavailable
+from labelsync_provider.errors import AlreadyThere, RequestFailed, TooLarge, Unavailable
 from labelsync_provider.projects.label_config import DataKey, data_keys, data_problem
 from labelsync_provider.projects.protocol import Progress, Rejected, StoredTask, Task, TaskLook, TaskState, TaskUpdate
 from labelsync_provider.stop import Stop
@@ -21,7 +21,9 @@ from labelsync_provider.tasks import data_digest
 STRICT = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="x"/></Choices></View>'
 LOOSE = "<View/>"
 PAGE = 2
-SECONDS_OF_A_REQUEST = 0.01
+SECONDS_OF_A_REQUEST, SECONDS_OF_A_SLOW_ONE = 0.01, 0.2
+READ_SECONDS = 0.2
+"""A slow request takes longer than a batch may, which is half of this."""
 LONGEST_ON_THE_WAY = 1800.0
 """Seconds; the engine thinks it possible for an hour that a request arrives late."""
 
@@ -130,6 +132,11 @@ class FakeServer:
         self.touched: set[int] = set()
         """Tasks that a person has done something to."""
         self.label_config = STRICT
+        self.seconds_of_a_request = SECONDS_OF_A_REQUEST
+        self.most_at_once: int | None = None
+        """Tasks that a request may have; None: any number."""
+        self.batches: list[int] = []
+        """How many tasks each import has had that arrived."""
         self.links: dict[int, str] = {}
         """By task, the name of the object that the own sync has made it from."""
         self._last = 0
@@ -142,7 +149,7 @@ class FakeServer:
 
     def step(self) -> None:
         """Let time pass, and what is due arrive."""
-        self.clock.sleep(SECONDS_OF_A_REQUEST)
+        self.clock.sleep(self.seconds_of_a_request)
         for request in self._on_the_way:
             request.steps -= 1
         self.arrive(lambda r: r.steps <= 0 or r.sent_at + LONGEST_ON_THE_WAY < self.clock())
@@ -152,7 +159,7 @@ class FakeServer:
         arriving = [request for request in self._on_the_way if due(request)]
         self._on_the_way = [request for request in self._on_the_way if request not in arriving]
         for request in arriving:
-            with suppress(Refused, RequestFailed, AlreadyThere):  # nobody hears the answer
+            with suppress(Refused, TooLarge, RequestFailed, AlreadyThere):  # nobody hears the answer
                 request.deliver()
         return len(arriving)
 
@@ -164,6 +171,9 @@ class FakeServer:
     # --- what a request does ---
 
     def create(self, tasks: Sequence[Task]) -> list[int]:
+        self.batches.append(len(tasks))
+        if len(tasks) > (self.most_at_once or len(tasks)):
+            raise TooLarge("413: they are too many")
         if any(task.data.get("text") == "poison" for task in tasks):
             raise RequestFailed("500: the server fails over a task of this batch")
         if refused := {n for n, task in enumerate(tasks) if task.data.get("text") == "refused"}:
@@ -281,6 +291,10 @@ class FakeProject:
     @property
     def data_keys(self) -> dict[str, DataKey]:
         return data_keys(self.label_config)
+
+    @property
+    def read_seconds(self) -> float:
+        return READ_SECONDS
 
     def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
         self._confirm = confirm

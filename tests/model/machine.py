@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from model.bench import COVERAGE, Bench, Options
 from model.bucket import Bucket, Directory
-from model.fake_project import Clock, Process
+from model.fake_project import SECONDS_OF_A_REQUEST, SECONDS_OF_A_SLOW_ONE, Clock, Process
 from model.worlds import EmbeddedWorld, FakeWorld, World
 from sqlalchemy import Engine
 
@@ -42,7 +42,7 @@ OPTIONS: dict[str, tuple[float, list[Any]]] = {
     "prefix": (0.85, [0, 1, 2, 3]),
     "data_key": (0.9, ["text", "other"]),
     "max_delete": (0.9, [1000, 0]),
-    "batch_size": (0.5, [2, 3]),
+    "batch_size": (0.6, [10_000, 2, 3]),
 }
 """How often an option has its default, and what it may be, that first."""
 BLOBS = 0.2
@@ -97,6 +97,7 @@ class Draw:
             "work_by_hand": 2.5,
             "change_label_config": 0.3,
             "add_by_hand": 0.3,
+            "change_server": 0.5,
             "lose_the_ledger": 0.2,
             "switch_row_key": 0.2,
             "run": 5 if faults else 8,
@@ -121,6 +122,8 @@ class Draw:
             given = {"task": some, "what": one(WORK)}
         elif name == "run_while_a_person_works":
             given = {"options": self._options(), "at": one([0, 0, 1, 2]), "task": some, "what": one(WORK)}
+        elif name == "change_server":
+            given = {"slow": one([True, False]), "most_at_once": one([None, None, 1, 2, 3])}
         elif name == "change_label_config":
             given = {"strict": one([True, False])}
         elif name == "run":
@@ -412,6 +415,13 @@ class History:
         if isinstance(self.bench.world, FakeWorld):
             COVERAGE["step: add by hand"] += 1
             self.bench.world.server.add({"text": "by hand"})
+
+    def change_server(self, slow: bool, most_at_once: int | None) -> None:
+        """Have the server answer slowly or not, and take so many tasks at once."""
+        if isinstance(self.bench.world, FakeWorld):
+            COVERAGE["step: change the server"] += 1
+            self.bench.world.server.seconds_of_a_request = SECONDS_OF_A_SLOW_ONE if slow else SECONDS_OF_A_REQUEST
+            self.bench.world.server.most_at_once = most_at_once
 
     # --- runs ---
 

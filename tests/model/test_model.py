@@ -49,6 +49,10 @@ def run_with_fault(request: int, fault: str, **options: Any) -> Step:
     return Step("run_with_faults", how)
 
 
+def server(*, slow: bool = False, most_at_once: int | None = None) -> Step:
+    return Step("change_server", {"slow": slow, "most_at_once": most_at_once})
+
+
 def draft(task: int) -> Step:
     return Step("work_by_hand", {"task": task, "what": "draft"})
 
@@ -119,3 +123,24 @@ def test_a_task_deleted_by_hand_does_not_come_back_once_its_double_is_deleted() 
         history.bench.run_meanwhile(DEFAULTS, 0, meanwhile)
         take(run_with_fault(0, "crash after"), run())
         assert [task.data for task in history.bench.world.snapshot().values()] == [ONE]
+
+
+MANY = [{"text": f"row {n}"} for n in range(16)]
+
+
+@pytest.mark.parametrize(
+    ("before", "how", "batches"),
+    [
+        pytest.param([], run(), [1, 1, 2, 2, 4, 4, 2], id="up to twice as large as what was answered"),
+        pytest.param([], run(batch_size=3), [1, 1, 2, 2, 3, 3, 3, 1], id="up to what is allowed"),
+        pytest.param([server(slow=True)], run(), [1] * 16, id="none larger than can be answered in time"),
+        pytest.param([server(most_at_once=3)], run(), [1, 1, 2, 2, 4, 2, 2, 2, 2, 2], id="halves of it"),
+        pytest.param([], run_with_fault(4, "lost before"), [1, 1, 2, 2, 4, 2, 2, 2], id="once more"),
+        pytest.param([], run_with_fault(4, "lost after"), [1, 1, 2, 2, 4, 2, 2, 2], id="not once more"),
+    ],
+)
+def test_batches_find_their_size(before: list[Step], how: Step, batches: list[int]) -> None:
+    with sqlite_history("fake", files=False, by_key=False) as history:
+        for step in [put(*MANY), *before, how]:
+            history.take(step)
+        assert history.bench.world.server.batches == batches

@@ -54,7 +54,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "adopt": False,
         "restore_deleted": False,
         "dry_run": False,
-        "batch_size": 1000,
+        "batch_size": 10_000,
         "min_seconds_between_batches": 0,
         "max_workers": 32,
         "wait_for_lease": 3600,

@@ -20,7 +20,8 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, Unavailable
 from labelsync_provider.projects.label_studio import queries
 from labelsync_provider.sync import ImportOptions
-from labelsync_provider.sync.importing import applying, reconciling, sending
+from labelsync_provider.sync.importing import reconciling, sending
+from labelsync_provider.sync.importing.batch_size import BatchSize
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import JournalEntry
 from labelsync_provider.sync.ledger.tables import JOURNAL, ROW
@@ -38,6 +39,13 @@ OPTIONS = ImportOptions(batch_size=BATCH, max_workers=2, lease_seconds=0.1)
 LOOKS = (0.0, 0.2, 0.6)
 # Seconds. Held back so long, a request comes while it is looked for, or comes too late.
 READ, HELD, HELD_TOO_LONG = 1.0, 1.5, 6.0
+
+
+@pytest.fixture(autouse=True)
+def _batches_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done to each batch is counted: none is smaller because of what was done to the one before."""
+    monkeypatch.setattr(BatchSize, "after_answer", lambda size, *_: size)
+    monkeypatch.setattr(BatchSize, "after_failure", lambda size, *_: size)
 
 
 def no_faults(chaos: Chaos) -> None:
@@ -394,14 +402,13 @@ def late(project: Project, rows: Counter[Any]) -> list[int]:
 
 
 def test_a_batch_of_several_pages_is_found_whole(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "FIRST_BATCH", 10)
     monkeypatch.setattr(queries, "PAGE", 20)
     rows = fill(project.place, 1, 60)
     posts = Posts()
     project.run = project.run.with_options(batch_size=60)
     project.spoil(posts, swallow=1)
     assert project.run().tasks_created == rows.total()
-    assert posts.count == 2, "a small one first"
+    assert posts.count == 1
     project.assert_each_row_is_one_task(rows)
 
 

@@ -31,7 +31,7 @@ SENT = [
     ({"dry_run": "False"}, False),
     ({"dry_run": None}, False),
     ({"batch_size": "20"}, 20),
-    ({"batch_size": None}, 1000),
+    ({"batch_size": None}, 10_000),
     ({"min_seconds_between_batches": "0.5"}, 0.5),
     ({"min_seconds_between_batches": 2}, 2.0),
     ({"wait_for_lease": "60"}, 60.0),

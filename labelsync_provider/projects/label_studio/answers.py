@@ -68,6 +68,13 @@ class Conflict(Refused):
     """What was to be created is there already."""
 
 
+class TooMuch(Refused):
+    """The request has more bytes than the server, or one in front of it, takes."""
+
+
+REFUSALS: dict[int, type[Refused]] = {httpx.codes.CONFLICT: Conflict, httpx.codes.REQUEST_ENTITY_TOO_LARGE: TooMuch}
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer that has come in whole."""
@@ -148,7 +155,7 @@ def understood(answer: Answer, what: str, secrets: Collection[str]) -> Any:
     if status == httpx.codes.GATEWAY_TIMEOUT:
         raise TooLate(f"{told}.")
     if 400 <= status < 500:
-        refusal = Conflict if status == httpx.codes.CONFLICT else Refused
+        refusal = REFUSALS.get(status, Refused)
         raise refusal(f"{told}.", reasons=value.get("validation_errors") if isinstance(value, dict) else None)
     by_label_studio = isinstance(value, dict) and "status_code" in value
     raise (RequestFailed if by_label_studio else Unavailable)(f"{told}.")

@@ -73,7 +73,7 @@ class Client:
         self.url = checked_url(url).rstrip("/")
         self.server = (server or self.url).rstrip("/")
         self._base_path = httpx.URL(self.url).path.rstrip("/")
-        self._read_seconds, self._retry_seconds = read_seconds, retry_seconds
+        self.read_seconds, self._retry_seconds = read_seconds, retry_seconds
         self._token = token_of(token, self.url)
         self._hidden = set[str]()
         self._transport = Transport(
@@ -148,7 +148,7 @@ class Client:
 
         def attempt() -> Any:
             try:
-                return self._attempt(method, path, params, body, read_seconds or self._read_seconds, confirm)
+                return self._attempt(method, path, params, body, read_seconds or self.read_seconds, confirm)
             except TooLate as error:
                 if divisible:
                     raise TooLarge(str(error)) from None

@@ -7,12 +7,12 @@ signatures of its SDK.
 import time
 from collections.abc import Sequence
 
-from labelsync_provider.errors import Unavailable
+from labelsync_provider.errors import TooLarge, Unavailable
 from labelsync_provider.projects.label_studio import shapes
-from labelsync_provider.projects.label_studio.answers import Refused
+from labelsync_provider.projects.label_studio.answers import Refused, TooMuch
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.queries import TaskApi
-from labelsync_provider.projects.label_studio.refusals import tasks_named
+from labelsync_provider.projects.label_studio.refusals import NAMED_AT_MOST, tasks_named
 from labelsync_provider.projects.protocol import Json, Rejected, Task
 
 POLL_SECONDS = 1.0
@@ -30,7 +30,10 @@ class Importer:
         """The id of the youngest task, as long as it is certain that nothing was imported since."""
 
     def add(self, items: Sequence[Task]) -> list[int | Rejected]:
-        """Import a batch; of one that is turned down, the rest, or where no task is named, each half by itself."""
+        """Import a batch; of one that is turned down, the rest, or where no task is named, each half by itself.
+
+        :raises TooLarge: it has more bytes than the server takes; nothing was imported.
+        """
         outcomes: dict[int, int | Rejected] = {}
         parts = [list(range(len(items)))]
         while parts:
@@ -38,10 +41,14 @@ class Importer:
             try:
                 outcomes |= zip(part, self._add_all([items[n] for n in part]), strict=True)
             except Refused as refusal:
+                if isinstance(refusal, TooMuch) and 1 < len(part) == len(items):
+                    raise TooLarge(str(refusal)) from None
                 if named := tasks_named(refusal, len(part)):
                     outcomes |= {part[n]: Rejected(reason) for n, reason in named.items()}
                     rest = [n for place, n in enumerate(part) if place not in named]
-                    parts += [rest] if rest else []
+                    # Where there may be more, each half tells of some: as a whole, all would be sent a hundred times.
+                    at = len(rest) // 2 if len(named) >= NAMED_AT_MOST else 0
+                    parts += [some for some in (rest[at:], rest[:at]) if some]
                 elif len(part) == 1:
                     outcomes[part[0]] = Rejected(str(refusal))
                 else:

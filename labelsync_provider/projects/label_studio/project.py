@@ -75,6 +75,11 @@ class LabelStudioProject(Checked):
     def requests(self, requests: Requests) -> None:
         self._client.requests = requests
 
+    @property
+    def read_seconds(self) -> float:
+        """See `Remote.read_seconds`."""
+        return self._client.read_seconds
+
     def confirm_before_changes(self, confirm: Callable[[], None]) -> None:
         """See `Remote.confirm_before_changes`; a server takes what comes, from whichever run."""
         self._api.confirm = confirm

@@ -5,12 +5,14 @@ from typing import Any
 
 from labelsync_provider.projects.label_studio.answers import LOOKED_AT, Refused
 
+NAMED_AT_MOST = 100
+"""So many tasks a refusal names; others may be as bad."""
 NONE: tuple[Any, ...] = (None, "", "...", {}, [])
 """What stands in a refusal in the place of a task that is fine, or that is not named any more."""
 
 
 def tasks_named(refusal: Refused, count: int) -> dict[int, str]:
-    """Return the tasks that a refusal names, by their place in the batch; it names the first hundred."""
+    """Return the tasks that a refusal names, by their place in the batch; it names the first `NAMED_AT_MOST`."""
     reasons = refusal.reasons.get("non_field_errors") if isinstance(refusal.reasons, dict) else None
     if not isinstance(reasons, list) or len(reasons) > count:
         return {}

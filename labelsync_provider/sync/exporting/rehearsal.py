@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from labelsync_provider.storages.protocol import MOST_BYTES, Page, Target
+from labelsync_provider.storages.protocol import MOST_BYTES, Page, Priced, Target
 
 REHEARSED = "rehearsed"
 """The version of what would have been written."""
@@ -17,6 +17,7 @@ class RehearsedTarget:
     def __init__(self, target: Target) -> None:
         self._target = target
         self.uri, self.location = target.uri, target.location
+        self.prices = target.prices if isinstance(target, Priced) else None
 
     def list(self) -> Iterator[Page]:
         """Yield the objects in pages."""

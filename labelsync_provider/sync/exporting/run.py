@@ -118,5 +118,5 @@ def _carried_out(run: ExportRun) -> ExportReport:
             f"Every run tries them again. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
         )
     would = "Dry run, nothing was written. " if run.options.dry_run else ""
-    log_report(log, f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s", report)
+    log_report(log, f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s", report, run.target)
     return report

@@ -6,13 +6,15 @@ the next one is planned and announced; one request is on the way at a time.
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from math import inf
 
 from msgspec.structs import replace
 
 from labelsync_provider.projects.protocol import Rejected, Remote
+from labelsync_provider.sync.importing.batch_size import BatchSize
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.reconciling import deduplicate
-from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, updated
+from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, send, updated
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject, looked_at
 from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update, known_after
 from labelsync_provider.sync.importing.telling import ImportProgress
@@ -21,8 +23,11 @@ from labelsync_provider.sync.runtime import Inline
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
-FIRST_BATCH = 250
-"""Size of the first batch to a remote project, in tasks. Small, so that the server starts before a full one is read."""
+LOCAL_BATCH = 1000
+"""Size of a batch that this process writes itself, in tasks. A larger one is no faster, and takes more memory."""
+UPDATES_AT_ONCE = 1000
+"""Updates that are announced together. A project makes them one by one: more at once are no faster, and more are left
+to be completed where a run breaks off."""
 ENTRIES_AT_ONCE = 10_000
 """Objects and rows that wait to be entered with the next announcement; without one, this many are entered."""
 
@@ -40,8 +45,9 @@ class Applier:
         self._creations: list[Create] = []
         self._creation_bytes = 0
         self._waits = isinstance(run.project, Remote)
-        self._batch_size = min(run.options.batch_size, FIRST_BATCH) if self._waits else run.options.batch_size
+        self._size = _size_at_first(run)
         self._updates: list[Update] = []
+        self._updates_at_once = min(run.options.batch_size, UPDATES_AT_ONCE)
         self._update_bytes = 0
         self._on_the_way: Sent | None = None
         self._after_task: int | None = None
@@ -112,7 +118,7 @@ class Applier:
         if isinstance(step, Create):
             self._creations.append(step)
             self._creation_bytes += step.size
-            if len(self._creations) >= self._batch_size or self._creation_bytes >= BATCH_BYTES:
+            if self._is_batch():
                 self._create(pool)
         elif step.row.task is None:
             # A task that somebody deleted does not come back: its row is known in the new version.
@@ -120,7 +126,7 @@ class Applier:
         else:
             self._updates.append(step)
             self._update_bytes += step.size
-            if len(self._updates) >= self._run.options.batch_size or self._update_bytes >= BATCH_BYTES:
+            if len(self._updates) >= self._updates_at_once or self._update_bytes >= BATCH_BYTES:
                 self._update()
 
     def _read_to_end(self, obj: SourceObject) -> None:
@@ -152,39 +158,61 @@ class Applier:
 
     # --- requests ---
 
+    def _is_batch(self) -> bool:
+        """Tell whether the tasks that are waiting are to be sent: as many as may be, or enough for an idle server."""
+        count, sent = len(self._creations), self._on_the_way
+        if self._creation_bytes >= BATCH_BYTES:
+            return True
+        if count < self._size.tasks:
+            return False
+        return sent is None or sent.answer.done() or count >= self._size.at_best
+
     def _create(self, pool: Executor) -> None:
         """Announce the tasks that are waiting and send them; what became of them is learnt later."""
         batch, self._creations, self._creation_bytes = self._creations, [], 0
         if not batch:
             return
-        self._batch_size = self._run.options.batch_size
-        project = self._run.project
-        after_task = project.last_task_id() if self._after_task is None else self._after_task
+        after_task = self._run.project.last_task_id() if self._after_task is None else self._after_task
         effects = [CreateEffect(create.effect, create.obj.uri, create.row, create.replaces) for create in batch]
         number = self._enter(JournalEntry("create", effects, after_task))
-        self._receive()
+        before = self._answered()
         self._wait()
-        answer = pool.submit(project.import_tasks, [create.task for create in batch])
-        self._on_the_way = Sent(batch, number, after_task, answer)
+        self._on_the_way = send(self._run, pool, Sent(batch, number, after_task), self._size.tasks)
+        # Only now, so that the server is not idle meanwhile.
+        self._account(before)
         if not self._waits:
             self._receive()
         self._tell()
 
     def _receive(self) -> None:
         """Wait for the batch that is on the way, and account for it."""
+        self._account(self._answered())
+
+    def _answered(self) -> tuple[Sent, list[Outcome]] | None:
+        """Wait for the batch that is on the way; return it and what became of each task, if there is one."""
         sent, self._on_the_way = self._on_the_way, None
         if sent is None:
-            return
+            return None
         outcomes = outcomes_of(self._run, sent)
         self._after_task = self._run.project.last_task_id()
-        (self._doubts if sent.doubted else self._closes).append(sent.number)
-        for create, outcome in zip(sent.batch, outcomes, strict=True):
-            self._account_creation(create, outcome)
+        if self._waits:
+            size, tasks = self._size, sent.at_once
+            self._size = size.after_failure(tasks) if sent.failed else size.after_answer(tasks, sent.seconds)
         report, created = self._run.report, [outcome for outcome in outcomes if isinstance(outcome, int)]
         report.tasks_created += len(created)
         if created:
             ids = [*report.created_ids, *created]
             report.created_ids = [min(ids), max(ids)]
+        return sent, outcomes
+
+    def _account(self, answered: tuple[Sent, list[Outcome]] | None) -> None:
+        """Account for a batch of which is known what became of it."""
+        if answered is None:
+            return
+        sent, outcomes = answered
+        (self._doubts if sent.doubted else self._closes).append(sent.number)
+        for create, outcome in zip(sent.batch, outcomes, strict=True):
+            self._account_creation(create, outcome)
 
     def _update(self) -> None:
         """Announce the updates that are waiting, and have them made."""
@@ -298,3 +326,10 @@ class Applier:
         if not self._source_entered:
             self._run.ledger.enter_source(self._run.project.created_at)
             self._source_entered = True
+
+
+def _size_at_first(run: ImportRun) -> BatchSize:
+    most, project = run.options.batch_size, run.project
+    if isinstance(project, Remote):
+        return BatchSize.at_first(most, project.read_seconds)
+    return BatchSize(min(most, LOCAL_BATCH), most, inf)

@@ -34,8 +34,8 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     adopt: bool = False
     restore_deleted: bool = False
     dry_run: bool = False
-    batch_size: AtLeastOne = 1000
-    """In tasks."""
+    batch_size: AtLeastOne = 10_000
+    """The most tasks of a batch."""
     min_seconds_between_batches: Seconds = 0
     max_workers: AtLeastOne = 32
     wait_for_lease: Seconds = 3600

@@ -6,11 +6,12 @@ What an answer does not tell is found out by reading back the tasks above the hi
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future  # noqa: TC003 - in a type at run time
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import count
 
-from labelsync_provider.errors import RequestFailed, Unavailable
+from labelsync_provider.database import chunks
+from labelsync_provider.errors import RequestFailed, TooLarge, Unavailable
 from labelsync_provider.projects.protocol import Project, Rejected, TaskUpdate
 from labelsync_provider.projects.task_content import UpdateOutcome
 from labelsync_provider.sync.importing.state import ImportRun
@@ -22,7 +23,7 @@ LOOKS_AFTER_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Waits before each look for a batch whose answer did not come: the project may still be at work on it."""
 FAILED_SECONDS = 1.0
 """Wait before a batch is sent again whole: a database may be busy."""
-HALVINGS = 10
+HALVINGS = 14
 """Requests after which it is the server that fails, and not one of the tasks, if none of them brought a task in."""
 
 Outcome = int | Rejected
@@ -36,9 +37,33 @@ class Sent:
     number: int
     """Of its announcement."""
     after_task: int
-    answer: "Future[list[Outcome]]"
+    answer: "Future[None]" = field(default_factory=Future)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """What became of its tasks, in its order, as far as that was answered."""
+    at_once: int = 0
+    """Tasks in the last request for it."""
+    seconds: float = 0.0
+    """Time that the answer to that took."""
+    failed: bool = False
+    """Whether the project did not take that, or no answer came."""
     doubted: bool = False
     """Whether a request for it was given up that may arrive yet."""
+
+
+def send(run: ImportRun, pool: Executor, sent: Sent, most: int) -> Sent:
+    """Send a batch; what becomes of it is learnt later.
+
+    :param most: tasks in a request. A batch is put together before it is known how many the project takes in time.
+    """
+
+    def request() -> None:
+        for part in chunks(sent.batch, most):
+            sent.at_once, started = len(part), run.runtime.monotonic()
+            sent.outcomes += run.project.import_tasks([create.task for create in part])
+            sent.seconds = run.runtime.monotonic() - started
+
+    sent.answer = pool.submit(request)
+    return sent
 
 
 def outcomes_of(run: ImportRun, sent: Sent) -> list[Outcome]:
@@ -47,9 +72,11 @@ def outcomes_of(run: ImportRun, sent: Sent) -> list[Outcome]:
     :raises Unavailable: it is the server: no part of the batch could be brought in.
     """
     try:
-        return run.runtime.stop.result(sent.answer)
-    except Unavailable as error:
+        run.runtime.stop.result(sent.answer)
+    except (TooLarge, Unavailable) as error:
+        sent.failed = True
         return _Recovery(run, sent).bring_in(error)
+    return sent.outcomes
 
 
 @dataclass
@@ -61,11 +88,15 @@ class _Recovery:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By effect."""
 
-    def bring_in(self, error: Unavailable) -> list[Outcome]:
-        batch = self.sent.batch
-        parts = [self._not_arrived(batch, error)]
+    def bring_in(self, error: TooLarge | Unavailable) -> list[Outcome]:
+        batch, answered = self.sent.batch, len(self.sent.outcomes)
+        self.outcomes |= {create.effect: outcome for create, outcome in zip(batch, self.sent.outcomes, strict=False)}
+        if isinstance(error, TooLarge):
+            parts = _halves(batch[answered:])
+        else:
+            parts = [self._not_arrived(batch[answered:], error)]
+            self.run.runtime.wait(FAILED_SECONDS)
         some_arrived, failed, alone = bool(self.outcomes), 0, list[Create]()
-        self.run.runtime.wait(FAILED_SECONDS)
         for turn in count():
             if not parts:
                 break
@@ -77,6 +108,9 @@ class _Recovery:
                 self.outcomes |= {create.effect: outcome for create, outcome in zip(part, sent, strict=True)}
                 some_arrived = True
                 continue
+            except TooLarge:
+                parts.extend(_halves(part))
+                continue
             except Unavailable as again:
                 error = again
             rest = self._not_arrived(part, error)
@@ -85,10 +119,8 @@ class _Recovery:
             if not some_arrived and failed > HALVINGS:
                 raise error
             if len(rest) > 1:
-                half = len(rest) // 2
-                halves = [rest[:half], rest[half:]]
                 # By turns the first and the second: one bad task is not on every way down.
-                parts.extend(halves if turn % 2 else reversed(halves))
+                parts.extend(_halves(rest) if turn % 2 else reversed(_halves(rest)))
             else:
                 alone.extend(rest)
         if alone and not some_arrived and not all(self._was_refused(create) for create in alone):
@@ -116,6 +148,11 @@ class _Recovery:
         # Even what has arrived may arrive once more, where something on the way repeats a request.
         self.sent.doubted |= not ended
         return rest
+
+
+def _halves(part: Sequence[Create]) -> list[Sequence[Create]]:
+    half = len(part) // 2
+    return [part[:half], part[half:]]
 
 
 def updated(
