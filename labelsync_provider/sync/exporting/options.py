@@ -15,7 +15,7 @@ class ExportOptions(Options, frozen=True, kw_only=True):
     dry_run: bool = False
     batch_size: AtLeastOne = 1000
     """In objects."""
-    max_workers: AtLeastOne = 32
+    max_in_flight: AtLeastOne = 256
     wait_for_lease: Seconds = 3600
     """How long a run waits for another export to the same target, in seconds."""
     lease_seconds: SecondsAboveZero = 60.0

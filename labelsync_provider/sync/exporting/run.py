@@ -70,7 +70,7 @@ def export_annotations(
 
     def run_with(target: Target, ledger: ExportLedger, lease: Lease | None) -> ExportReport:
         confirm, number = (lease.check, lease.token) if lease else (lambda: None, REHEARSAL)
-        with runtime.threads(options.max_workers, "write") as pool:
+        with runtime.threads(options.max_in_flight, "write") as pool:
             run = ExportRun(
                 project, target, ledger, options, note, render_key, confirm, lease_of, number, runtime, pool, report
             )

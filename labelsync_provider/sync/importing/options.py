@@ -37,7 +37,7 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     batch_size: AtLeastOne = 1000
     """In tasks."""
     min_seconds_between_batches: Seconds = 0
-    max_workers: AtLeastOne = 32
+    max_in_flight: AtLeastOne = 256
     wait_for_lease: Seconds = 3600
     """How long a run waits for another import into the same project, in seconds."""
     lease_seconds: SecondsAboveZero = 60.0
