@@ -5,7 +5,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -50,6 +50,8 @@ class Limit:
         :param now: the instant, in seconds since whenever, as in all that follows.
         """
         self.now_allowed = min(FIRST, most)
+        self.reached = 0
+        """The most requests that were in flight at any time."""
         self._most = most
         self._grows = True
         self._cautious_up_to = 0
@@ -65,6 +67,7 @@ class Limit:
 
         :param under_way: how many there were until then.
         """
+        self.reached = max(self.reached, under_way)
         self._answers += 1
         self._before_refusal -= self._before_refusal > 0
         # Where there was nothing more to send, the rate says nothing about the limit.
@@ -82,6 +85,7 @@ class Limit:
 
         :param under_way: how many there were until then.
         """
+        self.reached = max(self.reached, under_way)
         if self._before_refusal > 0:
             self._before_refusal -= 1
             return
@@ -147,8 +151,6 @@ class InFlight(Generic[I, R]):
         :param pool: threads, as many as the limit's `most`.
         :param stop: once it is wished for, no call begins.
         """
-        self.most_under_way = 0
-        """The most that there were at any time."""
         self._call, self._limit, self._pool, self._stop, self._monotonic = call, limit, pool, stop, monotonic
         self._ahead: deque[_Slot[I, R]] = deque()
         """All that was not taken yet, in order."""
@@ -208,6 +210,7 @@ class InFlight(Generic[I, R]):
             dropped = set(self._to_begin)
             self._to_begin.clear()
         self._ahead = deque(slot for slot in self._ahead if slot not in dropped)
+        self._bytes = sum(slot.size for slot in self._ahead)
 
     def _begin_more(self) -> None:
         while True:
@@ -223,7 +226,6 @@ class InFlight(Generic[I, R]):
 
     def _begin(self) -> _Slot[I, R]:
         self._under_way += 1
-        self.most_under_way = max(self.most_under_way, self._under_way)
         return self._to_begin.popleft()
 
     def _work(self, slot: _Slot[I, R] | None) -> None:
@@ -282,8 +284,11 @@ class InFlight(Generic[I, R]):
         self._under_way += 1
 
 
-def in_order(flight: "InFlight[I, R]", items: Iterable[I], size: Callable[[I], int]) -> Iterator[R]:
-    """Yield what the calls with some items return, in order; a bounded number of them are ahead of what is taken."""
+def in_order(flight: InFlight[I, R], items: Iterable[I], size: Callable[[I], int] = lambda _: 0) -> Generator[R]:
+    """Yield what the calls with some items return, in order; a bounded number of them are ahead of what is taken.
+
+    :param size: returns the bytes that a call with an item holds, and what it returns.
+    """
     try:
         for item in items:
             while len(flight) and (flight.has_enough or not flight.has_room(size(item))):

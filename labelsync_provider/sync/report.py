@@ -179,8 +179,11 @@ class ExportReport:
         return _in_words(self)
 
 
-def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport) -> None:
-    """Log a report: on one line if it is short, else one thing a line."""
+def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport, in_flight: int = 0) -> None:
+    """Log a report: on one line if it is short, else one thing a line.
+
+    :param in_flight: how many requests to the storage were in flight at once, if they were several.
+    """
     counts = _counts(report)
     if len(counts) <= ON_ONE_LINE:
         log.info("%s: %s.", title, ", ".join(counts))
@@ -189,7 +192,8 @@ def log_report(log: logging.Logger, title: str, report: ImportReport | ExportRep
         for count in counts:
             log.info("  %s", count)
     requests = sorted(report.requests.items(), key=lambda one: (-one[1], one[0]))
-    log.info("  requests: %s", ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none")
+    said = ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none"
+    log.info("  requests: %s%s", said, f"; up to {in_flight:,} in flight at once" if in_flight > 1 else "")
 
 
 def _in_words(report: ImportReport | ExportReport) -> str:

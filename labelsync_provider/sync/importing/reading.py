@@ -66,6 +66,7 @@ def _read_ahead(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Rea
             # An object that has more than was listed is read here, one at a time.
             yield obj, _read(run, obj) if isinstance(content, TooLarge) else content
             del content
+            run.in_flight = limit.reached
 
 
 def _read(run: ImportRun, obj: SourceObject, most: int | None = None) -> Content:
