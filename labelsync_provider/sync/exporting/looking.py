@@ -180,8 +180,9 @@ class Looks:
         """Say how far the run is, if it is time to."""
         if not self._progress.is_due():
             return
+        in_step = self._in_step - self._writer.on_the_way
         written = f"{self._run.report.written:,} {'would be ' if self._run.options.dry_run else ''}written"
         if objects is None:
-            self._progress.say(self._in_step, "objects compared", beside=written)
+            self._progress.say(in_step, "objects compared", beside=written)
         else:
-            self._progress.say(self._in_step, "objects in step", objects, written)
+            self._progress.say(in_step, "objects in step", objects, written)

@@ -51,6 +51,11 @@ class Writer:
         self._last_written = 0.0
         self._outage = False
 
+    @property
+    def on_the_way(self) -> int:
+        """How many objects are being written, and not entered yet."""
+        return sum(map(len, self._plans))
+
     def is_at(self, files: Sequence[RenderedFile]) -> bool:
         """Tell whether one of the files is on its way to the target already."""
         return not self._paths.isdisjoint(file.path for file in files)
