@@ -10,7 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 import pytest
 
 from labelsync_provider.errors import NotFound, Stopped, Unavailable
-from labelsync_provider.in_flight import AHEAD, FIRST, MOST_BYTES, InFlight, Limit, in_order
+from labelsync_provider.in_flight import AHEAD, MOST_BYTES, InFlight, in_order
+from labelsync_provider.request_limit import FIRST, Limit
 from labelsync_provider.retry import call_with_retries
 from labelsync_provider.stop import Stop
 from labelsync_provider.sync.runtime import Inline

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from labelsync_provider.errors import Stopped, UploadsFailed
 from labelsync_provider.formats.annotations.keys import key_renderer, key_template_of
 from labelsync_provider.formats.annotations.note import Note
-from labelsync_provider.in_flight import Limit
 from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.request_limit import Limit
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target

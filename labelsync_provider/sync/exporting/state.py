@@ -9,8 +9,9 @@ from typing import TypeVar
 from labelsync_provider.formats.annotations.files import AnnotationFile
 from labelsync_provider.formats.annotations.keys import KeyRenderer
 from labelsync_provider.formats.annotations.note import Note
-from labelsync_provider.in_flight import InFlight, Limit
+from labelsync_provider.in_flight import InFlight
 from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.request_limit import Limit
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
 from labelsync_provider.sync.exporting.options import ExportOptions

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
 from labelsync_provider.formats.tasks import content as task_content
-from labelsync_provider.in_flight import InFlight, Limit, in_order
+from labelsync_provider.in_flight import InFlight, in_order
+from labelsync_provider.request_limit import Limit
 from labelsync_provider.storages.protocol import InFileSystem
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.names import name_problem
