@@ -13,10 +13,10 @@ from sqlalchemy import Engine
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
-from labelsync_provider.sync import ImportOptions
 
 PAIRS = 5
-THREADS = ImportOptions().max_workers
+THREADS = 32
+"""Of a peer."""
 LABEL_CONFIG = '<View><Image name="image" value="$image"/></View>'
 TASK_FILE = b'{"data": {"image": "s3://bucket/pictures/%06d.jpg", "caption": "picture %d"}}'
 FILES_IN_A_DIRECTORY = 1000

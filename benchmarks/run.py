@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 # The servers are those of the tests.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
+import distance
 import exports
 import label_studio
 import local_files
 import s3
 
-BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio, "exports": exports}
+BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio, "exports": exports, "distance": distance}
 
 
 def main(names: list[str]) -> int:

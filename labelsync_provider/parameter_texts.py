@@ -227,7 +227,13 @@ PARAMETERS: dict[str, Parameter] = {
         kind="number",
         default=0,
     ),
-    "max_workers": Parameter(title="Threads", meaning="Threads that read or write.", kind="integer", default=32),
+    "max_in_flight": Parameter(
+        title="Requests in flight",
+        meaning="How many requests to a storage may be under way at once, at most. How many are finds itself: more as "
+        "long as that brings more, fewer where the storage asks to slow down.",
+        kind="integer",
+        default=256,
+    ),
     "skip_when_unchanged": Parameter(
         title="Skip when unchanged",
         meaning="If nothing was written, updated or deleted, and there is nothing to report as changed, missing, gone, "

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from threading import Lock
 from typing import TypeVar
 
@@ -21,6 +22,12 @@ SILENT_SECONDS = 10.0
 """Time for which retries are not logged."""
 
 T = TypeVar("T")
+
+between_attempts: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar(
+    "between_attempts", default=nullcontext
+)
+"""Entered when an attempt was refused, and left when the next may begin: whoever bounds the requests in flight hears
+of it, and has others sent meanwhile."""
 
 
 class Requests:
@@ -84,7 +91,11 @@ def call_with_retries(
     :raises Stopped: the run is to end.
     """
     started = time.monotonic()
-    sleep = stop.sleep if stop else time.sleep
+    wait = stop.sleep if stop else time.sleep
+
+    def sleep(seconds: float) -> None:
+        with between_attempts.get()():
+            wait(seconds)
 
     def attempt() -> T:
         with translate_errors():

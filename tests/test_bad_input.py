@@ -79,7 +79,7 @@ class TestParameterFailsAtOnce:
         ({"on_changed": "overwrite"}, "on_changed='overwrite': unknown. Use one of 'report', 'update', 'add'."),
         ({"on_missing": "remove"}, "on_missing='remove': unknown. Use one of 'report', 'delete'."),
         ({"batch_size": 0}, "batch_size=0: not a number that makes sense. Use a whole number from 1."),
-        ({"max_workers": "many"}, "max_workers='many': not a number that makes sense."),
+        ({"max_in_flight": "many"}, "max_in_flight='many': not a number that makes sense."),
         ({"max_delete": -1}, "max_delete=-1: not a number that makes sense. Use a whole number from 0, or None."),
         ({"max_quarantined": "none"}, "max_quarantined='none': not a number that makes sense."),
         ({"dry_run": "maybe"}, "dry_run='maybe': neither True nor False. Use True or False."),

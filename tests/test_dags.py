@@ -33,7 +33,7 @@ OF_ONE_OPERATOR = {
     "import_storage_sync": (ImportParameters, ImportOptions),
     "export_annotations": (ExportParameters, ExportOptions),
 }
-TECHNICAL = {"batch_size", "max_workers", "min_seconds_between_batches", "skip_when_unchanged"}
+TECHNICAL = {"batch_size", "max_in_flight", "min_seconds_between_batches", "skip_when_unchanged"}
 
 
 @pytest.fixture(scope="module")

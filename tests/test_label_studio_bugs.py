@@ -181,7 +181,7 @@ class TestBug2FailedUploads:
             "target_conn_id": "outside",
             "key_template": "{task_id}/{annotation_id}.json",
             # The user is the process's, not a thread's.
-            "max_workers": 1,
+            "max_in_flight": 1,
         }
         with pytest.raises(AirflowException, match=rf"1 objects could not be written.* 2 were.* {closed}/\d+\.json: "):
             sync.save(**to)

@@ -30,6 +30,7 @@ from labelsync_provider.hooks.fields import (
 )
 from labelsync_provider.hooks.s3_write_options import write_options
 from labelsync_provider.hooks.storage import needing_extra
+from labelsync_provider.request_limit import MOST
 from labelsync_provider.storages.faults import explained
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class S3StorageHook(BucketStorageHook):
         get_connection(self.aws_conn_id, "Create one of type 'Amazon Web Services'; it may be empty.", FIELDS)
         login = f"connection {self.aws_conn_id!r}"
         hook = S3Hook(self.aws_conn_id)
-        ours = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
+        ours = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60, max_pool_connections=MOST)
         if hook.config.signature_version is not UNSIGNED:
             ours = ours.merge(Config(signature_version="s3v4"))
         try:

@@ -47,7 +47,8 @@ class ExportAnnotationsOperator(StoppableOperator):
         Studio does not tell, if the target must have them today.
     :param dry_run: Report what would happen, and write nothing anywhere.
     :param batch_size: How many are written, and entered in the ledger, at once.
-    :param max_workers: Threads that read or write.
+    :param max_in_flight: How many requests to a storage may be under way at once, at most. How many are finds itself:
+        more as long as that brings more, fewer where the storage asks to slow down.
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
@@ -67,7 +68,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         "full",
         "dry_run",
         "batch_size",
-        "max_workers",
+        "max_in_flight",
         "wait_for_lease",
         "skip_when_unchanged",
     )
@@ -90,7 +91,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         full: bool = False,
         dry_run: bool = False,
         batch_size: int = 1000,
-        max_workers: int = 32,
+        max_in_flight: int = 256,
         wait_for_lease: float = 3600,
         skip_when_unchanged: bool = False,
         **kwargs: Any,
@@ -108,7 +109,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         # Shadows a method of the base class that nothing in Airflow 3 calls.
         self.dry_run = dry_run  # type: ignore[assignment, method-assign]
         self.batch_size = batch_size
-        self.max_workers = max_workers
+        self.max_in_flight = max_in_flight
         self.wait_for_lease = wait_for_lease
         self.skip_when_unchanged = skip_when_unchanged
 

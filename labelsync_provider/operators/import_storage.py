@@ -106,7 +106,8 @@ class ImportStorageSyncOperator(StoppableOperator):
         `read_timeout`; after a batch that fails, half as many. A batch of 8 MB is full. The embedded store takes 1,000
         at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
-    :param max_workers: Threads that read or write.
+    :param max_in_flight: How many requests to a storage may be under way at once, at most. How many are finds itself:
+        more as long as that brings more, fewer where the storage asks to slow down.
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,
@@ -141,7 +142,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         "dry_run",
         "batch_size",
         "min_seconds_between_batches",
-        "max_workers",
+        "max_in_flight",
         "wait_for_lease",
         "skip_when_unchanged",
     )
@@ -179,7 +180,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         dry_run: bool = False,
         batch_size: int = 10_000,
         min_seconds_between_batches: float = 0,
-        max_workers: int = 32,
+        max_in_flight: int = 256,
         wait_for_lease: float = 3600,
         skip_when_unchanged: bool = False,
         **kwargs: Any,
@@ -212,7 +213,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         self.dry_run = dry_run  # type: ignore[assignment, method-assign]
         self.batch_size = batch_size
         self.min_seconds_between_batches = min_seconds_between_batches
-        self.max_workers = max_workers
+        self.max_in_flight = max_in_flight
         self.wait_for_lease = wait_for_lease
         self.skip_when_unchanged = skip_when_unchanged
 

@@ -137,6 +137,14 @@ class Priced(Protocol):
 
 
 @runtime_checkable
+class InFileSystem(Protocol):
+    """A storage that the operating system reads: mostly from its cache, which is computing, and no waiting."""
+
+    path: str
+    """The directory."""
+
+
+@runtime_checkable
 class Signing(Protocol):
     """A storage that hands out signed URLs."""
 

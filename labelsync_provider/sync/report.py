@@ -181,10 +181,13 @@ class ExportReport:
         return _in_words(self)
 
 
-def log_report(log: logging.Logger, title: str, report: ImportReport | ExportReport, storage: Target) -> None:
+def log_report(
+    log: logging.Logger, title: str, report: ImportReport | ExportReport, storage: Target, in_flight: int
+) -> None:
     """Log a report: on one line if it is short, else one thing a line.
 
     :param storage: the source or the target; what its requests cost is said, if it has prices.
+    :param in_flight: how many requests to it were in flight at once, if they were several.
     """
     counts = _counts(report)
     if len(counts) <= ON_ONE_LINE:
@@ -196,7 +199,8 @@ def log_report(log: logging.Logger, title: str, report: ImportReport | ExportRep
     requests = sorted(report.requests.items(), key=lambda one: (-one[1], one[0]))
     said = ", ".join(f"{kind} {count:,}" for kind, count in requests) or "none"
     prices = storage.prices if isinstance(storage, Priced) else None
-    log.info("  requests: %s%s", said, f" ({prices.in_words(report.requests)})" if prices else "")
+    cost = f" ({prices.in_words(report.requests)})" if prices else ""
+    log.info("  requests: %s%s%s", said, cost, f"; up to {in_flight:,} in flight at once" if in_flight > 1 else "")
 
 
 def _in_words(report: ImportReport | ExportReport) -> str:

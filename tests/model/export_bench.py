@@ -211,7 +211,7 @@ class ExportBench:
 
     def _attempt(self, options: Options, process: Process, hand: "Hand | None" = None) -> Outcome:
         asked = {name: value for name, value in options.items() if name not in ("target", "template")}
-        asked |= {"key_template": _template(options), "max_workers": 1}
+        asked |= {"key_template": _template(options), "max_in_flight": 1}
         self._runs += 1
         owner = Owner(f"run {self._runs}", f"task instance {self._runs}")
         runtime = Runtime(

@@ -56,7 +56,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "dry_run": False,
         "batch_size": 10_000,
         "min_seconds_between_batches": 0,
-        "max_workers": 32,
+        "max_in_flight": 256,
         "wait_for_lease": 3600,
         "skip_when_unchanged": False,
     },
@@ -72,7 +72,7 @@ PARAMETERS: dict[type, dict[str, Any]] = {
         "full": False,
         "dry_run": False,
         "batch_size": 1000,
-        "max_workers": 32,
+        "max_in_flight": 256,
         "wait_for_lease": 3600,
         "skip_when_unchanged": False,
     },
@@ -239,7 +239,7 @@ class TestExecute:
             "on_missing": "delete",
             "max_delete": 1,
             "batch_size": 1,
-            "max_workers": 1,
+            "max_in_flight": 1,
         }
         predicted = execute(ImportStorageSyncOperator, **arguments, dry_run=True)
         report = execute(ImportStorageSyncOperator, **arguments)

@@ -73,7 +73,7 @@ def saving(connections: Any, target: Any, engine: Any) -> Callable[..., ExportAn
     EmbeddedStore(engine).create_project("P", "<View/>").import_tasks(labeled)
 
     def saving(**options: Any) -> ExportAnnotationsOperator:
-        options = {"batch_size": 1, "max_workers": 1, **options}
+        options = {"batch_size": 1, "max_in_flight": 1, **options}
         return ExportAnnotationsOperator(task_id="save", project="P", target=target.uri, **options)
 
     return saving

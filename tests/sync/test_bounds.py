@@ -14,6 +14,7 @@ from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync import ImportOptions, import_storage
 from labelsync_provider.sync.importing import bad_rows, ignored, planning
+from labelsync_provider.sync.importing.reading import MORE_BYTES
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.tables import QUARANTINE
 
@@ -148,15 +149,11 @@ class TestObjectLargerThanItWasListed:
         assert report.quarantine[0].reason.startswith("grown.json: more than 1,000 bytes, which is what may be read")
         assert some(run()) == {"unchanged": 1, "quarantined": 1}
 
-    def test_is_not_read_ahead_with_others(self, run: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
-        from labelsync_provider.sync.importing import reading
-
-        monkeypatch.setattr(reading, "PROBE_OBJECTS", 1)
-        monkeypatch.setattr(reading, "WAITING_FACTOR", -1)
+    def test_is_not_read_ahead_with_others(self, run: Importing) -> None:
         run.put("z.json", texts("a" * 100_000))
         assert run().tasks_created == 2
         assert [most for key, most in run.source.asked if key == "z.json"] == [  # type: ignore[union-attr]
-            20 + reading.SMALL_BYTES,
+            20 + MORE_BYTES,
             task_content.MAX_BYTES,
         ]
 

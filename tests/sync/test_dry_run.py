@@ -87,7 +87,7 @@ def run(request: pytest.FixtureRequest, engine: Engine) -> Importing:
         {"on_missing": "delete", "max_delete": 100},
         {"on_changed": "add", "on_missing": "delete", "max_delete": 100},
         {**CHANGE, "batch_size": 1},
-        {**CHANGE, "batch_size": 2, "max_workers": 1},
+        {**CHANGE, "batch_size": 2, "max_in_flight": 1},
         {**CHANGE, "row_key": "id"},
         {**CHANGE, "restore_deleted": True},
         {**CHANGE, "adopt": True},

@@ -35,7 +35,7 @@ RANDOM_INSTANTS = {"local files": 2, "S3": 1, "Redis": 1}
 MANY = 200
 
 # One writer at a time: what happens before what is then the same in each run.
-OPTIONS = ExportOptions(batch_size=3, max_workers=1, can_delete_objects=True, lease_seconds=0.1)
+OPTIONS = ExportOptions(batch_size=3, max_in_flight=1, can_delete_objects=True, lease_seconds=0.1)
 # In the target stand annotations 1 to 6. Since then 2 and 5 have changed, 6 is gone, 7 to 9 are new: five are to be
 # written, in two batches, and one is to be deleted.
 POINTS: dict[str, Instant] = {

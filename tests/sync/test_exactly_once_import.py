@@ -39,7 +39,7 @@ RANDOM_INSTANTS = {"local files": 2, "S3": 1, "Redis": 1}
 MANY = 80
 
 # What a killed run leaves behind is soon free again.
-OPTIONS = ImportOptions(batch_size=3, max_workers=2, lease_seconds=0.1)
+OPTIONS = ImportOptions(batch_size=3, max_in_flight=2, lease_seconds=0.1)
 LABELED = {"result": [{"value": {"text": ["yes"]}}]}
 FILES = {
     "1-one.json": {"text": "one"},

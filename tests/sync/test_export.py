@@ -544,7 +544,7 @@ class TestFailedUploads:
         run.project.import_tasks([annotated("4.jpg")])
         (run.target.path / "4.json").mkdir()
         with pytest.raises(UploadsFailed):
-            run(can_delete_objects=True, batch_size=1, max_workers=1)
+            run(can_delete_objects=True, batch_size=1, max_in_flight=1)
         assert "1.json" in run.target.names()
 
     def test_of_all_say_so(self, run: Exporting) -> None:
@@ -566,7 +566,7 @@ class TestFailedUploads:
         open_folder.path.chmod(0o555)
         storage = Unprivileged(open_folder.uri, str(open_folder.root))
         with pytest.raises(UploadsFailed, match=r"3 objects could not .*; 0 were\. .* 1\.json: .*may not be"):
-            run(storage=storage, max_workers=1)
+            run(storage=storage, max_in_flight=1)
         assert open_folder.names() == []
 
 
@@ -648,7 +648,7 @@ class TestOverlap:
     [
         ({"layout": "coco"}, "layout='coco'.*'annotation', 'task'"),
         ({"batch_size": 0}, "batch_size=0.*from 1"),
-        ({"max_workers": "4"}, "max_workers='4'"),
+        ({"max_in_flight": "4"}, "max_in_flight='4'"),
         # What a template makes of False, unless the DAG renders native objects: a text, which is true.
         ({"can_delete_objects": "False"}, "can_delete_objects='False'"),
         ({"dry_run": "False"}, "dry_run='False'"),

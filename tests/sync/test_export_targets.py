@@ -375,7 +375,7 @@ def test_what_goes_while_a_run_goes_on_is_not_counted_as_unchanged(exports: Expo
         return version
 
     monkeypatch.setattr(LocalFiles, "write", write_and_delete)
-    report = exports("out", max_workers=1)
+    report = exports("out", max_in_flight=1)
     assert (report.unchanged, report.annotations) == (0, 3)
     monkeypatch.undo()
     assert counts(exports("out")) == (0, 2, 1, 0)

@@ -138,14 +138,14 @@ class TestNewAndUnchanged:
         names = [f"{n:03}" for n in range(300)]
         for name in names:
             run.source.put(f"{name}.json", texts(f"{name}-0", f"{name}-1"))
-        run(max_workers=8, batch_size=7)
+        run(max_in_flight=8, batch_size=7)
         assert run.data() == [f"{name}-{n}" for name in names for n in (0, 1)]
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 1000])
     def test_batches_of_any_size_hold_every_row(self, run: Importing, batch_size: int) -> None:
         run.source.put("a.json", texts("1", "2", "3"))
         run.source.put("b.json", texts("4", "5"))
-        assert run(batch_size=batch_size, max_workers=1).tasks_created == 5
+        assert run(batch_size=batch_size, max_in_flight=1).tasks_created == 5
         assert run.data() == list("12345")
         assert some(run()) == {"unchanged": 5}
 
@@ -759,7 +759,7 @@ class TestQuarantine:
                     return super().read(key)
 
         storage = Unprivileged(open_folder.uri, str(open_folder.root))
-        report = Importing(open_folder, project, engine)(storage=storage, max_workers=1)
+        report = Importing(open_folder, project, engine)(storage=storage, max_in_flight=1)
         assert (report.tasks_created, report.quarantined) == (1, 1)
         assert "may not be read" in report.quarantine[0].reason
 
@@ -962,7 +962,7 @@ def test_directory_whose_mount_has_moved_is_the_same(
         ({"on_missing": "drop"}, "on_missing='drop'.*'report', 'delete'"),
         ({"batch_size": 0}, "batch_size=0.*from 1"),
         ({"batch_size": "10"}, "batch_size='10'"),
-        ({"max_workers": 0}, "max_workers=0.*from 1"),
+        ({"max_in_flight": 0}, "max_in_flight=0.*from 1"),
         ({"max_delete": -1}, "max_delete=-1.*from 0"),
         ({"max_delete": 0.1}, "max_delete=0.1"),
         ({"max_quarantined": -1}, "max_quarantined=-1.*from 0"),

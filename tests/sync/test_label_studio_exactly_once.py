@@ -33,7 +33,7 @@ Found = list[dict[str, Any]]
 # So many rows in so many batches are enough for what is done to each batch.
 FILES, ROWS_IN_A_FILE, BATCHES = 8, 10, 4
 BATCH = FILES * ROWS_IN_A_FILE // BATCHES
-OPTIONS = ImportOptions(batch_size=BATCH, max_workers=2, lease_seconds=0.1)
+OPTIONS = ImportOptions(batch_size=BATCH, max_in_flight=2, lease_seconds=0.1)
 
 # Looks for a batch that may have arrived end sooner than those of a run that has time.
 LOOKS = (0.0, 0.2, 0.6)

@@ -32,7 +32,7 @@ from labelsync_provider.sync.ledger.tables import WATERMARK
 pytest_plugins = ["servers.label_studio"]
 
 TASKS = 30
-OPTIONS = ExportOptions(can_delete_objects=True, max_workers=2, batch_size=50, lease_seconds=0.1)
+OPTIONS = ExportOptions(can_delete_objects=True, max_in_flight=2, batch_size=50, lease_seconds=0.1)
 
 
 def labeled(choice: str) -> list[dict[str, Any]]:
@@ -508,7 +508,7 @@ def test_a_run_killed(point: Instant, labeling: Labeling, export: Export) -> Non
     labeling.remove(annotations[11].id)
     labeling.remove_task(annotations[13].task)
     labeling.add(2)
-    run = export.run.with_options(max_workers=1)
+    run = export.run.with_options(max_in_flight=1)
     assert killed(run, point)
     export()
     export.assert_in_step()

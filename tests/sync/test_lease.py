@@ -29,8 +29,8 @@ pytest_plugins = ["servers.postgres"]
 FILES = 6
 SHORT, LONG = 0.3, 60.0
 
-IMPORT = ImportOptions(batch_size=2, max_workers=2, lease_seconds=SHORT, wait_for_lease=0)
-EXPORT = ExportOptions(wait_for_lease=0, batch_size=2, max_workers=1, lease_seconds=SHORT)
+IMPORT = ImportOptions(batch_size=2, max_in_flight=2, lease_seconds=SHORT, wait_for_lease=0)
+EXPORT = ExportOptions(wait_for_lease=0, batch_size=2, max_in_flight=1, lease_seconds=SHORT)
 
 on_each_import_step = pytest.mark.parametrize(
     "instant",

@@ -69,7 +69,7 @@ class TestTriedAgain:
         assert not read_again(run)
 
     def test_is_nothing_for_options_that_do_not_decide(self, run: Importing) -> None:
-        for options in ({"on_missing": "delete"}, {"batch_size": 1}, {"max_quarantined": 9}, {"max_workers": 1}):
+        for options in ({"on_missing": "delete"}, {"batch_size": 1}, {"max_quarantined": 9}, {"max_in_flight": 1}):
             assert not read_again(run, **options)
 
 
@@ -150,7 +150,7 @@ class TestTable:
         run.put("rows.jsonl", lines({"text": "1"}, {"text": "2"}))
         refuse(monkeypatch, "a.json", Unavailable("the storage is down"))
         with pytest.raises(Unavailable):
-            run(max_workers=1)
+            run(max_in_flight=1)
         assert run.quarantine() == before
 
     def test_holds_nothing_twice_for_an_object_listed_through_two_prefixes(self, run: Importing) -> None:
@@ -287,7 +287,7 @@ class TestLog:
         run.put("z.json", texts("z"))
         refuse(monkeypatch, "z.json", Unavailable("the storage is down"))
         with pytest.raises(Unavailable):
-            run(max_workers=1)
+            run(max_in_flight=1)
         assert len(said()) == 1
 
 

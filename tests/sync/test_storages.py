@@ -527,7 +527,7 @@ def test_credentials_that_are_refused_in_the_middle_end_the_run_and_quarantine_n
     expiring = run.place.service(lambda: server.secret_key if next(asked) < 12 else "expired")
     storage = BucketStorage(expiring, "in/", recursive=True)
     with pytest.raises(Unusable, match="The credentials of connection 'of this test' are not accepted"):
-        run(storage=storage, batch_size=5, max_workers=1)
+        run(storage=storage, batch_size=5, max_in_flight=1)
     assert run.quarantine() == []
     assert 0 < len(run.rows()) < 30
     report = run()

@@ -6,6 +6,7 @@ tasks finds is believed, and the difference remembered.
 """
 
 import logging
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -50,10 +51,11 @@ class Seen(NamedTuple):
 def export_changes(run: ExportRun) -> None:
     """Write what has changed since the last run, and mark what is gone."""
     started, mark = run.runtime.now(), run.ledger.watermark()
-    looks, seen = Looks(run), None
-    if mark and not _is_due(run, mark, started):
-        seen = _look_at_changes(run, looks, mark)
-    seen = seen or _look_at_all(run, looks, by_stamp=False)
+    seen = None
+    with closing(Looks(run)) as looks:
+        if mark and not _is_due(run, mark, started):
+            seen = _look_at_changes(run, looks, mark)
+        seen = seen or _look_at_all(run, looks, by_stamp=False)
     run.account(_covered(run, seen.told)[1], seen.told.tasks)
     # What could not be written is known as not written, and its task read again.
     _remember(run, mark, seen, started)

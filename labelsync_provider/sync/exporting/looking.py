@@ -33,6 +33,10 @@ class Looks:
         self._progress = Progress(log, run.runtime.monotonic)
         self._in_step = 0
 
+    def close(self) -> None:
+        """Begin no more of the writes that are planned, if there are any left."""
+        self._writer.close()
+
     def at_all(self, objects: int, *, by_stamp: bool) -> None:
         """Look at all tasks.
 
@@ -51,7 +55,9 @@ class Looks:
         seen = None
         for states in self._run.project.changes(since):
             seen = seen or max((state.updated_at for state in states if state.updated_at), default=None)
+            self._writer.finish()  # a task may have changed again since the page before
             self._at_states(states, self._run.ledger.exports_of([state.id for state in states]), by_stamp=True)
+        self._writer.finish()
         return max(since, seen or since)
 
     def again(self, task_ids: Iterable[int]) -> None:
@@ -59,6 +65,7 @@ class Looks:
         for some in chunks(sorted(task_ids), LISTED):
             states = [TaskState(task, True, READ_AGAIN) for task in some]
             self._at_states(states, self._run.ledger.exports_of(some), by_stamp=False)
+        self._writer.finish()
 
     def find_any(self) -> bool:
         """Tell whether the project has something to export; its counts are not asked."""
@@ -110,6 +117,7 @@ class Looks:
                 known += [export for export in page if export.task in seen]
             self._at_states(states, [known], by_stamp=by_stamp, objects=objects)
             after = states[-1].id
+        self._writer.finish()
         for page in self._run.ledger.exports_of_tasks(after, last):
             self._mark_gone(page)
 
@@ -141,6 +149,8 @@ class Looks:
         self, files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]
     ) -> Mapping[str, KnownExport]:
         """Return what is known of the objects at the paths of some files, by path."""
+        if self._writer.is_at(files):
+            self._writer.finish()
         others = [file.path for file in files if file.path not in in_doubt]
         if not others:
             return in_doubt
@@ -170,8 +180,9 @@ class Looks:
         """Say how far the run is, if it is time to."""
         if not self._progress.is_due():
             return
+        in_step = self._in_step - self._writer.on_the_way
         written = f"{self._run.report.written:,} {'would be ' if self._run.options.dry_run else ''}written"
         if objects is None:
-            self._progress.say(self._in_step, "objects compared", beside=written)
+            self._progress.say(in_step, "objects compared", beside=written)
         else:
-            self._progress.say(self._in_step, "objects in step", objects, written)
+            self._progress.say(in_step, "objects in step", objects, written)

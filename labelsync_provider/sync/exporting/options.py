@@ -1,6 +1,7 @@
 """How to export."""
 
 from labelsync_provider.formats.annotations.layout import LayoutName
+from labelsync_provider.request_limit import MOST
 from labelsync_provider.sync.options import AtLeastOne, Options, Seconds, SecondsAboveZero
 
 
@@ -15,7 +16,7 @@ class ExportOptions(Options, frozen=True, kw_only=True):
     dry_run: bool = False
     batch_size: AtLeastOne = 1000
     """In objects."""
-    max_workers: AtLeastOne = 32
+    max_in_flight: AtLeastOne = MOST
     wait_for_lease: Seconds = 3600
     """How long a run waits for another export to the same target, in seconds."""
     lease_seconds: SecondsAboveZero = 60.0

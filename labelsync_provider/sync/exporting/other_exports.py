@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 
 from labelsync_provider.errors import LeaseHeld, StoragesOverlap
 from labelsync_provider.formats.annotations.note import Note
+from labelsync_provider.in_flight import in_order
 from labelsync_provider.storages.location import Location
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import ExportTarget
 
 log = logging.getLogger(__name__)
-
-PROBED_AT_ONCE = 32
 
 
 def nested(target: Location, known: Sequence[ExportTarget]) -> list[ExportTarget]:
@@ -84,9 +84,8 @@ def _is_dead(run: ExportRun, other: ExportTarget) -> bool:
 
 def _has_objects(run: ExportRun, other: ExportTarget) -> bool:
     for page in run.ledger.exports_to(other):
-        for start in range(0, len(page), PROBED_AT_ONCE):
-            probes = [run.pool.submit(run.target.has, known.path) for known in page[start : start + PROBED_AT_ONCE]]
-            if any(run.runtime.stop.result(probe) for probe in probes):
+        with closing(in_order(run.calls(run.target.has), [known.path for known in page])) as probes:
+            if any(probes):
                 return True
     return False
 

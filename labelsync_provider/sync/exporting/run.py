@@ -14,6 +14,7 @@ from labelsync_provider.errors import Stopped, UploadsFailed
 from labelsync_provider.formats.annotations.keys import key_renderer, key_template_of
 from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.request_limit import Limit
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
@@ -70,9 +71,23 @@ def export_annotations(
 
     def run_with(target: Target, ledger: ExportLedger, lease: Lease | None) -> ExportReport:
         confirm, number = (lease.check, lease.token) if lease else (lambda: None, REHEARSAL)
-        with runtime.threads(options.max_workers, "write") as pool:
+        most = options.max_in_flight
+        limit = Limit(most, runtime.monotonic())
+        with runtime.threads(most, "write") as pool:
             run = ExportRun(
-                project, target, ledger, options, note, render_key, confirm, lease_of, number, runtime, pool, report
+                project,
+                target,
+                ledger,
+                options,
+                note,
+                render_key,
+                confirm,
+                lease_of,
+                number,
+                runtime,
+                pool,
+                limit,
+                report,
             )
             return _export(run)
 
@@ -118,5 +133,6 @@ def _carried_out(run: ExportRun) -> ExportReport:
             f"Every run tries them again. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
         )
     would = "Dry run, nothing was written. " if run.options.dry_run else ""
-    log_report(log, f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s", report, run.target)
+    title = f"{would}Export to {run.target.uri}, in {report.seconds:.1f} s"
+    log_report(log, title, report, run.target, run.limit.reached)
     return report

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from labelsync_provider.formats.annotations.files import AnnotationFile
 from labelsync_provider.formats.annotations.keys import KeyRenderer
 from labelsync_provider.formats.annotations.note import Note
+from labelsync_provider.in_flight import InFlight
 from labelsync_provider.projects.protocol import Annotated
+from labelsync_provider.request_limit import Limit
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import Target
 from labelsync_provider.sync.exporting.options import ExportOptions
@@ -16,6 +19,9 @@ from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.records import ExportCounts, ExportTarget
 from labelsync_provider.sync.report import ExportReport
 from labelsync_provider.sync.runtime import Runtime
+
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
 
 
 @dataclass
@@ -37,6 +43,8 @@ class ExportRun:
     runtime: Runtime
     pool: Executor
     """Reads from the target, and writes to it."""
+    limit: Limit
+    """How many requests to the target may be in flight."""
     report: ExportReport
 
     @property
@@ -49,6 +57,10 @@ class ExportRun:
     def settings(self) -> str:
         """What decides which objects a task makes."""
         return repr((self.note.layout, self.note.key_template, self.options.include_cancelled))
+
+    def calls(self, function: Callable[[I], R]) -> InFlight[I, R]:
+        """Return who calls a function that sends requests to the target."""
+        return InFlight(function, self.limit, self.pool, self.runtime.stop, self.runtime.monotonic)
 
     def key(self, **ids: int) -> str:
         """Return the key of an object."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from labelsync_provider.errors import Denied, Invalid, NotFound, TargetOccupied
 from labelsync_provider.formats.annotations.files import Written, recognised
 from labelsync_provider.formats.annotations.note import LONGEST_NOTE, Note, check_note
+from labelsync_provider.in_flight import in_order
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.exporting.other_exports import is_other_export, known_here
@@ -125,9 +126,12 @@ def _verified(
     :param earlier: the export that the ledger knows here, if it is another one.
     """
     ours, foreign = [], []
-    looks = [run.pool.submit(_looked_at, run, info, known) for _, info, known in fresh]
-    for (path, info, known), looked_at in zip(fresh, looks, strict=True):
-        found = run.runtime.stop.result(looked_at)
+
+    def looked_at(one: tuple[str, ObjectInfo, KnownExport | None]) -> tuple[str, Written | None] | str | None:
+        return _looked_at(run, one[1], one[2])
+
+    looks = in_order(run.calls(looked_at), fresh, lambda one: one[1].size)
+    for (path, info, known), found in zip(fresh, looks, strict=True):
         if isinstance(found, str):
             foreign.append(Failure(info.key, None, found))
         elif found is not None:

@@ -1,7 +1,10 @@
 """Writing to the target, and deleting from it: announced in the ledger before, entered after."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
+from itertools import chain
+from typing import NoReturn
 
 from msgspec.structs import replace
 
@@ -29,33 +32,84 @@ OUTAGE_SECONDS = 1.0
 """An upload that failed sooner was refused, not tried again."""
 
 
+Write = tuple[RenderedFile, KnownExport | None]
+"""A file, with what is known of the object that it overwrites; None: a new one is created."""
+
+
 class Writer:
-    """Carries out plans, until nothing can be written any more."""
+    """Carries out plans, until nothing can be written any more. One is written while the next is made."""
 
     def __init__(self, run: ExportRun) -> None:
         self._run = run
+        self._calls = run.calls(self._write)
+        self._plans: deque[list[Write]] = deque()
+        """Writes that were announced and not entered yet."""
+        self._outcomes: list[str | Failure] = []
+        """Of the first of these plans."""
+        self._paths: set[str] = set()
+        """Of all of them."""
         self._last_written = 0.0
         self._outage = False
 
+    @property
+    def on_the_way(self) -> int:
+        """How many objects are being written, and not entered yet."""
+        return sum(map(len, self._plans))
+
+    def is_at(self, files: Sequence[RenderedFile]) -> bool:
+        """Tell whether one of the files is on its way to the target already."""
+        return not self._paths.isdisjoint(file.path for file in files)
+
     def carry_out(self, plan: Plan) -> None:
-        """Write what is to be written; what cannot be is counted by name.
+        """Announce what is to be written, and begin to write it; what cannot be is counted by name.
 
         :raises UploadsFailed: nothing of much could be written.
         """
-        ledger, report = self._run.ledger, self._run.report
+        while len(self._plans) > 1:
+            self._take()
         # Announced first: what a killed run has written is known to be the exporter's, whatever becomes of the
         # annotation meanwhile.
-        ledger.enter_exports([*plan.restamp, *(_announced(rendered, known) for rendered, known in plan.write)])
+        announced = [_announced(rendered, known) for rendered, known in plan.write]
+        self._run.ledger.enter_exports([*plan.restamp, *announced])
         if not plan.write:
             return
-        # What the ledger does not know to stand there is created, not overwritten: somebody else may have come since.
-        answers = [
-            self._run.pool.submit(self._write, rendered, create=not (known and known.version))
-            for rendered, known in plan.write
-        ]
-        written = []
-        for (rendered, _), answer in zip(plan.write, answers, strict=True):
-            outcome = self._run.runtime.stop.result(answer)
+        self._plans.append(plan.write)
+        self._paths.update(rendered.path for rendered, _ in plan.write)
+        for write in plan.write:
+            while not self._calls.has_room(write[0].size):
+                self._take()
+            self._calls.add(write, write[0].size)
+
+    def finish(self) -> None:
+        """Wait for all that is being written, and enter it.
+
+        :raises UploadsFailed: nothing of much could be written.
+        """
+        while self._plans:
+            self._take()
+
+    def close(self) -> None:
+        """Begin none of the writes that are left."""
+        self._calls.drop()
+
+    def _take(self) -> None:
+        """Take what became of one write; enter the plan if it was its last.
+
+        :raises UploadsFailed: nothing of much could be written.
+        """
+        self._outcomes.append(self._calls.take())
+        if len(self._outcomes) < len(self._plans[0]):
+            return
+        plan, outcomes = self._plans.popleft(), self._outcomes
+        self._outcomes = []
+        written = self._enter(plan, outcomes)
+        if self._outage or (not written and len(plan) >= HOPELESS):
+            self._give_up(written, len(plan))
+
+    def _enter(self, plan: Sequence[Write], outcomes: Sequence[str | Failure]) -> int:
+        """Enter what was written, and count what was not; return how many were."""
+        report, written = self._run.report, []
+        for (rendered, _), outcome in zip(plan, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 report.failed_as(outcome)
                 if report.failed <= FAILURES_SHOWN:
@@ -64,16 +118,28 @@ class Writer:
                 report.written += 1
                 report.bytes_written += rendered.size
                 written.append(_entered(rendered, outcome, self._run.number))
-        ledger.enter_exports(written)
-        if self._outage or (not written and len(plan.write) >= HOPELESS):
-            raise UploadsFailed(
-                f"{len(written) or 'None'} of {len(plan.write):,} objects could be written to {self._run.target.uri}; "
-                f"{report.written - len(written):,} were before. {'; '.join(map(str, report.failures[:3]))}. "
-                f"Report: {report}"
-            )
+        self._run.ledger.enter_exports(written)
+        self._paths.difference_update(rendered.path for rendered, _ in plan)
+        return len(written)
 
-    def _write(self, rendered: RenderedFile, *, create: bool) -> str | Failure:
+    def _give_up(self, written: int, planned: int) -> NoReturn:
+        """End, with what is on its way already entered.
+
+        :param written: how many of those that were planned together.
+        :raises UploadsFailed: always.
+        """
+        run, before = self._run, self._run.report.written - written
+        self._calls.drop()
+        begun = list(chain.from_iterable(self._plans))[: len(self._calls)]
+        self._enter(begun, [self._calls.take() for _ in begun])
+        raise UploadsFailed(
+            f"{written or 'None'} of {planned:,} objects could be written to {run.target.uri}; {before:,} were before. "
+            f"{'; '.join(map(str, run.report.failures[:3]))}. Report: {run.report}"
+        )
+
+    def _write(self, write: Write) -> str | Failure:
         """Return the version of the object, or why it was not written."""
+        rendered, known = write
         key, monotonic = rendered.file.key, self._run.runtime.monotonic
         if self._outage:
             return Failure(key, None, "not tried: nothing could be written any more")
@@ -83,7 +149,7 @@ class Writer:
             )
         began = monotonic()
         try:
-            version = self._run.target.write(key, rendered.file.encode(), create=create)
+            version = self._run.target.write(key, rendered.file.encode(), create=_is_new(known))
         except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
             if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < monotonic():
                 # It was tried again and again; if nothing else got through meanwhile, no other will be.
@@ -91,6 +157,11 @@ class Writer:
             return Failure(key, None, str(error))
         self._last_written = monotonic()
         return version
+
+
+def _is_new(known: KnownExport | None) -> bool:
+    """Tell whether an object is created, not overwritten: nothing known stands there, but somebody else's may."""
+    return not (known and known.version)
 
 
 def _announced(rendered: RenderedFile, known: KnownExport | None) -> KnownExport:

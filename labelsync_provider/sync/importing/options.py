@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.regex_filter import check_regex_filter
+from labelsync_provider.request_limit import MOST
 from labelsync_provider.sync.options import AtLeastOne, Count, Minutes, Options, Seconds, SecondsAboveZero, Share
 
 EXTRA_DATA = Meta(description='an object of values by their keys, such as {"transcript": ""}')
@@ -37,7 +38,7 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     batch_size: AtLeastOne = 10_000
     """The most tasks of a batch."""
     min_seconds_between_batches: Seconds = 0
-    max_workers: AtLeastOne = 32
+    max_in_flight: AtLeastOne = MOST
     wait_for_lease: Seconds = 3600
     """How long a run waits for another import into the same project, in seconds."""
     lease_seconds: SecondsAboveZero = 60.0

@@ -1,12 +1,13 @@
 """Reading: the content of objects, here or in threads, a bounded number of objects and bytes ahead of the import."""
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future  # noqa: TC003 - in a type at run time
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge
 from labelsync_provider.formats.tasks import content as task_content
+from labelsync_provider.in_flight import InFlight, in_order
+from labelsync_provider.request_limit import Limit
+from labelsync_provider.storages.protocol import InFileSystem
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.names import name_problem
 
@@ -16,12 +17,8 @@ sign, for a busy machine has everybody wait now and then."""
 WAITING_FACTOR = 2.0
 """An object was waited for if it took this many times the processor time that its reading took."""
 
-READ_TOGETHER = 16
-"""Small objects that one thread reads in a row: handing them over one by one costs more than reading them."""
-SMALL_BYTES = 64 * 1024
-"""Size up to which an object is small."""
-READ_AHEAD_BYTES = 32 * 1024 * 1024
-"""Content that is read before it is asked for, at most."""
+MORE_BYTES = 64 * 1024
+"""So much more than was listed an object may have to be read ahead."""
 
 Content = bytes | str | Invalid | Denied | NotFound
 """The content of an object; or, as a text, why it is none worth reading; or the storage's answer that there is none."""
@@ -31,14 +28,17 @@ Read = tuple[SourceObject, Content]
 def contents(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
     """Yield objects with their content, in order.
 
-    They are read in this thread as long as that is computing, and in threads of their own once it proves to be waiting:
-    threads that compute take turns, and files in a warm cache are read thrice as fast without them. Threads only read;
-    whoever takes the content parses it.
+    They are read in threads, except files as long as that proves to be computing and not waiting: threads that compute
+    take turns, and files in a warm cache are read thrice as fast without them. Threads only read; whoever takes the
+    content parses it.
 
     :raises Unusable: the storage as a whole cannot be used any more.
     :raises Unavailable: an object did not come, however often it was asked for.
     :raises Stopped: the run is to end.
     """
+    if not isinstance(run.source, InFileSystem):
+        yield from _read_ahead(run, objects)
+        return
     looked_at = waited = 0
     for obj in objects:
         started, computing = time.perf_counter(), time.thread_time()
@@ -55,55 +55,19 @@ def contents(run: ImportRun, objects: Iterator[SourceObject]) -> Iterator[Read]:
 
 
 def _read_ahead(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Read]:
-    threads = run.options.max_workers
-    ahead: deque[tuple[int, Future[list[Read]]]] = deque()
-    ahead_bytes, ahead_most = 0, 2 * threads
-    with run.runtime.threads(threads, "read") as pool:
-        try:
-            for together in _together(objects, threads):
-                size = sum([obj.info.size for obj in together])
-                while ahead and (len(ahead) >= ahead_most or ahead_bytes + size > READ_AHEAD_BYTES):
-                    read_bytes, read = ahead.popleft()
-                    ahead_bytes -= read_bytes
-                    yield from _in_full(run, run.runtime.stop.result(read))
-                ahead.append((size, pool.submit(_read_together, run, together)))
-                ahead_bytes += size
-            while ahead:
-                yield from _in_full(run, run.runtime.stop.result(ahead.popleft()[1]))
-        finally:
-            for _, read in ahead:
-                read.cancel()
+    def read(obj: SourceObject) -> Read:
+        # What is read ahead has the size that was listed, or near enough: thousands of objects may wait.
+        return obj, _read(run, obj, min(obj.info.size + MORE_BYTES, task_content.MAX_BYTES))
 
-
-def _together(objects: Iterable[SourceObject], threads: int) -> Iterator[list[SourceObject]]:
-    """Group small objects for one thread; a larger one goes alone. What comes first is waited for: not in groups."""
-    group: list[SourceObject] = []
-    groups = 0
-    for obj in objects:
-        if obj.info.size > SMALL_BYTES:
-            yield [obj]
-            continue
-        group.append(obj)
-        if len(group) > min(groups // threads, READ_TOGETHER - 1):
-            yield group
-            group = []
-            groups += 1
-    if group:
-        yield group
-
-
-def _read_together(run: ImportRun, objects: list[SourceObject]) -> list[Read]:
-    # What is read ahead has the size that was listed, or near enough: a thousand objects may wait.
-    return [(obj, _read(run, obj, min(obj.info.size + SMALL_BYTES, task_content.MAX_BYTES))) for obj in objects]
-
-
-def _in_full(run: ImportRun, together: list[Read]) -> Iterator[Read]:
-    """Yield what was read ahead. An object that has more than was listed is read here, one at a time."""
-    together.reverse()
-    while together:
-        obj, content = together.pop()
-        yield obj, _read(run, obj) if isinstance(content, TooLarge) else content
-        del content
+    most, runtime = run.options.max_in_flight, run.runtime
+    limit = Limit(most, runtime.monotonic())
+    with runtime.threads(most, "read") as pool:
+        flight = InFlight(read, limit, pool, runtime.stop, runtime.monotonic)
+        for obj, content in in_order(flight, objects, lambda obj: obj.info.size):
+            # An object that has more than was listed is read here, one at a time.
+            yield obj, _read(run, obj) if isinstance(content, TooLarge) else content
+            del content
+            run.in_flight = limit.reached
 
 
 def _read(run: ImportRun, obj: SourceObject, most: int | None = None) -> Content:

@@ -157,5 +157,6 @@ def _carried_out(run: ImportRun) -> ImportReport:
     if options.dry_run:
         report.created_ids = []
     would = "Dry run, nothing was written. " if options.dry_run else ""
-    log_report(log, f"{would}Import from {run.source.uri}, in {report.seconds:.1f} s", report, run.source)
+    title = f"{would}Import from {run.source.uri}, in {report.seconds:.1f} s"
+    log_report(log, title, report, run.source, run.in_flight)
     return report

@@ -76,6 +76,8 @@ class ImportRun:
     denied: Denied | None = None
     """The first refusal to let an object be read."""
     some_read: bool = False
+    in_flight: int = 0
+    """The most requests to the source that were in flight at any time."""
     others_listed: bool = False
     """Whether the source lists an object that `regex_filter` leaves out, and that is no marker."""
     overwritten: dict[tuple[str, int], str | None] = field(default_factory=dict)
