@@ -9,10 +9,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 import exports
 import label_studio
+import listing
 import local_files
 import s3
 
-BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio, "exports": exports}
+BENCHMARKS = {"local": local_files, "s3": s3, "listing": listing, "label-studio": label_studio, "exports": exports}
 
 
 def main(names: list[str]) -> int:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import obstore
 from botocore.config import Config
 from measuring import PAIRS, THREADS, Peak, Result, fresh_project, make_task_files, seconds
-from obstore.store import S3Credential
 from servers.s3 import S3Server, running_rclone
 
 from labelsync_provider.projects.embedded.project import EmbeddedProject
@@ -23,6 +22,9 @@ from labelsync_provider.projects.protocol import Task
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.s3 import S3Bucket
 from labelsync_provider.sync import ImportOptions, import_storage
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
 
 TASK_FILES = 10_000
 OBJECTS = 100_000
@@ -52,7 +54,7 @@ class Bucket:
     def open(self) -> S3Bucket:
         """Open it as the hook does."""
         expires: datetime | None = None
-        login: S3Credential = {
+        login: "S3Credential" = {
             "access_key_id": self.server.access_key,
             "secret_access_key": self.server.secret_key,
             "token": None,

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers.azure import AzureServer
 from servers.s3 import S3Server
 
+from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
+from labelsync_provider.storages import azure_blob
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.ranges import FEW_PAGES, LISTERS, Range, Ranges
 from labelsync_provider.storages.s3 import S3Bucket
 
-pytest_plugins = ["servers.gcs", "servers.s3"]
+pytest_plugins = ["servers.azure", "servers.s3"]
 
 
 @dataclass
@@ -246,6 +249,21 @@ def test_listing_of_a_server_in_small_pages_is_the_plain_one(server: str, reques
     assert [info.key for page in storage.list() for info in page] == plain
     assert sorted(plain) == sorted(keys)
     assert storage.requests.counts["list"] >= len(keys) / 2
+
+
+def test_listing_of_azure_in_small_pages_is_the_plain_one(
+    azurite: AzureServer, connect_azure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azurite pays no heed to where a listing is to start."""
+    connect_azure(azurite)
+    monkeypatch.setattr(azure_blob, "PAGE", 2)
+    name = azurite.create_container()
+    storage = AzureBlobStorageHook().get_target(f"azure-blob://{name}/")
+    keys = [f"{n // 5}/{n:03}é.json" for n in range(20)]
+    for key in keys:
+        storage.write(key, b"1")
+    assert [info.key for page in storage.list() for info in page] == keys
+    assert storage.requests.counts["list"] > len(keys) / 2  # it was tried
 
 
 def _in_small_pages(params: dict[str, Any], **_: object) -> dict[str, Any]:
