@@ -54,7 +54,7 @@ class Bucket:
     def open(self) -> S3Bucket:
         """Open it as the hook does."""
         expires: datetime | None = None
-        login: "S3Credential" = {
+        login: S3Credential = {
             "access_key_id": self.server.access_key,
             "secret_access_key": self.server.secret_key,
             "token": None,
