@@ -93,7 +93,8 @@ class Ranges:
         if not room or len(under_way) >= self._most_under_way():
             return None
         guesses = sum(each.is_guess for each in under_way)
-        may_guess = self._can_cut and self._pages >= FEW_PAGES and 2 * self._wasted + guesses < self._pages
+        # A wrong guess costs two pages: its own, and that by which the range before sees where it ends.
+        may_guess = self._can_cut and self._pages >= FEW_PAGES and 2 * (self._wasted + guesses) < self._pages
         for place, each in enumerate(self._ranges):
             if each.complete:
                 continue
@@ -108,6 +109,7 @@ class Ranges:
         asked.under_way = False
         self._pages += 1
         if asked.dropped:
+            self._wasted += 1
             return
         keys = [info.key for info in page if info.problem is None]
         was_guess, before = asked.is_guess, asked.last
