@@ -10,10 +10,18 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 import distance
 import exports
 import label_studio
+import listing
 import local_files
 import s3
 
-BENCHMARKS = {"local": local_files, "s3": s3, "label-studio": label_studio, "exports": exports, "distance": distance}
+BENCHMARKS = {
+    "local": local_files,
+    "s3": s3,
+    "listing": listing,
+    "label-studio": label_studio,
+    "exports": exports,
+    "distance": distance,
+}
 
 
 def main(names: list[str]) -> int:

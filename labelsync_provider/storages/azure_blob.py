@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
-from azure.storage.blob import BlobPrefix, BlobSasPermissions, generate_blob_sas
+from azure.storage.blob import BlobPrefix, BlobSasPermissions, ContainerClient, generate_blob_sas
 from obstore.store import AzureStore
 
 from labelsync_provider.errors import Denied
@@ -35,6 +35,9 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 
 ETAG = re.compile(r"0x[0-9A-F]{14,}").fullmatch
 """As Azure writes them, and no web server does."""
+
+STARTS_FROM = "start_from" in (ContainerClient.list_blobs.__doc__ or "")
+"""Whether the SDK can list from a name on. It is a keyword that no signature of it names."""
 
 NO_RETRIES_OF_ITS_OWN: dict[str, Any] = {
     "retry_total": 0,
@@ -87,11 +90,22 @@ class AzureContainer:
 
     def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
         """Return a page of the listing, without the directories that a hierarchical account lists as blobs."""
+        return self._page(prefix, delimiter, token)
+
+    if STARTS_FROM:
+
+        def page_behind(self, prefix: str, delimiter: str, key: str) -> tuple[Page, str | None]:
+            """Return the first page behind a key; see `StartsBehind`. Azure's begins with the key itself."""
+            objects, token = self._page(prefix, delimiter, None, start_from=key)
+            return [info for info in objects if info.key != key], token
+
+    def _page(self, prefix: str, delimiter: str, token: str | None, **start: str) -> tuple[Page, str | None]:
         how: dict[str, Any] = {
             "name_starts_with": prefix or None,
             "include": ["metadata"],
             "results_per_page": PAGE,
             **NO_RETRIES_OF_ITS_OWN,
+            **start,
         }
         if delimiter:
             pages: Any = self._client.walk_blobs(delimiter=delimiter, **how).by_page(token)

@@ -1,38 +1,60 @@
-"""Listing a bucket: page by page as its service gives them, in the order of keys, and never round in circles."""
+"""Listing a bucket: in ranges of keys where its service can start at one, in order, and never round in circles."""
 
 import heapq
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from operator import attrgetter
 
-from labelsync_provider.errors import Unavailable
-from labelsync_provider.storages.going_on import GoingOn
+from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable
+from labelsync_provider.stop import LOOK_SECONDS, Stop
 from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.ranges import LISTERS, Range, Ranges
 
 PAGE = 1000
 """Objects of a page that is merged from two listings."""
 MOST_EMPTY = 10_000
 """Pages in a row without an object. A few are usual, where much was deleted."""
 
+Answer = tuple[Page, str | None]
+"""A page, and the token of the next one, if any."""
 
-def pages(fetch: Callable[[str | None], tuple[Page, str | None]], container: str) -> Iterator[Page]:
-    """Yield the pages of one listing.
 
-    :param fetch: returns the page of a token, and the token of the next one, as `Service.page` does.
+def pages(ask: Callable[[Range], Answer], ranges: Ranges, container: str, stop: Stop) -> Iterator[Page]:
+    """Yield the pages of one listing; some are fetched before they are asked for.
+
+    :param ask: returns the next page of a range, and the token of the one behind that, as `Service.page` does.
     :param container: the bucket, such as `s3://bucket`.
     :raises Unavailable: the listing does not come to an end.
+    :raises Stopped: the run is to end; what is being fetched is not waited for.
     """
-    token: str | None = None
-    going_on, empty = GoingOn(), 0
-    while True:
-        page, token = fetch(token)
-        yield page
-        if token is None:
-            return
-        empty = 0 if page else empty + 1
-        if going_on.is_round(token, page[-1].key if page else None) or empty > MOST_EMPTY:
-            what = f"{empty:,} pages of it are empty" if empty > MOST_EMPTY else "a page of it came before"
+    under_way: dict[Future[Answer], Range] = {}
+    with stop.closing(ThreadPoolExecutor(LISTERS, thread_name_prefix="labelsync-list")) as pool:
+        while not ranges.at_end:
+            while (asked := ranges.next()) is not None:
+                under_way[pool.submit(ask, asked)] = asked
+            if (page := ranges.read()) is not None:
+                yield page
+            elif under_way:
+                stop.check()
+                wait(under_way, LOOK_SECONDS, FIRST_COMPLETED)
+            for answer in [each for each in under_way if each.done()]:
+                _take(answer, under_way.pop(answer), ranges, container)
+
+
+def _take(answer: "Future[Answer]", asked: Range, ranges: Ranges, container: str) -> None:
+    try:
+        page, token = answer.result()
+    except (Denied, Invalid, NotFound, Unavailable, Unusable):
+        if not ranges.failed(asked):
+            raise
+        return  # the range before lists the same, and whatever is wrong there, too
+    if token is not None:
+        asked.empty = 0 if page else asked.empty + 1
+        if asked.going_on.is_round(token, page[-1].key if page else None) or asked.empty > MOST_EMPTY:
+            what = f"{asked.empty:,} pages of it are empty" if asked.empty > MOST_EMPTY else "a page of it came before"
             raise Unavailable(f"{container}: cannot list objects: the listing does not go on, {what}.")
+    ranges.answered(asked, page, token)
 
 
 def merged(*listings: Iterator[Page]) -> Iterator[Page]:

@@ -15,16 +15,16 @@ from typing import TypeVar
 import obstore
 
 from labelsync_provider.errors import AlreadyThere, Invalid, NotFound, TooLarge, invalid
-from labelsync_provider.prefetch import prefetched
 from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.bucket_errors import explaining
-from labelsync_provider.storages.bucket_listing import merged, pages
+from labelsync_provider.storages.bucket_listing import Answer, merged, pages
 from labelsync_provider.storages.bucket_reading import content_of, standing, start_of
 from labelsync_provider.storages.bucket_writing import Writing
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.prices import Prices, prices_at
 from labelsync_provider.storages.protocol import MOST_BYTES, Page
-from labelsync_provider.storages.service import Service
+from labelsync_provider.storages.ranges import Range, Ranges
+from labelsync_provider.storages.service import Service, StartsBehind
 
 DELETING_THREADS = 8
 SHORT_KEY, LONGEST_KEY = 256, 1024
@@ -63,11 +63,11 @@ class BucketStorage:
         return prices_at(self.location)
 
     def list(self) -> Iterator[Page]:
-        """Yield the objects in pages; the next one is fetched while this one is used. See `Storage.list`."""
+        """Yield the objects in pages; the next ones are fetched while this one is used. See `Storage.list`."""
         if self._recursive:
-            yield from prefetched(self._pages(self._prefix, ""), self.requests.stop)
+            yield from self._pages(self._prefix, "")
         elif not self._prefix or self._prefix.endswith("/"):
-            yield from prefetched(self._pages(self._prefix, "/"), self.requests.stop)
+            yield from self._pages(self._prefix, "/")
         else:
             yield from merged(self._pages(self._prefix, "/"), self._pages(self._prefix + "/", "/"))
 
@@ -163,19 +163,25 @@ class BucketStorage:
             raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
-        def fetch(token: str | None) -> tuple[Page, str | None]:
-            return self._retry("list objects", lambda: self._service.page(prefix, delimiter, token))
+        service = self._service
 
-        return pages(fetch, self.location.container)
+        def ask(asked: Range) -> Answer:
+            if asked.token is None and asked.after and isinstance(service, StartsBehind):
+                # Once, as it can be done without.
+                return self._retry("list objects", lambda: service.page_behind(prefix, delimiter, asked.after), 0)
+            return self._retry("list objects", lambda: service.page(prefix, delimiter, asked.token))
+
+        ranges = Ranges(prefix, can_cut=isinstance(service, StartsBehind))
+        return pages(ask, ranges, self.location.container, self.requests.stop)
 
     def _delete(self, key: str) -> None:
         with suppress(NotFound):
             self._retry(f"delete {key}", partial(self._service.delete, key))
 
-    def _retry(self, doing: str, attempt: Callable[[], T]) -> T:
+    def _retry(self, doing: str, attempt: Callable[[], T], seconds: float | None = None) -> T:
         kind = doing.partition(" ")[0]
         explain = partial(explaining, self._service, doing, self._list_page)
-        return self.requests.repeat(kind, attempt, explain, self._retry_seconds)
+        return self.requests.repeat(kind, attempt, explain, self._retry_seconds if seconds is None else seconds)
 
     def _list_page(self) -> None:
         self.requests.begin("list")

@@ -113,7 +113,13 @@ class GCSBucket:
 
         Rule: https://cloud.google.com/storage/docs/xml-api/get-bucket-list
         """
-        wanted = {"prefix": prefix, "delimiter": delimiter, "continuation-token": token}
+        return self._page({"prefix": prefix, "delimiter": delimiter, "continuation-token": token})
+
+    def page_behind(self, prefix: str, delimiter: str, key: str) -> tuple[Page, str | None]:
+        """Return the first page behind a key; see `StartsBehind`."""
+        return self._page({"prefix": prefix, "delimiter": delimiter, "start-after": key})
+
+    def _page(self, wanted: Mapping[str, str | None]) -> tuple[Page, str | None]:
         given = {name: value for name, value in wanted.items() if value}
         answer = self._session.get(
             f"{self.location.endpoint}/{self._bucket}",

@@ -93,7 +93,13 @@ class S3Bucket:
 
     def page(self, prefix: str, delimiter: str, token: str | None) -> tuple[Page, str | None]:
         """Return a page of the listing."""
-        wanted = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": token}
+        return self._page({"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": token})
+
+    def page_behind(self, prefix: str, delimiter: str, key: str) -> tuple[Page, str | None]:
+        """Return the first page behind a key; see `StartsBehind`."""
+        return self._page({"Prefix": prefix, "Delimiter": delimiter, "StartAfter": key})
+
+    def _page(self, wanted: Mapping[str, str | None]) -> tuple[Page, str | None]:
         given = {name: value for name, value in wanted.items() if value}
         answer = self._client.list_objects_v2(Bucket=self._bucket, EncodingType="url", **given)
         where = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from obstore.store import ObjectStore
 
@@ -71,3 +71,14 @@ class Service(Protocol):
 
     def fault(self, error: Exception) -> Fault:
         """Return what one of the service's own errors means."""
+
+
+@runtime_checkable
+class StartsBehind(Protocol):
+    """A service that can list from a key on."""
+
+    def page_behind(self, prefix: str, delimiter: str, key: str) -> tuple[Page, str | None]:
+        """Return the first page of those objects whose keys come behind a key, and the token of the next one.
+
+        :param key: there need be no such object.
+        """
