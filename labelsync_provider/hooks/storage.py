@@ -12,7 +12,7 @@ from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.hooks.connections import nameless
 from labelsync_provider.hooks.installed import STORAGES, installed_schemes, offered
-from labelsync_provider.storages.protocol import Signing, Storage, Target
+from labelsync_provider.storages.protocol import MadeByWrites, Signing, Storage, Target
 from labelsync_provider.uris import without_secrets
 
 TRIAL_SECONDS = 5.0
@@ -143,6 +143,8 @@ def tried(open_storage: Callable[[], Target], conn_id: str, *, target: bool) -> 
     """
     try:
         storage = open_storage()
+        if not target and isinstance(storage, MadeByWrites):
+            storage.check_exists()
         page = next(storage.list(), [])
         done = [f"{storage.uri} can be listed, and {f'begins with {page[0].key!r}' if page else 'is empty'}"]
         small = next((info for info in page if info.size <= READ_BYTES and not info.problem), None)
