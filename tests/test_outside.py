@@ -159,10 +159,10 @@ GOOD = ObjectInfo("a", 1, "v")
         ([ObjectInfo("b", 1, 7)], "'b' with the version 7"),  # type: ignore[arg-type]
         ([ObjectInfo("b", None, "v")], "'b' with the size None"),  # type: ignore[arg-type]
         ([ObjectInfo("", 1, "v")], "an object whose key is ''"),
-        ([ObjectInfo(b"b", 1, "v")], "an object whose key is of type bytes"),  # type: ignore[arg-type]
-        ([{"key": "b"}], "of type dict, and no ObjectInfo"),
-        ((GOOD,), "of type tuple, and no list of ObjectInfo"),
-        (GOOD, "of type ObjectInfo, and no list"),
+        ([ObjectInfo(b"b", 1, "v")], "an object whose key is a value of type bytes"),  # type: ignore[arg-type]
+        ([{"key": "b"}], "a value of type dict, and no ObjectInfo"),
+        ((GOOD,), "a value of type tuple, and no list of ObjectInfo"),
+        (GOOD, "a value of type ObjectInfo, and no list"),
     ],
 )
 def test_a_page_is_what_the_protocol_asks_or_refused_by_the_key(page: Any, wrong: str | None) -> None:
@@ -218,7 +218,7 @@ def test_what_is_no_storage_is_refused_by_what_it_lacks() -> None:
         OutsideStorage(None, "acme.Hook", OF_TARGETS)
     wrong = Wrong(None)
     wrong.location = "acme://in"  # type: ignore[assignment]
-    with pytest.raises(Unusable, match=r"its location is of type str, and no Location"):
+    with pytest.raises(Unusable, match=r"its location is a value of type str, and no Location"):
         OutsideStorage(wrong, "acme.Hook", OF_TARGETS)
 
 

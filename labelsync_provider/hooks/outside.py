@@ -192,4 +192,4 @@ def _foreign(error: Exception, whose: str, call: str) -> Unavailable:
 def _value(value: object) -> str:
     """Return a value as it is shown: of what may be content or a secret, only of what type it is."""
     plain = value is None or isinstance(value, bool | int | float) or value == ""
-    return repr(value) if plain else f"of type {type(value).__name__}"
+    return repr(value) if plain else f"a value of type {type(value).__name__}"
