@@ -106,8 +106,8 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
         )
     if code == NO_TLS:
         return Unusable(
-            f"{storage}: cannot {doing}: what answers at its endpoint does not speak TLS. If it is no https, write "
-            f"http:// before it in {login}; or else correct its port."
+            f"{storage}: cannot {doing}: what answers at its endpoint does not speak TLS. Is it https? If not, let "
+            f"its URL in {login} begin with http; if so, correct its port."
         )
     if code == NO_CREDENTIALS:
         return Unusable(f"{storage}: cannot {doing}: no credentials from {login}:{detail}")

@@ -203,7 +203,7 @@ class TestWebDAV:
         connect_webdav(webdav_server, host=host.format(f"{HOST}:{webdav_server.port}"))
         ok, said = WebDAVStorageHook().test_connection("webdav:///")
         assert not ok
-        assert "does not speak TLS. If it is no https, write http:// before it in this connection" in said
+        assert "does not speak TLS. Is it https? If not, let its URL in this connection begin with http" in said
         assert "CA" not in said
 
 
