@@ -14,6 +14,7 @@ from airflow.sdk import BaseHook, Connection
 from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable, check_ends, invalid
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import FILE, FLAG, HOST, PORT, Fields
+from labelsync_provider.hooks.sftp_keys import keys_of
 from labelsync_provider.hooks.storage import (
     TRIAL_SECONDS,
     check_no_secrets,
@@ -27,7 +28,7 @@ from labelsync_provider.storages.keys import NO_PATH
 if TYPE_CHECKING:
     from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
 
-NOT_QUOTED = re.compile(r"%[0-9a-fA-F]{2}|[?#]|\s/")
+NOT_QUOTED = re.compile(r"%[0-9a-fA-F]{2}|[?#\x00-\x1f\x7f]|\s/")
 """webdav4 makes URLs of paths, and quotes none of these; a blank at the end of a directory it takes off."""
 TIMEOUTS = {"connect_timeout": 10, "login_timeout": 30, "keepalive_interval": 15}
 """In seconds; a server that is silent for three times the last one is gone."""
@@ -150,7 +151,7 @@ class SFTPStorageHook(FsspecStorageHook):
         if not connection.host:
             raise invalid("connection", self.conn_id, "it has no host", "Set its host, the server's name.")
         with mistakes_named(self.conn_id):
-            options = {**TIMEOUTS, **FRESH, **_known(connection), **_key(connection)}
+            options = {**TIMEOUTS, **FRESH, **keys_of(connection)}
         # Names that are not UTF-8 are told one by one, and do not break off the listing of their directory.
         options["sftp_client_kwargs"] = {"path_errors": "surrogateescape"}
         meanings: dict[type[Exception], Any] = {
@@ -197,9 +198,10 @@ class WebDAVStorageHook(FsspecStorageHook):
         """Return webdav4's, as no provider of Airflow's has one."""
         with needing_extra("webdav"):
             import httpx
-            from webdav4.client import ClientError, IsACollectionError
+            from webdav4.client import BadGatewayError, ClientError, InsufficientStorage, IsACollectionError
             from webdav4.fsspec import WebdavFileSystem
 
+        from labelsync_provider.storages.faults import Fault
         from labelsync_provider.storages.fsspec import Filesystem
 
         url, auth = self.endpoint(connection), (connection.login or "", connection.password or "")
@@ -207,7 +209,14 @@ class WebDAVStorageHook(FsspecStorageHook):
             lambda: WebdavFileSystem(url, auth=auth if any(auth) else None, **FRESH),
             ("etag", "modified"),
             unfit=NOT_QUOTED,
-            meanings={IsACollectionError: Invalid, ClientError: Unavailable, httpx.HTTPError: Unavailable},
+            meanings={
+                IsACollectionError: Invalid,
+                BadGatewayError: Fault(502),
+                InsufficientStorage: Fault(507),
+                ClientError: Unavailable,
+                httpx.HTTPError: Unavailable,
+                httpx.InvalidURL: Invalid,
+            },
         )
 
 
@@ -241,25 +250,3 @@ class HuggingFaceStorageHook(FsspecStorageHook):
             by_content=True,
             meanings={HFValidationError: Invalid, HfHubHTTPError: Unavailable},
         )
-
-
-def _known(connection: Connection) -> dict[str, Any]:
-    """Return by what the server is known; by default sshfs takes any."""
-    import asyncssh
-
-    extra = connection.extra_dejson
-    if str(extra.get("no_host_key_check", "")).lower() == "true":
-        return {"known_hosts": None}
-    if key := extra.get("host_key"):
-        return {"known_hosts": ([asyncssh.import_public_key(key if " " in key else f"ssh-rsa {key}")], [], [])}
-    return {"known_hosts": ()}
-
-
-def _key(connection: Connection) -> dict[str, Any]:
-    """Return the private key in the extra, which Airflow's file system takes for the name of a file."""
-    import asyncssh
-
-    extra = connection.extra_dejson
-    if key := extra.get("private_key"):
-        return {"client_keys": [asyncssh.import_private_key(key, extra.get("private_key_passphrase"))]}
-    return {}

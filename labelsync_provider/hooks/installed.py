@@ -3,11 +3,15 @@
 They are read when a task runs. A DAG file that is parsed, which happens all the time, reads none of them.
 """
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from labelsync_provider.errors import Invalid
+
+IS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*").fullmatch
+"""Rule: https://datatracker.ietf.org/doc/html/rfc3986#section-3.1, in the lower case that URIs are compared by."""
 
 
 class Group(NamedTuple):
@@ -30,17 +34,18 @@ PROJECTS = Group("labelsync.projects", "project store", ("open_store", "close"))
 
 
 def installed_schemes(group: Group = STORAGES) -> Sequence[str]:
-    """Return the schemes of all that is installed."""
-    return sorted(entry_points(group=group.name).names)
+    """Return the schemes of all that is installed, and can be meant."""
+    return sorted(filter(IS_SCHEME, entry_points(group=group.name).names))
 
 
 def offered(group: Group, scheme: str) -> Any:
     """Return what is installed for a scheme; None if no package has it.
 
-    :raises Invalid: two packages have it, or it cannot be imported, or has not what it needs.
+    :raises Invalid: two packages have it, or it cannot be imported, or has not what it needs; or its name is no scheme.
     """
-    offers = list(entry_points(group=group.name, name=scheme))
+    offers = list(entry_points(group=group.name, name=scheme)) if IS_SCHEME(scheme) else []
     if not offers:
+        _refuse_misnamed(group, scheme)
         return None
     if len(offers) > 1:
         offering = " and ".join(sorted(f"{_package(offer)} ({offer.value})" for offer in offers))
@@ -60,6 +65,21 @@ def offered(group: Group, scheme: str) -> Any:
             f"{whose}, which is no hook of a {group.what}: it has no {', '.join(missing)}. Correct the package."
         )
     return found
+
+
+def is_ours(found: Any) -> bool:
+    """Tell whether what is installed is of this package."""
+    return str(getattr(found, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
+
+
+def _refuse_misnamed(group: Group, scheme: str) -> None:
+    """Make sure that what is meant by a scheme has not a name that no URI can begin with."""
+    for offer in entry_points(group=group.name):
+        if offer.name.lower() == scheme.lower() and not IS_SCHEME(offer.name):
+            raise Invalid(
+                f"The {group.what} {offer.name!r} of the package {_package(offer)} has a name that is no scheme. "
+                "Rename its entry point: a lower-case letter, and behind it these, digits, '+', '-' and '.' (RFC 3986)."
+            )
 
 
 def _package(offer: EntryPoint) -> str:

@@ -10,7 +10,7 @@ from labelsync_provider.errors import LabelsyncError, invalid
 from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
-from labelsync_provider.hooks.installed import PROJECTS, offered
+from labelsync_provider.hooks.installed import PROJECTS, installed_schemes, is_ours, offered
 from labelsync_provider.hooks.storage import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.stop import Stop
@@ -93,7 +93,11 @@ class LabelStudioHook(BaseHook):
         :raises Invalid: the connection cannot be used.
         :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         """
-        return self._store.open_store(read_only=read_only, retry_seconds=retry_seconds)
+        opener = self._store
+        store = opener.open_store(read_only=read_only, retry_seconds=retry_seconds)
+        if not is_ours(type(opener)):
+            _refuse_name_of_embedded(store, f"{type(opener).__module__}.{type(opener).__qualname__}")
+        return store
 
     def close(self) -> None:
         """Close what was opened."""
@@ -191,8 +195,24 @@ class LabelStudioHook(BaseHook):
         if found is None:
             remedy = (
                 f"Set its host to the base URL of a Label Studio server, http(s)://..., or to {EMBEDDED[0]} to keep "
-                f"projects in the embedded store; {EMBEDDED[1]} is emptied where a connection is kept as a URI."
+                f"projects in the embedded store; {EMBEDDED[1]} is emptied where a connection is kept as a URI. "
+                f"What is installed are stores for {', '.join(installed_schemes(PROJECTS))}."
             )
             raise invalid("host", host, f"connection {self.label_studio_conn_id!r} names no store", remedy)
         opener: ProjectStoreHook = found(connection, self.stop)
         return opener
+
+
+def _refuse_name_of_embedded(store: "ProjectStore[StoredProject]", opener: str) -> None:
+    """Make sure that a store of another package is not known by the name of the embedded store.
+
+    :raises Invalid: it is; the ledger would take the projects of one for those of the other.
+    """
+    from labelsync_provider.projects.embedded.project import EMBEDDED_STORE
+
+    if store.uri.rstrip("/") == EMBEDDED_STORE.rstrip("/"):
+        what = f"{opener} opens a store with the URI of the embedded store"
+        remedy = (
+            "Correct the package: each store has a URI of its own, such as EmbeddedStore(engine, uri='acme://shelf')."
+        )
+        raise invalid("uri", store.uri, what, remedy)

@@ -11,8 +11,9 @@ from uuid import uuid4
 from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
 from labelsync_provider.hooks.connections import nameless
-from labelsync_provider.hooks.installed import STORAGES, installed_schemes, offered
-from labelsync_provider.storages.protocol import Signing, Storage, Target
+from labelsync_provider.hooks.installed import STORAGES, installed_schemes, is_ours, offered
+from labelsync_provider.hooks.outside import OutsideHook
+from labelsync_provider.storages.protocol import MadeByWrites, Signing, Storage, Target
 from labelsync_provider.uris import without_secrets
 
 TRIAL_SECONDS = 5.0
@@ -73,17 +74,19 @@ def storage_hook(parameter: str, uri: str, conn_id: str | None = None) -> Storag
 
     :param parameter: the parameter that gave the URI, to be named in errors.
     :param conn_id: the Airflow connection; None for the scheme's usual one.
-    :raises Invalid: no package that is installed has a storage of this scheme, or two have, or it cannot be imported;
-        or a blank or a line break stands at an end.
+    :raises Invalid: no package that is installed has a storage of this scheme, or two have, or it cannot be imported,
+        or its name is no scheme; or a blank or a line break stands at an end.
     """
     check_ends(parameter, uri)
     scheme = "file" if uri.startswith("/") else urlsplit(uri).scheme
-    found = offered(STORAGES, scheme)
+    found = offered(STORAGES, scheme or uri.partition("://")[0])
     if found is None:
         if HOLDS_MORE(uri):
             # A connection string, a signature, a login: it is not shown, as nothing tells its secret from the rest.
             uri, scheme = f"{len(uri)} characters", ""
         raise invalid(parameter, uri, *_no_storage(uri, scheme))
+    if not is_ours(found):
+        return OutsideHook.made(found, conn_id or found.default_conn_name)
     hook: StorageHook = found(conn_id or found.default_conn_name)
     return hook
 
@@ -143,6 +146,8 @@ def tried(open_storage: Callable[[], Target], conn_id: str, *, target: bool) -> 
     """
     try:
         storage = open_storage()
+        if not target and isinstance(storage, MadeByWrites):
+            storage.check_exists()
         page = next(storage.list(), [])
         done = [f"{storage.uri} can be listed, and {f'begins with {page[0].key!r}' if page else 'is empty'}"]
         small = next((info for info in page if info.size <= READ_BYTES and not info.problem), None)

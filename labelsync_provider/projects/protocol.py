@@ -143,7 +143,8 @@ class Named(Protocol):
     """What tells a project from all others."""
 
     uri: str
-    """What names this project among all projects, wherever they live: the name of its server, and its id there."""
+    """What names this project among all projects of all stores, wherever they live: the name of its server, or the URI
+    of its store, and its id there. Of two with one `uri`, one is refused."""
 
     created_at: str
     """When it was created, by its own clock. Another project that has this `uri` later was created at another time."""

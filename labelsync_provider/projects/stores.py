@@ -15,7 +15,8 @@ class ProjectStore(Protocol[Kept]):
     """Where projects live."""
 
     uri: str
-    """What the `uri` of each of its projects begins with, before `/projects/`."""
+    """What the `uri` of each of its projects begins with, before `/projects/`: the scheme, and what tells this store
+    from all others, such as the address of its server, or the path of its database. The ledger knows projects by it."""
 
     def project(self, id_or_title: int | str) -> Kept:
         """Return the project with that id, or with exactly that title; a number is the id, where there is one.

@@ -2,7 +2,7 @@
 
 import re
 
-from labelsync_provider.storages.faults import CERTIFICATE, Fault
+from labelsync_provider.storages.faults import CERTIFICATE, NO_TLS, Fault
 
 LONGEST_ANSWER = 4096
 """Characters of an answer that are looked at: a service says what is wrong in fewer."""
@@ -12,9 +12,10 @@ LONGEST_TEXT = 4 * LONGEST_ANSWER
 URL = re.compile(r"\b\w+://[^\s,\"]+")
 """One in an error's text; the key in it may hold any of the words that are looked for."""
 UNTRUSTED = re.compile(
-    r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
-    r"|SSLError|\[SSL"
+    r"invalid peer certificate|InvalidCertificate|UnknownIssuer|CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL"
 )
+PLAIN = re.compile(r"InvalidContentType|WRONG_VERSION_NUMBER|wrong version number|record layer failure")
+"""What rustls and OpenSSL say of an answer that is no TLS."""
 REASONS = {
     r"dns error|failed to lookup|Name or service|getaddrinfo|NameResolution|nodename": "there is no such host",
     r"Connection refused|ConnectionRefused": "the connection is refused",
@@ -45,6 +46,8 @@ def no_answer(error: BaseException) -> Fault:
 def no_answer_in(text: str) -> Fault:
     """Read from an error's text why no answer came; without a detail, if it does not tell."""
     said = without_urls(text)
+    if PLAIN.search(said):
+        return Fault(None, NO_TLS)
     if UNTRUSTED.search(said):
         return Fault(None, CERTIFICATE)
     reasons = (reason for pattern, reason in REASONS.items() if re.search(pattern, said, re.IGNORECASE))

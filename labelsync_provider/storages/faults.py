@@ -34,8 +34,9 @@ class Fault(NamedTuple):
 
 
 LEFT_OPEN = (None, 403, 404, 412)
-CERTIFICATE, NO_CREDENTIALS = "certificate", "no credentials"
-"""Codes of ours: the TLS connection cannot be trusted; the connection gives no credentials, and the detail says why."""
+CERTIFICATE, NO_TLS, NO_CREDENTIALS = "certificate", "no TLS", "no credentials"
+"""Codes of ours: the TLS connection cannot be trusted; what answers speaks no TLS; the connection gives no credentials,
+and the detail says why."""
 NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 REFUSED = frozenset(
     {
@@ -100,8 +101,13 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
     says = f"{storage}: cannot {doing}:{f' {answer}.' if answer else ''}{detail}"
     if code == CERTIFICATE:
         return Unusable(
-            f"{storage}: cannot {doing}: the TLS connection to its endpoint cannot be trusted.{detail} Is it https? "
-            f"For a private CA, name the CA file in {login}."
+            f"{storage}: cannot {doing}: the TLS connection to its endpoint cannot be trusted. For a private CA, name "
+            f"the CA file in {login}."
+        )
+    if code == NO_TLS:
+        return Unusable(
+            f"{storage}: cannot {doing}: what answers at its endpoint does not speak TLS. Is it https? If not, let "
+            f"its URL in {login} begin with http; if so, correct its port."
         )
     if code == NO_CREDENTIALS:
         return Unusable(f"{storage}: cannot {doing}: no credentials from {login}:{detail}")
@@ -124,7 +130,7 @@ def explained(fault: Fault, storage: str, doing: str, login: str) -> LabelsyncEr
         return Unusable(f"{says} The clock of this machine differs too much from the service's. Set it.")
     if code in OCCUPIED or (status == 412 and not code):
         return AlreadyThere(f"{says} Another object is there.")
-    if status is None or status in (408, 429) or status >= 500 or code in BUSY:
+    if status is None or status in (408, 423, 429) or status >= 500 or code in BUSY:
         return Unavailable(f"{says} Is the endpoint in {login} the right one?" if status is None else says)
     if status == 404:
         return NotFound(says)

@@ -17,7 +17,7 @@ SAID_LENGTH = 200
 ODD = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
 """Of these, the path itself is the cause."""
 
-Meanings = Mapping[type[Exception], type[LabelsyncError]]
+Meanings = Mapping[type[Exception], type[LabelsyncError] | Fault]
 """What a file system's own errors mean, the first that fits."""
 
 
@@ -30,7 +30,7 @@ def explaining(meanings: Meanings, doing: str, *, uri: str, endpoint: str, login
     :param endpoint: the server.
     :param login: the Airflow connection, in words.
     """
-    expected: tuple[type[Exception], ...] = (OSError, *meanings)
+    expected: tuple[type[Exception], ...] = (OSError, UnicodeEncodeError, *meanings)
     try:
         yield
     except LabelsyncError:
@@ -46,16 +46,22 @@ def said(error: Exception) -> str:
 
 def _explained(error: Exception, meanings: Meanings, doing: str, uri: str, endpoint: str, login: str) -> LabelsyncError:
     what = f"{uri} on {endpoint}: cannot {doing}"
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    # Where a file system has a name of its own for an answer, that came with the cause.
+    answering = error if isinstance(error, OSError) or hasattr(error, "response") else error.__cause__
+    status = getattr(getattr(answering, "response", None), "status_code", None)
     if status is not None:
         return explained(Fault(status), uri, doing, login)
     meaning = next((meant for kind, meant in meanings.items() if isinstance(error, kind)), None)
+    if isinstance(meaning, Fault):
+        return explained(meaning, uri, doing, login)
     if isinstance(error, FileNotFoundError | NotADirectoryError) or meaning is NotFound:
         return NotFound(f"{what}: there is no such file or directory.")
     if isinstance(error, PermissionError) or meaning is Denied:
         return Denied(f"{what}: {said(error)}. The user of {login} has no permission for it.")
     if isinstance(error, FileExistsError | IsADirectoryError) or (isinstance(error, OSError) and error.errno in ODD):
         return Invalid(f"{what}: {said(error)}.")
+    if isinstance(error, UnicodeEncodeError):
+        return Invalid(f"{what}: the name is no UTF-8.")
     if meaning is None or meaning is Unavailable:
         return explained(no_answer(error), uri, doing, login)
     return meaning(f"{what}: {said(error)}.")

@@ -17,7 +17,8 @@ class ObjectInfo(Struct, frozen=True, array_like=True, gc=False):
     size: int
     """In bytes."""
     version: str
-    """Changes whenever the content does: an ETag, a generation, a hash, or size and mtime."""
+    """Changes whenever the content does: an ETag, a generation, a hash, or size and mtime. Empty beside a problem
+    only."""
     problem: str | None = None
     """Why the object can be listed and yet not be read, if so."""
     modified: float | str | None = None

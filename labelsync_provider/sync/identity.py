@@ -57,7 +57,8 @@ def _another(project: Named, created_at: str) -> Invalid:
         'of the Label Studio connection, such as {"server": "labels-2"}: the ledger then begins anew for it. If the '
         "wrong server answers, correct the Server URL, or `server`."
         if project.url
-        else "Create another project, and name that one."
+        else "Create another project, and name that one. If one of the two lives in a store of another package, each "
+        "store must have a URI of its own: correct that of the package's, with which its projects' URIs begin."
     )
     return Invalid(
         f"project={project.title!r}: {project.uri} was created at {project.created_at}, but the project that the "

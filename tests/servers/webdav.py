@@ -27,12 +27,12 @@ class WebDAVServer:
 
 
 @contextmanager
-def running_webdav(root: Path) -> Iterator[WebDAVServer]:
-    """Run a server until the end of the block."""
+def running_webdav(root: Path, *, readonly: bool = False) -> Iterator[WebDAVServer]:
+    """Run a server until the end of the block; one that is read-only refuses every write with 403."""
     password = secrets.token_hex(16)
     app = WsgiDAVApp(
         {
-            "provider_mapping": {"/": str(root)},
+            "provider_mapping": {"/": {"root": str(root), "readonly": readonly}},
             "http_authenticator": {"domain_controller": None},
             "simple_dc": {"user_mapping": {"*": {USER: {"password": password}}}},
             "logging": {"enable": False},

@@ -400,9 +400,11 @@ STORAGES = {
     "WebDAV": Kind(
         webdav,
         many=60,
-        # webdav4 quotes some of what a URL cannot have, and XML has no such characters as others.
-        refuses=DOTS | EMPTY_SEGMENTS | {"900 bytes", "quoted space", "quoted slash", "hash", "query", "entity"},
-        spoils=CONTROLS,
+        # webdav4 does not quote all that a URL cannot have.
+        refuses=DOTS
+        | EMPTY_SEGMENTS
+        | CONTROLS
+        | {"900 bytes", "quoted space", "quoted slash", "hash", "query", "entity"},
         holds_parents=False,
         holds_markers=False,
         one_at_a_time=True,

@@ -469,7 +469,7 @@ class TestNoAnswer:
         endpoint = http_server(lambda asked: (200,)).replace("http:", "https:")
         for error in failures(opened(service, endpoint)):
             assert type(error) is Unusable, str(error)
-            assert_says(error, r"Is it https\?")
+            assert_says(error, r"does not speak TLS\. Is it https\?")
 
     def test_in_time(self, silent: str, opened: Opened, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
         soon = {"read_timeout": timedelta(seconds=0.3), "timeout": timedelta(seconds=0.3)}

@@ -1,22 +1,30 @@
 """What fsspec opens, beyond the contract: SFTP against a real server, and file systems that tell too little."""
 
 import os
+import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from servers.process import HOST
 from servers.sftp import SFTPServer
+from servers.webdav import WebDAVServer, running_webdav
+from webdav4.client import BadGatewayError, ClientError, ForbiddenOperation, HTTPError, InsufficientStorage
 
-from labelsync_provider.errors import Invalid, NotFound, Unavailable, Unusable
+from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable
 from labelsync_provider.hooks.fsspec import HuggingFaceStorageHook, SFTPStorageHook, WebDAVStorageHook
-from labelsync_provider.hooks.storage import storage_hook
+from labelsync_provider.hooks.sftp_keys import host_key
+from labelsync_provider.hooks.storage import TRIAL_SECONDS, storage_hook
 from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
+from labelsync_provider.storages.fsspec_errors import explaining
 from labelsync_provider.storages.protocol import ObjectInfo
 
-pytest_plugins = ["servers.sftp"]
+pytest_plugins = ["servers.sftp", "servers.webdav"]
 
 
 @pytest.fixture
@@ -125,12 +133,112 @@ class TestSFTP:
             with pytest.raises(NotFound, match=f"sftp:///{folder.name}/{name} on .*: {what}"):
                 SFTPStorageHook().get_source(f"sftp:///{folder.name}/{name}")
 
+    def test_connection_of_a_directory_that_is_not_there_is_fine_for_a_target_only(self, folder: Path) -> None:
+        ok, said = SFTPStorageHook().test_connection(f"sftp:///{folder.name}/new")
+        assert (ok, "there is no such directory" in said) == (False, True)
+        assert SFTPStorageHook().test_connection(f"sftp:///{folder.name}/new", target=True)[0]
+
     def test_connection_says_what_works(self, folder: Path) -> None:
         told = SFTPStorageHook().test_connection(f"sftp:///{folder.name}", target=True)
         assert told == (
             True,
             f"sftp:///{folder.name} can be listed, and is empty; can be written, and deleted from.",
         )
+
+
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIJIiEbYxVx8p3A7iQKdYmZ5C9C+X9hLEDZy3tBrV2u8Q"
+
+
+@pytest.mark.parametrize("form", ["{}", "ssh-ed25519 {}", "ssh-ed25519 {} ann", "[127.0.0.1]:2222 ssh-ed25519 {}"])
+def test_the_key_of_a_server_is_taken_as_any_tool_shows_it(form: str) -> None:
+    assert KEY in host_key(form.format(KEY), "sftp_default").export_public_key().decode()
+
+
+@pytest.mark.parametrize("text", ["bla", "SHA256:0123456789abcdef", "ssh-ed25519 AAAA", "AAAA", "-----BEGIN", "\xe4"])
+def test_what_is_no_key_of_a_server_is_refused_by_the_name_of_the_field(text: str) -> None:
+    with pytest.raises(Invalid, match=r"^host_key='\*\*\*': connection 'sftp_default'.* such as ssh-ed25519 AAAA"):
+        host_key(text, "sftp_default")
+
+
+class TestWebDAV:
+    @pytest.fixture
+    def folder(self, webdav_server: WebDAVServer, connect_webdav: Callable[..., None], tmp_path: Path) -> Path:
+        connect_webdav(webdav_server)
+        folder = webdav_server.root / tmp_path.name
+        folder.mkdir()
+        return folder
+
+    def test_a_name_that_no_url_can_have_is_named(self, folder: Path) -> None:
+        for odd in ("\n", "\t", "\r", "\x7f"):
+            (folder / f"a{odd}").write_text("1")
+            (folder / f"b{odd}").mkdir()
+        (folder / "c").write_text("1")
+        found = problems(WebDAVStorageHook().get_source(f"webdav:///{folder.name}"))
+        assert (len(found), found.pop("c")) == (9, None)
+        assert all("cannot be asked for here" in str(problem) for problem in found.values())
+
+    def test_a_key_that_cannot_be_written_is_refused_by_name(self, folder: Path) -> None:
+        for key in ("a\n", "a\x01", "a\ud800"):
+            with pytest.raises(Invalid, match=re.escape(ascii(key)[1:-1])):
+                WebDAVStorageHook().get_target(f"webdav:///{folder.name}").write(key, b"1")
+        with pytest.raises(Invalid, match=r"in\\n"):
+            WebDAVStorageHook().get_source("webdav:///in\nout")
+
+    def test_where_nothing_may_be_created_says_so_at_once(
+        self, tmp_path: Path, connect_webdav: Callable[..., None]
+    ) -> None:
+        with running_webdav(tmp_path, readonly=True) as server:
+            connect_webdav(server)
+            target, began = WebDAVStorageHook().get_target("webdav:///new"), time.monotonic()
+            with pytest.raises(Denied, match=r"403\. The connection 'webdav_default' has no permission to write there"):
+                target.write("a", b"1", create=True)
+            assert time.monotonic() - began < TRIAL_SECONDS
+            ok, said = WebDAVStorageHook().test_connection("webdav:///new", target=True)
+            assert (ok, "no permission to write there" in said) == (False, True)
+
+    @pytest.mark.parametrize("host", ["https://{}", "{}"])
+    def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_not_to_be_trusted(
+        self, webdav_server: WebDAVServer, connect_webdav: Callable[..., None], host: str
+    ) -> None:
+        connect_webdav(webdav_server, host=host.format(f"{HOST}:{webdav_server.port}"))
+        ok, said = WebDAVStorageHook().test_connection("webdav:///")
+        assert not ok
+        assert "does not speak TLS. Is it https? If not, let its URL in this connection begin with http" in said
+        assert "CA" not in said
+
+
+def answered(status: int, kind: type[ClientError] | None = None) -> ClientError:
+    """Return an error of webdav4's, which it raises over an answer."""
+    error = HTTPError(httpx.Response(status, request=httpx.Request("MKCOL", "http://dav.example.com/new/")))
+    if kind is None:
+        return error
+    named = kind("of its own")
+    named.__cause__ = error
+    return named
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning", "said"),
+    [
+        (answered(403, ForbiddenOperation), Denied, "403. The connection 'dav' has no permission to write there"),
+        (answered(403), Denied, "403. The connection 'dav' has no permission to write there"),
+        (answered(423), Unavailable, "423"),
+        (BadGatewayError(), Unavailable, "502"),
+        (InsufficientStorage("a"), Unavailable, "507"),
+        (httpx.InvalidURL("non-printable"), Invalid, "non-printable"),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), Invalid, "the name is no UTF-8"),
+        (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), Unusable, "does not speak TLS"),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), Unusable, "name the CA file"),
+    ],
+)
+def test_what_webdav4_raises_has_a_meaning(
+    connect: Callable[..., None], error: Exception, meaning: type[Exception], said: str
+) -> None:
+    connect("webdav_default", conn_type="http", host="https://dav.example.com")
+    meanings = WebDAVStorageHook().get_target("webdav:///in")._filesystem.meanings
+    known = {"uri": "webdav:///in", "endpoint": "https://dav.example.com", "login": "connection 'dav'"}
+    with pytest.raises(meaning, match=re.escape(said)), explaining(meanings, "write a", **known):
+        raise error
 
 
 class Telling(MemoryFileSystem):  # type: ignore[misc]
@@ -160,6 +268,14 @@ def test_an_object_of_which_too_little_is_told_is_refused_by_name(told: dict[str
     ((info,),) = storage.list()
     assert isinstance(info, ObjectInfo)
     assert (info.key, info.problem and info.problem.partition(",")[0]) == ("a.json", problem)
+
+
+def test_of_webdav_the_etag_tells_the_version_where_there_is_one(connect: Callable[..., None]) -> None:
+    connect("webdav_default", conn_type="http", host="https://dav.example.com")
+    storage = WebDAVStorageHook().get_target("webdav:///in")
+    told = {"size": 1, "modified": datetime(2026, 11, 1, tzinfo=UTC)}
+    versions = [storage._version(told | more) for more in ({"etag": "a"}, {"etag": "b"}, {"etag": None})]
+    assert len(set(versions)) == 3
 
 
 class TestURI:

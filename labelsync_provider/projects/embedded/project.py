@@ -36,7 +36,7 @@ from labelsync_provider.projects.protocol import (
 )
 
 EMBEDDED_STORE = "embedded:/"
-"""What the `uri` of each project of the store begins with."""
+"""What the `uri` of each project begins with, where the store is in the `[labelsync] database`."""
 UPDATES_IN_A_TRANSACTION = 100
 """Number of tasks whose data is in memory at once."""
 
@@ -44,13 +44,13 @@ UPDATES_IN_A_TRANSACTION = 100
 class EmbeddedProject(Checked):
     """One embedded project; see `Project`."""
 
-    def __init__(self, engine: Engine, row: RowMapping) -> None:
+    def __init__(self, engine: Engine, row: RowMapping, store: str) -> None:
         self._engine = engine
         self._token = 0
         self.id: int = row["id"]
         self.title: str = row["title"]
         self.label_config: str = row["label_config"]
-        self.uri = f"{EMBEDDED_STORE}/projects/{self.id}"
+        self.uri = f"{store}/projects/{self.id}"
         self.url = ""
         self.created_at: str = row["created_at"]
 

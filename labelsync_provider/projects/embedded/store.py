@@ -24,17 +24,16 @@ TITLES_TOLD = 10
 class EmbeddedStore:
     """The embedded projects of one database; see `ProjectStore`."""
 
-    uri = EMBEDDED_STORE
-
-    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+    def __init__(self, engine: Engine, *, read_only: bool = False, uri: str = EMBEDDED_STORE) -> None:
         """Open the store.
 
+        :param uri: by which it is known; in another database than the `[labelsync] database`, one of its own.
         :param read_only: leave the schema of the database as it is. Where there are no tables yet, no project is found,
             and none can be created.
         :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         :raises Unavailable: the schema cannot be brought to the newest now.
         """
-        self._engine = engine
+        self._engine, self.uri = engine, uri
         self._has_tables = True
         if read_only:
             self._has_tables = check_schema(engine)
@@ -66,7 +65,7 @@ class EmbeddedStore:
                 connection.execute(insert(PROJECT).values(values))
         with self._engine.connect() as connection:
             row = connection.execute(select(PROJECT).where(PROJECT.c.title == title)).mappings().one()
-        return EmbeddedProject(self._engine, row)
+        return EmbeddedProject(self._engine, row, self.uri)
 
     def check_title(self, title: int | str) -> None:
         """Make sure that a project can have a title.
@@ -105,7 +104,7 @@ class EmbeddedStore:
             return None
         with self._engine.connect() as connection:
             row = connection.execute(select(PROJECT).where(condition)).mappings().one_or_none()
-        return EmbeddedProject(self._engine, row) if row else None
+        return EmbeddedProject(self._engine, row, self.uri) if row else None
 
     def _titles(self) -> str:
         """Return the titles of some projects that there are."""

@@ -14,7 +14,8 @@ class AcmeProjects:
         self._directory = Path(connection.host.removeprefix("acme://"))
 
     def open_store(self, *, read_only: bool = False, retry_seconds: float = 60) -> EmbeddedStore:
-        return EmbeddedStore(open_database(f"sqlite:///{self._directory}/acme.db"), read_only=read_only)
+        database = open_database(f"sqlite:///{self._directory}/acme.db")
+        return EmbeddedStore(database, read_only=read_only, uri=f"acme://{self._directory}")
 
     def close(self) -> None:
         """Close nothing: what is open is let go with the store."""
