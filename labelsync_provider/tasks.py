@@ -1,7 +1,8 @@
 """A task, as formats make it and projects take it. Field names are Label Studio's, from its import format."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ Json = dict[str, Any]
 
 DATA_HASH_BYTES = 12
 """Length of what decides whether two tasks have the same data: of ten million rows, two are confused once in 10^15."""
+KEYS_SHOWN = 5
+"""Of data, in a message."""
 
 
 class Task(Struct, gc=False, omit_defaults=True):
@@ -35,3 +38,10 @@ def hashed(value: Any, size: int) -> str:
     :param size: in bytes; the text has two characters for each.
     """
     return blake2b(msgspec.json.encode(value, order="sorted"), digest_size=size).hexdigest()
+
+
+def shown_keys(keys: Collection[str]) -> str:
+    """Return keys as a message names them: the first ones, and how many others there are."""
+    shown = [f"{key!r:.40}" for key in islice(keys, KEYS_SHOWN)]
+    more = [f"and {len(keys) - KEYS_SHOWN:,} more"] if len(keys) > KEYS_SHOWN else []
+    return ", ".join([*shown, *more]) or "nothing"

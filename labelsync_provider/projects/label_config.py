@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from labelsync_provider.errors import invalid
 from labelsync_provider.label_configs import READY, read
+from labelsync_provider.tasks import shown_keys
 
 LABELS = ("", "Brush", "Ellipse", "HyperText", "KeyPoint", "Paragraph", "Polygon", "Rectangle", "TimeSeries")
 TAKES: Mapping[str, tuple[type, ...]] = {
@@ -116,8 +117,8 @@ def data_problem(keys: Mapping[str, DataKey], data: Mapping[str, Any], title: st
         value: Any = data
         for part in path:
             if not isinstance(value, dict) or part not in value:
-                name = ".".join(path)
-                return f'"{name}" key is expected in task data by the label config of project {title!r}'
+                name, there = ".".join(path), shown_keys(data)
+                return f'"{name}" key is expected in task data by the label config of project {title!r}; it has {there}'
             value = value[part]
         if not isinstance(value, takes):
             wanted = " or ".join(dict.fromkeys(NAMES[kind] for kind in takes))

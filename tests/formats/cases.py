@@ -68,7 +68,8 @@ CASES = {
             b"text\na\nb,1\nb": "line 3: bad row: it has 2 values, the header has 1 column. Give each column one",
             b"text\r\na\r\n\r\nb\xe9\r\nb": "line 4: wrongly encoded: not UTF-8, byte 0xe9. Save the file as UTF-8",
             b"text\na\nb\0\nb": "line 3: a NUL character is in it",
-            b'text\n"a"\n"two\nlines" and more\nb': "line 3: malformed: ',' expected after '\"'. Write a",
+            b'text\n"a"\n"two" and more\nb': "line 3: malformed: ',' expected after '\"'. Write a quote",
+            b"sep=;\ntext\na\nb;1\nb": "line 4: bad row: it has 2 values",
         },
         {
             b",text\n0,a": "bad header: column 1 of 2 has no name. Give it one, or take it out",
@@ -77,10 +78,21 @@ CASES = {
             b"caf\xe9\na": "bad header: wrongly encoded: not UTF-8, byte 0xe9",
             b'"text\na': "bad header: malformed: a quote is opened and not closed",
             b"text" * (2**22 + 1) + b"\na": "bad header: oversized row: 16,777,220 bytes",
+            b"A title\n\ntext,n\na,1\nb,2": "bad header: it has 1 column, 'A title', and none of the 3 rows has as "
+            "many values; that in line 3 has 2. Take out what stands above the header, give each column a name, and",
+            b"text\na, b\nc, d, e": "write values that have a separator in them in quotes",
+            b"text,n\n,\n,,,\n \n": "at least one row, and below the header, 'text', 'n', stands none",
+            b"sep=;\n": "empty: a task file holds at least one row",
+            b"PK\x03\x04\x14\0\x06\0": "a ZIP archive, as Excel workbooks are, and no text. Save it as CSV, or",
         },
         {
             b"text\r\na\r\n\r\n  \r\nb\r\n": AB,
             b"text\ra\rb": AB,
+            b"\r\ntext\r\n,\r\na\r\n,,\r\nb\r\n,,,\r\n": AB,
+            b"sep=;\r\ntext\r\na\r\nb\r\n": AB,
+            b'"SEP=|"\ntext|n\na, b; c|1\n': [{"text": "a, b; c", "n": "1"}],
+            b"sep=\ttext\na": [{"sep=\ttext": "a"}],
+            b'text\n""\n': [{"text": ""}],
             b'text\n"a"\n5" nails': [{"text": "a"}, {"text": '5" nails'}],
             b"data,meta\nx,{}": [{"data": "x", "meta": "{}"}],
             b"text;price\na;1,5\n": [{"text": "a", "price": "1,5"}],
@@ -92,11 +104,12 @@ CASES = {
         {b"text\na\nb\t1\nb": "line 3: bad row: it has 2 values, the header has 1 column"},
         {b"text\t\na\tb": "bad header: column 2 of 2 has no name"},
         {
-            b'text\tn\na, b; c\t1\n\t\n"\t"\t2': [
+            b'text\tn\na, b; c\t1\n\t\n\t""\n"\t"\t2': [
                 {"text": "a, b; c", "n": "1"},
                 {"text": "", "n": ""},
                 {"text": "\t", "n": "2"},
-            ]
+            ],
+            b"sep=,\ntext,n\na,1": [{"text": "a", "n": "1"}],
         },
     ),
 }

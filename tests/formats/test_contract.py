@@ -91,6 +91,15 @@ class TestFormat:
             with pytest.raises(Invalid, match="empty: a task file holds at least one row"):
                 rows(key, content)
 
+    def test_that_its_name_says_is_packed_and_that_is_neither_says_both(self, key: str, cases: Cases) -> None:
+        for content, reason in cases.bad_files.items():
+            said = f"not gzip, though its name ends with .gz; and, read as it is, {reason}"
+            with pytest.raises(Invalid, match=re.escape(said).replace(re.escape(reason), f".*{re.escape(reason)}")):
+                rows(f"{key}.GZ", content)
+            with pytest.raises(Invalid) as packed:
+                rows(f"{key}.gz", gzip.compress(content, 1))
+            assert "not gzip" not in str(packed.value)
+
     def test_that_is_bad_as_a_whole_says_so_before_its_first_row(self, key: str, cases: Cases) -> None:
         for content, reason in cases.bad_files.items():
             with pytest.raises(Invalid, match=re.escape(reason)):
@@ -122,15 +131,25 @@ class TestFormat:
         content = cases.write([*GOOD[:2], {"id": "0", "text": "again"}, {"id": "", "text": "no id"}])
         first, second, again, without = rows(key, content, "id")
         assert [row.key for row in (first, second) if isinstance(row, Row)] == ["0", "1"]
-        assert reason_of(again) == "bad row: its 'id', '0', is that of row 0 too"
-        assert "'id' (row_key) must be a text or a whole number" in reason_of(without)
-        (no_such,) = rows(key, cases.write(GOOD[:1]), "other")
-        assert "'other' (row_key) must be" in reason_of(no_such)
+        said = r"bad row: its 'id' \(row_key\), '0', is that of (row 0|line 2) too\. Give each row one of its own"
+        assert re.search(said, reason_of(again))
+        assert "bad row: its 'id' (row_key) must be a text or a whole number, it is empty" in reason_of(without)
+
+    def test_names_the_fields_that_are_there_if_none_is_the_key(self, key: str, cases: Cases) -> None:
+        said = only_reason(key, cases.write(GOOD[:1]), "other")
+        assert re.search("'other'.* has 'id', 'text'", said)
+
+    def test_has_one_value_for_a_data_key(self, key: str, cases: Cases) -> None:
+        content = cases.write([{"$undefined$": "a", "text": "b"}])
+        said = "it has '$undefined$' and 'text', and the former is Label Studio's name for the first data key of the"
+        assert said in only_reason(key, content, None, "text")
+        assert [task_of(row).data for row in rows(key, content, None, "other")] == [{"text": "b", "other": "a"}]
 
     def test_has_a_name_for_data_without_one(self, key: str, cases: Cases) -> None:
         content = cases.write([{"$undefined$": "a"}])
         assert [task_of(row) for row in rows(key, content, None, "text")] == [Task({"text": "a"})]
         assert [task_of(row) for row in rows(key, content)] == [Task({"$undefined$": "a"})]
+        assert [row.key for row in rows(key, content, "$undefined$", "text") if isinstance(row, Row)] == ["a"]
 
     def test_holds_one_row_at_a_time(self, key: str, cases: Cases) -> None:
         content = cases.write([{"id": str(n), "text": "a" * 1000} for n in range(5000)])
@@ -163,3 +182,12 @@ def task_of(row: Row | BadRow) -> Task:
 def reason_of(row: Row | BadRow) -> str:
     assert isinstance(row, BadRow), row
     return row.reason
+
+
+def only_reason(key: str, content: bytes, *options: str | None) -> str:
+    """Return what is said of a content, or of the one row that it has."""
+    try:
+        (bad,) = rows(key, content, *options)
+    except Invalid as error:
+        return str(error)
+    return reason_of(bad)

@@ -658,6 +658,9 @@ class TestRowKey:
             "bad row",
             "bad row",
         ]
+        _, flat, nested = self.keys('[{"id": 1}, {"text": "a"}, {"data": {"id": 2}, "meta": {}}]', "id")
+        assert str(flat).endswith("it is missing or null; the row has 'text'")
+        assert str(nested).endswith("it is missing or null; the row has 'data.id', 'meta'")
 
     def test_given_a_second_time_makes_the_second_row_a_bad_one(self) -> None:
         first, second, third = self.keys('[{"id": 1}, {"id": 2}, {"id": "1"}]', "id")

@@ -66,7 +66,9 @@ def test_of_two_tags_for_one_key_the_last_says_what_it_takes_unless_one_is_a_vid
     [
         ('<Image name="0" value="$image"/>', {"image": "x"}, None),
         ('<Image name="0" value="$image"/>', {"image": None}, '"image" is null, and <Image> in .* takes text or a li'),
-        ('<Image name="0" value="$image"/>', {"picture": "x"}, '"image" key is expected in task data by'),
+        ('<Image name="0" value="$image"/>', {"picture": "x"}, '"image" key is expected .* it has .picture.$'),
+        ('<Image name="0" value="$image"/>', dict.fromkeys("bcdefghi"), "it has 'b', 'c', 'd', 'e', 'f', and 3 more$"),
+        ('<Image name="0" value="$image"/>', {}, "it has nothing$"),
         ('<Image name="0" value="$image"/><Text name="1" value="$text"/>', {"image": "x"}, '"text" key is expected'),
         ('<HyperText name="0" value="$html"/>', {"html": ["x"]}, '"html" is a list, and <HyperText> in .* takes text$'),
         ('<Text name="0" value="$text"/>', {"text": True}, None),

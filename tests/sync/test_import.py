@@ -111,6 +111,26 @@ class TestNewAndUnchanged:
         assert some(report) == {"unchanged": 2, "new": 1, "changed": 1, "tasks_created": 1, "tasks_updated": 1}
         assert run.data() == ["1", "2", "three", "0"]
 
+    @pytest.mark.parametrize(
+        ("row_key", "advice"),
+        [(None, "row_key matches them by these"), ("id", "without row_key='id', which matches them from now on")],
+    )
+    def test_a_guess_by_place_advises_what_is_not_done_yet(
+        self, run: Importing, caplog: pytest.LogCaptureFixture, row_key: str | None, advice: str
+    ) -> None:
+        run.source.put("a.csv", "id,text\n1,a\n2,b\n")
+        run()
+        run.source.put("a.csv", "id,text\n2,Y\n1,Z\n")
+        assert some(run(row_key=row_key)) == {"changed": 2}
+        (warning,) = [message for message in caplog.messages if "were taken for changed" in message]
+        assert advice in warning
+
+    def test_lines_that_a_quote_takes_with_it_count(self, run: Importing) -> None:
+        run.source.put("a.csv", 'text\na\n"b\n' + "c\n" * 50)
+        with pytest.raises(TooManyQuarantined, match=r"51 objects or rows .* one value of 51 lines"):
+            run(max_quarantined=5)
+        assert run.data() == ["a"]
+
     def test_bytes_read_are_those_of_the_files_read(self, run: Importing) -> None:
         size = run.source.put("a.json", texts("1")).stat().st_size
         assert run().bytes_read == size

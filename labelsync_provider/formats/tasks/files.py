@@ -7,7 +7,8 @@ taken off for all of them.
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from labelsync_provider.formats.tasks.content import text_of
+from labelsync_provider.errors import Invalid
+from labelsync_provider.formats.tasks.content import is_packed, text_of
 from labelsync_provider.formats.tasks.registry import JSON, format_of
 from labelsync_provider.formats.tasks.rows import BadRow, Row
 
@@ -34,7 +35,13 @@ def rows(key: str, content: bytes, row_key: str | None = None, first_key: str | 
     :param first_key: the data key that `$undefined$` stands for.
     :raises Invalid: the content is no task file.
     """
-    found = (format_of(key) or JSON).rows(text_of(content), row_key, first_key)
+    try:
+        found = (format_of(key) or JSON).rows(text_of(content), row_key, first_key)
+    except Invalid as error:
+        # Services unpack what is stored with `Content-Encoding: gzip`, and leave it its name.
+        if is_packed(content) or not key.lower().endswith(".gz"):
+            raise
+        raise Invalid(f"not gzip, though its name ends with .gz; and, read as it is, {error}") from None
     bounded = chain(islice(found, MAX_ROWS), _one_too_many(found))
     return bounded if row_key is None else _with_keys(bounded, row_key)
 
@@ -52,11 +59,12 @@ def _with_keys(found: Iterator[Row | BadRow], row_key: str) -> Iterator[Row | Ba
         if isinstance(row, BadRow) or row.key is None:
             yield row
         elif row.key in first_with:
-            where = f"row {first_with[row.key]}"
-            yield BadRow(row.position, f"bad row: its {row_key!r}, {row.key!r:.80}, is that of {where} too")
+            where, what = (f"line {row.line}: ", "line") if row.line else ("", "row")
+            same = f"its {row_key!r} (row_key), {row.key!r:.80}, is that of {what} {first_with[row.key]} too"
+            yield BadRow(row.position, f"{where}bad row: {same}. Give each row one of its own, or name another field")
         elif len(first_with) == MAX_KEYED_ROWS:
             most = f"a file may have {MAX_KEYED_ROWS:,}"
             yield BadRow(row.position, f"too many rows with a {row_key!r} (row_key): {most}. Split it")
         else:
-            first_with[row.key] = row.position
+            first_with[row.key] = row.line or row.position
             yield row

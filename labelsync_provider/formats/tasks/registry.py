@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from labelsync_provider.formats.tasks import separated
 from labelsync_provider.formats.tasks.json_text import documents
 from labelsync_provider.formats.tasks.rows import BadRow, Row
+from labelsync_provider.formats.tasks.separated import rows as separated
 
 
 class TaskFormat(NamedTuple):

@@ -82,7 +82,7 @@ def match(known: Iterable[KnownRow], rows: Sequence[ReadRow], *, by_key: bool = 
     matched = len(found)
     if left and matched < len(rows):
         _match_runs(rows, [row for row in by_place if row.position is not None], found, left, pair, by_key=by_key)
-    by_place_only = not matched and len(good) > 1 and len(by_place) > 1 and len(found) > 0
+    by_place_only = not matched and len(good) > 1 and len(by_place) > 1 and any(row.position in found for row in good)
     rest = list(left.values())
     if any(row.swallows for row in rows):
         return Match(found, [], by_place_only, held=rest)

@@ -224,10 +224,13 @@ def _checked(run: ImportRun, rows: Rows, known: Set[str | None]) -> Rows:
 
 
 def _warn_of_guess(run: ImportRun, obj: SourceObject, paired: int) -> None:
+    row_key = run.options.row_key
     log.warning(
         "%s: none of its rows is one that was imported before; by their place in the file, %d were taken for changed. "
-        "If the file was replaced by another one, on_changed='add' makes new tasks of its rows; if its rows have names "
-        "of their own, row_key matches them by these.",
+        "If the file was replaced by another one, on_changed='add' makes new tasks of its rows%s",
         printable(obj.uri),
         paired,
+        "; if its rows have names of their own, row_key matches them by these."
+        if row_key is None
+        else f". They were imported without row_key={row_key!r}, which matches them from now on.",
     )

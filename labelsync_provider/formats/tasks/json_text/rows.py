@@ -156,7 +156,14 @@ def _key(value: Json, row_key: str) -> str:
     found: Any = value
     for name in row_key.split("."):
         found = found.get(name) if isinstance(found, dict) else None
-    return key_of(found, row_key)
+    return key_of(found, row_key, () if found is not None else _fields(value))
+
+
+def _fields(value: Json) -> list[str]:
+    """Return the fields of a row, dotted; those of its data first."""
+    data = value.get("data")
+    inside = [f"data.{name}" for name in data] if isinstance(data, dict) else []
+    return [*inside, *(name for name in value if name != "data" or not inside)]
 
 
 def _task(value: Any, first_key: str | None) -> tuple[Task, tuple[str, ...]]:
