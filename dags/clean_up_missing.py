@@ -11,7 +11,7 @@ storage, such as `fs_default` or `aws_default`, which says how to log in.
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, task
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 
 FIELDS = [
@@ -44,7 +44,7 @@ with DAG(
     default_args={"retries": 2},
     params=form(FIELDS),
 ) as dag:
-    given = {name: dag.param(name) for name in FIELDS}
+    given = entered(dag, FIELDS)
 
     look = ImportStorageSyncOperator(
         task_id="look",

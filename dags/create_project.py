@@ -7,7 +7,7 @@ Needs the connection `label_studio_default`, of type Label Studio, which says wh
 
 from airflow.sdk import DAG
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.project import CreateProjectOperator
 
 FIELDS = ["title", "template", "label_config", "description", "label_studio_conn_id"]
@@ -26,8 +26,6 @@ with DAG(
     CreateProjectOperator(
         task_id="create",
         task_display_name="Create",
-        title=dag.param("title"),
         label_config="{{ params.label_config or params.template or '' }}",
-        description=dag.param("description"),
-        label_studio_conn_id=dag.param("label_studio_conn_id"),
+        **entered(dag, ["title", "description", "label_studio_conn_id"]),
     )

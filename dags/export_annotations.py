@@ -8,7 +8,7 @@ storage, such as `fs_default` or `aws_default`, which says how to log in.
 
 from airflow.sdk import DAG
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 
 FIELDS = [
@@ -37,6 +37,4 @@ with DAG(
     default_args={"retries": 2},
     params=form(FIELDS),
 ) as dag:
-    ExportAnnotationsOperator(
-        task_id="export", task_display_name="Export", **{name: dag.param(name) for name in FIELDS}
-    )
+    ExportAnnotationsOperator(task_id="export", task_display_name="Export", **entered(dag, FIELDS))

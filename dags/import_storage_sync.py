@@ -8,7 +8,7 @@ storage, such as `fs_default` or `aws_default`, which says how to log in.
 
 from airflow.sdk import DAG
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 
 FIELDS = [
@@ -51,6 +51,4 @@ with DAG(
     default_args={"retries": 2},
     params=form(FIELDS),
 ) as dag:
-    ImportStorageSyncOperator(
-        task_id="import", task_display_name="Import", **{name: dag.param(name) for name in FIELDS}
-    )
+    ImportStorageSyncOperator(task_id="import", task_display_name="Import", **entered(dag, FIELDS))

@@ -13,7 +13,7 @@ storage, such as `fs_default` or `aws_default`.
 
 from airflow.sdk import DAG, task
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.label_studio import LabelStudioStorageOperator, LabelStudioSyncOperator
 
 STORAGE = ["project", "storage", "storage_conn_id", "label_studio_conn_id"]
@@ -33,7 +33,7 @@ with DAG(
     default_args={"retries": 2},
     params=form(FIELDS),
 ) as dag:
-    where = {name: dag.param(name) for name in STORAGE}
+    where = entered(dag, STORAGE)
 
     @task.branch(task_display_name="What to do")
     def what_to_do(action: str | None) -> str:
@@ -46,7 +46,7 @@ with DAG(
         direction=DIRECTION,
         can_delete_objects=f"{{{{ params.can_delete_objects if {TARGET} else None }}}}",
         **where,
-        **{name: dag.param(name) for name in OPTIONS},
+        **entered(dag, OPTIONS),
     )
     sync = LabelStudioSyncOperator(task_id="sync", task_display_name="Sync the storage", direction=DIRECTION, **where)
-    what_to_do(dag.param("action")) >> [add, sync]
+    what_to_do(**entered(dag, ["action"])) >> [add, sync]

@@ -10,7 +10,7 @@ two storages, such as `fs_default` or `aws_default`, which say how to log in. Th
 
 from airflow.sdk import DAG, chain
 
-from labelsync_provider.forms import explained, form
+from labelsync_provider.forms import entered, explained, form
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.sensors.project import LabelingProgressSensor
@@ -41,7 +41,7 @@ with DAG(
 
     def given(*names: str) -> dict[str, object]:
         """Return what was entered in the form."""
-        return {name: dag.param(name) for name in names}
+        return entered(dag, names)
 
     chain(
         NewObjectsSensor(

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import DAG, Param
+from airflow.sdk.definitions.param import DagParam
 
 from labelsync_provider.parameter_texts import PARAMETERS
 from labelsync_provider.parameters import Parameter
@@ -19,6 +20,22 @@ def form(names: Sequence[str], **defaults: Any) -> dict[str, Param]:
     :param defaults: what stands in their fields instead of the operator's defaults.
     """
     return {name: _field(PARAMETERS[name], defaults.get(name, _usual(PARAMETERS[name]))) for name in names}
+
+
+class Entered(DagParam):
+    """What was entered into a field of a DAG's form, as an argument of an operator: a `dag.param`.
+
+    That one cannot store a DAG with a `dag.param` without a default, and its field has the default already.
+    """
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what stands for it where the DAG is stored."""
+        return {"dag_id": self.current_dag.dag_id, "name": self._name}
+
+
+def entered(dag: DAG, names: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of an operator that are entered into a DAG's form, by name."""
+    return {name: Entered(dag, name) for name in names}
 
 
 def _usual(parameter: Parameter) -> Any:

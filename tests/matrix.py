@@ -87,10 +87,11 @@ class Environment:
 
 
 MANAGED = ("--constraint", str(ROOT / "constraints/mwaa-airflow-3.3.1.txt"))
-# SFTP is younger than these Airflows: it needs an sshfs, and a provider with what that brings, from after them.
+# What is younger than these Airflows: obstore, and for SFTP sshfs and a provider, with what that brings.
 YOUNGER = [
     f"--exclude-newer-package={package}={day}"
     for package, day in {
+        "obstore": "2026-09-01",
         "sshfs": "2026-09-01",
         "apache-airflow-providers-sftp": "2026-06-05",
         "apache-airflow-providers-ssh": "2026-06-05",
