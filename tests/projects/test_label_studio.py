@@ -219,12 +219,12 @@ class TestImportTasks:
         assert texts(project) == ["1", "2"]
 
     def test_finds_the_task_that_is_refused_without_a_name(self, http_server: Any) -> None:
-        """A server in front may refuse a large request, and cannot say for which task."""
-        project, log = refusing(http_server, 413, b"<title>413 Request Entity Too Large</title>")
+        """A server in front may refuse a request over what is in it, and cannot say for which task."""
+        project, log = refusing(http_server, 422, b"<title>422 Unprocessable Content</title>")
         outcomes = project.import_tasks([task("bad" if n == 5 else n) for n in range(8)])
         assert [isinstance(outcome, Rejected) for outcome in outcomes] == [n == 5 for n in range(8)]
         assert outcomes[5].lasting
-        assert "413 Request Entity Too Large" in outcomes[5].reason
+        assert "422 Unprocessable Content" in outcomes[5].reason
         assert sorted(len(json.loads(asked.body)) for asked in log) == [1, 1, 2, 2, 4, 4, 8]
 
     def test_is_not_halved_if_the_server_fails(self, http_server: Any) -> None:

@@ -180,7 +180,8 @@ class TestListing:
     def test_asks_at_most_about_three_times_as_often(self, keys: list[str], random: Any) -> None:
         place = Place(keys, 3)
         listed(Ranges(""), place, random.randrange)
-        assert place.asked <= max(1, 3 * -(-len(keys) // 3) + LISTERS)
+        # All guesses under way when the first ones prove wrong may be wrong as well.
+        assert place.asked <= max(1, 3 * -(-len(keys) // 3) + 2 * LISTERS)
 
 
 def task_files(count: int) -> list[str]:

@@ -15,6 +15,7 @@ from labelsync_provider.projects.protocol import Rejected, Task
 from labelsync_provider.sync import Runtime
 from labelsync_provider.sync.importing import state
 from labelsync_provider.sync.importing.aside import REASONS, SetAside
+from labelsync_provider.sync.importing.sending import HALVINGS
 from labelsync_provider.sync.report import Failure
 
 
@@ -357,7 +358,7 @@ class TestServerThatFails:
             asked = failing(patch, error)
             with pytest.raises(Unavailable):
                 remote()
-            assert len(asked) <= 1 + 11, "the batch, and ten requests of one halving path"
+            assert len(asked) <= 2 + HALVINGS, "the batch, and the requests of one halving path"
         assert remote.quarantine() == {}
         assert remote().quarantined == 0
         assert sorted(remote.texts()) == sorted(map(str, range(300)))
