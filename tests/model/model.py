@@ -59,7 +59,7 @@ def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
     except (OSError, EOFError):
         return None
-    values = _table(text) if name.endswith(".csv") else _lines(text) if name.endswith("l") else _values(text)
+    values = _table(text, row_key) if name.endswith(".csv") else _lines(text) if name.endswith("l") else _values(text)
     if values is None:
         return None
     rows, seen = [], set()
@@ -74,9 +74,12 @@ def rows_of(key: str, content: bytes, row_key: str | None) -> Rows | None:
     return rows
 
 
-def _table(text: str) -> list[Any] | None:
-    names, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
-    return [dict(zip(names, row, strict=True)) if len(row) == len(names) else BAD for row in rows] or None
+def _table(text: str, row_key: str | None) -> list[Any] | None:
+    names, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row)] or [[]]
+    agree = [len(row) == len(names) for row in rows]
+    if (row_key and row_key not in names) or (len(rows) > 1 and not any(agree)):
+        return None
+    return [dict(zip(names, row, strict=True)) if fits else BAD for row, fits in zip(rows, agree, strict=True)] or None
 
 
 def _lines(text: str) -> list[Any] | None:
