@@ -27,8 +27,8 @@ PARAMETERS: dict[str, Parameter] = {
         meaning=f"Where the objects are that become tasks: {WHERE}",
         required=True,
         term="Add Source Storage",
-        in_code="Or a list of these, imported one after the other: one that fails does not keep the others out; then "
-        "the task fails, and names each.",
+        in_code="Or a list of these, imported one after the other: one that fails does not keep the others out, but "
+        "another import into the project does; then the task fails, and names each.",
         schema=URI,
     ),
     "target": Parameter(

@@ -42,8 +42,8 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param source: Where the objects are that become tasks: `s3://bucket/prefix`, `gs://bucket/prefix`,
         `azure-blob://container/prefix`, `hf://datasets/owner/name`, `redis://database/path`, `sftp:///data/photos`,
         `webdav:///photos`, or a directory: `/data/photos`, or as a URI `file:///data/photos`. Or a list of these,
-        imported one after the other: one that fails does not keep the others out; then the task fails, and names each.
-        In Label Studio: *Add Source Storage*.
+        imported one after the other: one that fails does not keep the others out, but another import into the project
+        does; then the task fails, and names each. In Label Studio: *Add Source Storage*.
     :param project: The project's exact title, or its id.
     :param create_if_missing: If no project has this title, it is created with this label config: XML, or the name of a
         ready one, such as `image_classification`. By default none is created.
