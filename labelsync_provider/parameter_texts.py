@@ -229,8 +229,7 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "max_in_flight": Parameter(
         title="Requests in flight",
-        meaning="How many requests to a storage may be under way at once, at most. How many are finds itself: more as "
-        "long as that brings more, fewer where the storage asks to slow down.",
+        meaning="At most so many requests to a storage are under way at once. How many serve best, finds itself.",
         kind="integer",
         default=256,
     ),
@@ -335,10 +334,8 @@ PARAMETERS: dict[str, Parameter] = {
         meaning="As in the project's settings, *Cloud Storage*. Adding a storage that is there already updates it.",
         default="add source storage",
         choices={
-            "add source storage": "Add source storage",
-            "add target storage": "Add target storage",
-            "sync source storage": "Sync source storage",
-            "sync target storage": "Sync target storage",
+            choice.lower(): choice
+            for choice in ("Add source storage", "Add target storage", "Sync source storage", "Sync target storage")
         },
     ),
     "source_conn_id": _login("source"),

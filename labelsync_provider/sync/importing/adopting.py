@@ -18,6 +18,7 @@ from labelsync_provider.sync.importing.candidates import Candidates
 from labelsync_provider.sync.importing.listing import Filter, covers
 from labelsync_provider.sync.importing.own_sync import OwnSync
 from labelsync_provider.sync.importing.state import ImportRun, looked_at
+from labelsync_provider.sync.importing.steps import Plan
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
 from labelsync_provider.tasks import data_digest
@@ -218,3 +219,17 @@ def _can_be_entered(text: str) -> bool:
         return "\0" not in text and len(text.encode()) <= LONGEST_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def account_adopted(run: ImportRun, plan: Plan) -> None:
+    """Count the tasks that a plan has found to stand for rows."""
+    tasks = {row.task for row in plan.adopted if row.task is not None}
+    standing = {row.task for row in plan.adopted if row.task is not None and row.state == RowState.LIVE}
+    # What was left undecided before is decided about anew, and has been counted.
+    run.report.adopted += len(standing - {row.task for row in plan.dropped})
+    run.report.adopted_sharing += len(tasks) - len(standing)
+    if run.candidates and tasks:
+        run.candidates.take(tasks)
+    for row in plan.adopted:
+        if row.task is None:
+            run.leave_deleted(row)

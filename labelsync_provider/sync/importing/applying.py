@@ -6,28 +6,24 @@ the next one is planned and announced; one request is on the way at a time.
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from math import inf
 
 from msgspec.structs import replace
 
 from labelsync_provider.projects.protocol import Rejected, Remote
+from labelsync_provider.sync.importing.adopting import account_adopted
 from labelsync_provider.sync.importing.batch_size import BatchSize
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.reconciling import deduplicate
-from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, send, updated
-from labelsync_provider.sync.importing.state import ImportRun, SourceObject, looked_at
+from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of, send
+from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update, known_after
 from labelsync_provider.sync.importing.telling import ImportProgress
-from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, RowState, UpdateEffect
+from labelsync_provider.sync.importing.updating import UPDATES_AT_ONCE, effect_of, held_back, still_known, updated
+from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, RowState
 from labelsync_provider.sync.runtime import Inline
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size at which a batch is sent, in bytes, however few its tasks are."""
-LOCAL_BATCH = 1000
-"""Size of a batch that this process writes itself, in tasks. A larger one is no faster, and takes more memory."""
-UPDATES_AT_ONCE = 1000
-"""Updates that are announced together. A project makes them one by one: more at once are no faster, and more are left
-to be completed where a run breaks off."""
 ENTRIES_AT_ONCE = 10_000
 """Objects and rows that wait to be entered with the next announcement; without one, this many are entered."""
 
@@ -45,7 +41,9 @@ class Applier:
         self._creations: list[Create] = []
         self._creation_bytes = 0
         self._waits = isinstance(run.project, Remote)
-        self._size = _size_at_first(run)
+        most, project = run.options.batch_size, run.project
+        at_first = BatchSize.at_first(most, project.read_seconds) if isinstance(project, Remote) else None
+        self._size = at_first or BatchSize.of_local(most)
         self._updates: list[Update] = []
         self._updates_at_once = min(run.options.batch_size, UPDATES_AT_ONCE)
         self._update_bytes = 0
@@ -88,27 +86,14 @@ class Applier:
         report.new += plan.new
         report.missing += len(plan.missing) + plan.missing_of_others
         self._deletions.note(plan.missing)
-        self._adopt(plan)
+        self._changes.created.extend(plan.adopted)
+        self._changes.dropped.extend(plan.dropped)
+        account_adopted(self._run, plan)
         if plan.changed_rows or plan.adopted or plan.dropped:
             for row in plan.changed_rows:
                 self._changes.change(row)
             self._changes.objects[obj.path] = obj.opened()
             self._enter_if_many()
-
-    def _adopt(self, plan: Plan) -> None:
-        run = self._run
-        self._changes.created.extend(plan.adopted)
-        self._changes.dropped.extend(plan.dropped)
-        tasks = {row.task for row in plan.adopted if row.task is not None}
-        standing = {row.task for row in plan.adopted if row.task is not None and row.state == RowState.LIVE}
-        # What was left undecided before is decided about anew, and has been counted.
-        run.report.adopted += len(standing - {row.task for row in plan.dropped})
-        run.report.adopted_sharing += len(tasks) - len(standing)
-        if run.candidates and tasks:
-            run.candidates.take(tasks)
-        for row in plan.adopted:
-            if row.task is None:
-                run.leave_deleted(row)
 
     def _take(self, obj: SourceObject, step: Step, pool: Executor) -> None:
         if isinstance(step, Quarantine):
@@ -221,46 +206,33 @@ class Applier:
             return
         self._receive()
         self._enter()
-        wanted = self._without_held_back(self._still_known(updates))
+        wanted = self._without_others(updates)
         if not wanted:
             return
-        # Without the data: it comes with the first of the requests that an update takes, and may hold a signed URL.
-        effects = [
-            UpdateEffect(step.effect, step.row, replace(step.update, data=None, merge_data=False))
-            for step in wanted.values()
-        ]
-        number = self._enter(JournalEntry("update", effects, 0))
+        number = self._enter(JournalEntry("update", [effect_of(step) for step in wanted.values()], 0))
         self._wait()
 
         def was_refused(task: int) -> bool:
             return self._run.was_refused(wanted[task].row.path, wanted[task].row.position)
 
         begun = False
-        requested = {task: step.update for task, step in wanted.items()}
-        for task, outcome in updated(self._run.project, requested, was_refused):
+        for task, outcome in updated(self._run.project, {n: step.update for n, step in wanted.items()}, was_refused):
             # What the project failed over may have been begun: the next run completes it.
             begun |= isinstance(outcome, Rejected) and not outcome.lasting
             self._account_update(wanted[task], outcome)
         (self._doubts if begun else self._closes).append(number)
         self._tell()
 
-    def _still_known(self, updates: list[Update]) -> dict[int, Update]:
-        """Return, by task, the updates whose task the ledger still knows: its id may be another one's by now."""
-        by_task = {step.row.task: step for step in updates if step.row.task is not None}
-        known = self._run.ledger.known_tasks(by_task)
-        same = {task for task, row in known.items() if row.is_same(by_task[task].row)}
-        for task in by_task.keys() - same:
-            self._account_update(by_task[task], "gone")
-        return {task: step for task, step in by_task.items() if task in same}
-
-    def _without_held_back(self, updates: dict[int, Update]) -> dict[int, Update]:
-        """Account for the updates that would only annotate a task which somebody works on; return the others."""
-        rows = [step.before for step in updates.values() if step.only_annotations]
-        looks = looked_at(self._run.project, self._run.source, rows)
-        held_back = {task for task, look in looks.items() if look.worked_on}
-        for task in held_back:
-            self._account_update(updates[task], "worked_on")
-        return {task: step for task, step in updates.items() if task not in held_back}
+    def _without_others(self, updates: list[Update]) -> dict[int, Update]:
+        """Account for the updates that are not to be made; return the others, by task."""
+        known = still_known(self._run, updates)
+        worked_on = held_back(self._run, known)
+        for step in updates:
+            if step.row.task not in known:
+                self._account_update(step, "gone")
+            elif step.row.task in worked_on:
+                self._account_update(step, "worked_on")
+        return {task: step for task, step in known.items() if task not in worked_on}
 
     def _tell(self) -> None:
         on_the_way = self._on_the_way.batch if self._on_the_way else ()
@@ -326,10 +298,3 @@ class Applier:
         if not self._source_entered:
             self._run.ledger.enter_source(self._run.project.created_at)
             self._source_entered = True
-
-
-def _size_at_first(run: ImportRun) -> BatchSize:
-    most, project = run.options.batch_size, run.project
-    if isinstance(project, Remote):
-        return BatchSize.at_first(most, project.read_seconds)
-    return BatchSize(min(most, LOCAL_BATCH), most, inf)

@@ -5,11 +5,15 @@ A server does not tell how many it takes, and in what time. It is found out as T
 time.
 """
 
+from math import inf
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 FIRST_TASKS = 250
 """Tasks in the first batch. Few, so that the server starts before many are read."""
+LOCAL_TASKS = 1000
+"""Tasks in a batch that this process writes itself. A larger one is no faster, and takes more memory."""
 MORE_TASKS = 250
 """So many more a batch may have than the one before, once one has failed."""
 SHARE_OF_PATIENCE = 0.5
@@ -35,6 +39,11 @@ class BatchSize(Struct, frozen=True):
         :param read_seconds: time after which an answer is given up.
         """
         return cls(min(FIRST_TASKS, most), most, read_seconds * SHARE_OF_PATIENCE)
+
+    @classmethod
+    def of_local(cls, most: int) -> "BatchSize":
+        """Return the size of all batches that this process writes itself."""
+        return cls(min(most, LOCAL_TASKS), most, inf)
 
     @property
     def at_best(self) -> int:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from labelsync_provider.projects.protocol import Remote
 from labelsync_provider.sync.importing.deleting import delete_announced
-from labelsync_provider.sync.importing.sending import arrived, updated
+from labelsync_provider.sync.importing.sending import arrived
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.importing.updating import updated
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import (
     COMPLETE,

@@ -5,15 +5,14 @@ What an answer does not tell is found out by reading back the tasks above the hi
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import count
 
 from labelsync_provider.database import chunks
 from labelsync_provider.errors import RequestFailed, TooLarge, Unavailable
-from labelsync_provider.projects.protocol import Project, Rejected, TaskUpdate
-from labelsync_provider.projects.task_content import UpdateOutcome
+from labelsync_provider.projects.protocol import Project, Rejected
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.importing.steps import Create
 
@@ -153,34 +152,6 @@ class _Recovery:
 def _halves(part: Sequence[Create]) -> list[Sequence[Create]]:
     half = len(part) // 2
     return [part[:half], part[half:]]
-
-
-def updated(
-    project: Project, updates: Mapping[int, TaskUpdate], was_refused: Callable[[int], bool]
-) -> Iterator[tuple[int, UpdateOutcome | Rejected]]:
-    """Update tasks by id; yield what became of each. One over which the project fails does not keep the others out.
-
-    :param was_refused: tells of a task whether it is known that the project fails over it, and over no other.
-    :raises Unavailable: it is the server: no update was made.
-    """
-    waiting, failed = dict(updates), dict[int, RequestFailed]()
-    while waiting:
-        try:
-            for task, outcome in project.update_tasks(dict(waiting)):
-                del waiting[task]
-                yield task, outcome
-        except RequestFailed as error:
-            # They are made in order: it is the first of those that are left.
-            task = next(iter(waiting))
-            failed[task] = error
-            del waiting[task]
-            none_made = len(failed) + len(waiting) == len(updates)
-            if none_made and len(failed) > HALVINGS:
-                raise
-    if failed and len(failed) == len(updates) and not all(map(was_refused, failed)):
-        raise next(iter(failed.values()))
-    for task, failure in failed.items():
-        yield task, Rejected(str(failure), lasting=False)
 
 
 def arrived(project: Project, effects: Iterable[str], after_task: int) -> dict[str, list[int]]:
