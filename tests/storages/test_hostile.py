@@ -101,7 +101,7 @@ def test_expressions_are_no_others_than_these() -> None:
     """Each expression of the storages has its place in the table above, or is of what a storage cannot write."""
     modules = (answers, bucket_errors, faults, redis, s3_pages, local_files)
     found = {name for module in modules for name, value in vars(module).items() if isinstance(value, re.Pattern)}
-    assert found == {"PROVIDER", "URL", "UNTRUSTED", "REFUSED", "ABOUT_A_KEY", "PASSING"} | {
+    assert found == {"PROVIDER", "URL", "UNTRUSTED", "PLAIN", "REFUSED", "ABOUT_A_KEY", "PASSING"} | {
         "FIELDS",
         "URL_ENCODED",
         "NEXT",
