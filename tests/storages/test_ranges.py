@@ -15,6 +15,7 @@ from servers.s3 import S3Server
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.storages import azure_blob
 from labelsync_provider.storages.buckets import BucketStorage
+from labelsync_provider.storages.key_guess import Alphabets
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.ranges import FEW_PAGES, LISTERS, Range, Ranges
 from labelsync_provider.storages.s3 import S3Bucket
@@ -149,6 +150,20 @@ class TestListing:
     def test_of_a_service_that_lists_folder_by_folder_is_the_plain_one(self, keys: list[str], random: Any) -> None:
         place = Folders(keys)
         assert listed(Ranges(""), place, random.randrange) == place.ordered()
+
+    @pytest.mark.parametrize("choose", [lambda count: 0, lambda count: count - 1], ids=["oldest first", "newest first"])
+    def test_has_what_a_service_leaves_out_behind_a_cut(
+        self, choose: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Behind `p/b`, such a service begins with `p/c/`: the range before goes on in the stead of that one."""
+
+        def cut(_: Alphabets, low: str, high: str | None, __: object) -> str | None:
+            return "p/b" if low < "p/b" and high is None else None
+
+        monkeypatch.setattr(Alphabets, "guess", cut)
+        place = Folders([f"p/{folder}/{n}" for folder in "abc" for n in range(10)])
+        assert listed(Ranges(""), place, choose) == place.ordered()
+        assert place.asked > len(place.keys) / place.page, "it was cut"
 
     @pytest.mark.parametrize("kind", [FromTheBeginning, InNoOrder])
     @settings(deadline=None)
