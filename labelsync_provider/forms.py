@@ -23,9 +23,9 @@ def form(names: Sequence[str], **defaults: Any) -> dict[str, Param]:
 
 
 class Entered(DagParam):
-    """What was entered into a field of a DAG's form, as an argument of an operator: a `dag.param`.
+    """What was entered into a field of a DAG's form, as an argument of an operator: `dag.param`, also on Airflow 3.1.
 
-    That one cannot store a DAG with a `dag.param` without a default, and its field has the default already.
+    Airflow 3.1 cannot store a DAG that has a `dag.param` without a default. Here the default is the form's.
     """
 
     def serialize(self) -> dict[str, Any]:

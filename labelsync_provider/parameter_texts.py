@@ -229,7 +229,7 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "max_in_flight": Parameter(
         title="Requests in flight",
-        meaning="At most so many requests to a storage are under way at once. How many serve best, finds itself.",
+        meaning="At most so many requests to a storage are under way at once. How many serve best is found out.",
         kind="integer",
         default=256,
     ),

@@ -1,5 +1,6 @@
 """The ready-made DAGs: they load, and their trigger forms explain themselves."""
 
+import json
 import re
 from collections.abc import Callable
 from copy import copy
@@ -9,7 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from airflow.sdk import DAG
 
+from labelsync_provider.forms import entered
 from labelsync_provider.hooks.installed import installed_schemes
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.parameters import ExportParameters, ImportParameters
@@ -124,6 +127,13 @@ def selects(dag: Any) -> list[str]:
 def nullable(dag: Any) -> list[str]:
     types = {name: dag.params.get_param(name).schema.get("type", ["null"]) for name in dag.params}
     return [name for name, of_field in types.items() if "null" in of_field]
+
+
+def test_what_is_entered_can_be_stored_without_a_default() -> None:
+    """Airflow 3.1 writes out what `serialize` returns as it is."""
+    with DAG("stored", schedule=None) as dag:
+        arguments = entered(dag, ["source"])
+    assert json.loads(json.dumps(arguments["source"].serialize())) == {"dag_id": "stored", "name": "source"}
 
 
 @pytest.mark.parametrize("dag_id", FORMS)

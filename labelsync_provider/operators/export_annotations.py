@@ -47,8 +47,7 @@ class ExportAnnotationsOperator(StoppableOperator):
         Studio does not tell, if the target must have them today.
     :param dry_run: Report what would happen, and write nothing anywhere.
     :param batch_size: How many are written, and entered in the ledger, at once.
-    :param max_in_flight: At most so many requests to a storage are under way at once. How many serve best, finds
-        itself.
+    :param max_in_flight: At most so many requests to a storage are under way at once. How many serve best is found out.
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,

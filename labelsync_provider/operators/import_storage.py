@@ -106,8 +106,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         `read_timeout`; after a batch that fails, half as many. A batch of 8 MB is full. The embedded store takes 1,000
         at once.
     :param min_seconds_between_batches: Seconds between two batches, which leave the project time for others.
-    :param max_in_flight: At most so many requests to a storage are under way at once. How many serve best, finds
-        itself.
+    :param max_in_flight: At most so many requests to a storage are under way at once. How many serve best is found out.
     :param wait_for_lease: If another import into the project, or another export to the target, is running, wait so long
         for it to end, in seconds; then the task fails, and is retried. 0: do not wait.
     :param skip_when_unchanged: If nothing was written, updated or deleted, and there is nothing to report as changed,

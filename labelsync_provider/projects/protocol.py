@@ -246,7 +246,8 @@ class Project(Named, Protocol):
         """
 
 
-# How a run that was paused, lost its lease and woke up again is kept from writing, is asked for by presence.
+# What only some projects can do is asked for by presence: pages, and how a run that was paused, lost its lease and woke
+# up again is kept from writing.
 
 
 @runtime_checkable

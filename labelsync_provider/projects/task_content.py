@@ -7,8 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from labelsync_provider.annotators import UNKNOWN
-from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate
-from labelsync_provider.projects.protocol import UpdateOutcome as UpdateOutcome
+from labelsync_provider.projects.protocol import Json, StoredTask, TaskUpdate, UpdateOutcome
 from labelsync_provider.tasks import data_digest
 from labelsync_provider.uris import IS_SERVERS, SERVED
 

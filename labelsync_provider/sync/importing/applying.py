@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 from msgspec.structs import replace
 
-from labelsync_provider.projects.protocol import Rejected, Remote
+from labelsync_provider.projects.protocol import Rejected, Remote, UpdateOutcome
 from labelsync_provider.sync.importing.adopting import account_adopted
 from labelsync_provider.sync.importing.batch_size import BatchSize
 from labelsync_provider.sync.importing.deleting import Deletions
@@ -206,7 +206,7 @@ class Applier:
             return
         self._receive()
         self._enter()
-        wanted = self._without_others(updates)
+        wanted = self._to_be_made(updates)
         if not wanted:
             return
         number = self._enter(JournalEntry("update", [effect_of(step) for step in wanted.values()], 0))
@@ -223,7 +223,7 @@ class Applier:
         (self._doubts if begun else self._closes).append(number)
         self._tell()
 
-    def _without_others(self, updates: list[Update]) -> dict[int, Update]:
+    def _to_be_made(self, updates: list[Update]) -> dict[int, Update]:
         """Account for the updates that are not to be made; return the others, by task."""
         known = still_known(self._run, updates)
         worked_on = held_back(self._run, known)
@@ -262,7 +262,7 @@ class Applier:
                 report.new += 1
         self._close_or_keep_open(obj)
 
-    def _account_update(self, update: Update, outcome: str | Rejected) -> None:
+    def _account_update(self, update: Update, outcome: UpdateOutcome | Rejected) -> None:
         obj, report = update.obj, self._run.report
         obj.on_the_way -= 1
         if isinstance(outcome, Rejected):

@@ -15,10 +15,10 @@ FIRST_TASKS = 250
 LOCAL_TASKS = 1000
 """Tasks in a batch that this process writes itself. A larger one is no faster, and takes more memory."""
 MORE_TASKS = 250
-"""So many more a batch may have than the one before, once one has failed."""
+"""Tasks by which a batch grows once one has failed."""
 SHARE_OF_PATIENCE = 0.5
-"""So much of the time after which an answer is given up a batch may take: the next one may be slower, and something on
-the way may give up sooner."""
+"""The part of the read time-out that a batch may take: the next one may be slower, and something on the way may give up
+sooner."""
 
 
 class BatchSize(Struct, frozen=True):

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from labelsync_provider.formats.tasks.digests import data_part, with_annotations_of, with_skip_of
 from labelsync_provider.formats.tasks.rows import Row
-from labelsync_provider.projects.protocol import Json, Task, TaskUpdate
+from labelsync_provider.projects.protocol import Json, Task, TaskUpdate, UpdateOutcome
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.ledger.records import KnownRow, RowState
 
@@ -116,11 +116,8 @@ def update_of(run: ImportRun, obj: SourceObject, row: Row, before: KnownRow) -> 
     return Update(obj, effect, update, before, row_after, row.digest, only_annotations, row.size)
 
 
-def known_after(update: Update, outcome: str) -> KnownRow:
-    """Return what is known of a row once its update was requested.
-
-    :param outcome: an `UpdateOutcome`.
-    """
+def known_after(update: Update, outcome: UpdateOutcome) -> KnownRow:
+    """Return what is known of a row once its update was requested."""
     before, row = update.before, update.row
     if outcome == "updated":
         return row
