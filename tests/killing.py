@@ -496,23 +496,29 @@ def _run(run: Callable[[], Any], instant: Instant | None, how: str | Path, outco
 
 
 def killed_at_random_instants(
-    run_of: Callable[[int], Run], wanted: int, seed: int, half_done: Callable[[Run], bool]
+    run_of: Callable[[int], Run], wanted: int, seed: int, share_done: Callable[[Run], float]
 ) -> list[Run]:
     """Start runs, kill each at a random instant, and return the first `wanted` of those that it left half done.
 
     :param run_of: gives a run for each number, with a target and a database of its own.
+    :param share_done: tells how much of its work a run has done, from 0 to 1.
     """
     delays = random.Random(seed)
     undisturbed = Child(run_of(0)).outcome()
     assert undisturbed.error is None, undisturbed.error
     struck: list[Run] = []
-    longest = undisturbed.seconds
+    earliest, latest = 0.0, undisturbed.seconds
     for number in range(1, 20 + 10 * wanted):
-        run, delay = run_of(number), delays.uniform(0, longest)
-        if not killed(run, AfterSeconds(delay)):
-            # The undisturbed run had a slow moment.
-            longest = max(delay, longest / 2)
-        elif half_done(run):
+        run, delay = run_of(number), delays.uniform(earliest, latest)
+        share = share_done(run) if killed(run, AfterSeconds(delay)) else 1.0
+        # Where the work is done in a moment, few instants of a run are within it. The other end of what is left gives
+        # way a little, as no two runs are equally fast.
+        slack = (latest - earliest) / 4
+        if share <= 0:
+            earliest, latest = delay, latest + slack
+        elif share >= 1:
+            earliest, latest = max(0.0, earliest - slack), delay
+        else:
             struck.append(run)
         if len(struck) == wanted:
             return struck

@@ -259,10 +259,10 @@ def test_a_run_killed_at_random_instants(first_run: Run, instants: int) -> None:
     undisturbed = beside(first_run, "undisturbed")
     undisturbed()
 
-    def half_done(run: Run) -> bool:
-        return 0 < len(run.place.keys(run.prefix)) < MANY
+    def share_done(run: Run) -> float:
+        return len(run.place.keys(run.prefix)) / MANY
 
-    runs = killed_at_random_instants(lambda number: beside(first_run, number), instants, seed, half_done)
+    runs = killed_at_random_instants(lambda number: beside(first_run, number), instants, seed, share_done)
     at_once(Run.when_free, runs)
     expected = written(undisturbed)
     assert len(expected) == MANY

@@ -260,11 +260,11 @@ def test_a_run_killed_at_random_instants(run: Run, instants: int) -> None:
     expected = tasks_of(ROWS | {(f"many/{f:03}.json", row): f"{f}/{row}" for f in range(MANY) for row in range(10)})
     run = run.with_options(batch_size=25)
 
-    def half_done(run: Run) -> bool:
+    def share_done(run: Run) -> float:
         with opened(run) as database:
-            return 0 < database.tasks().total() < expected.total()
+            return database.tasks().total() / expected.total()
 
-    runs = killed_at_random_instants(lambda number: copied(run, number), instants, seed, half_done)
+    runs = killed_at_random_instants(lambda number: copied(run, number), instants, seed, share_done)
     at_once(Run.when_free, runs)
     for each in runs:
         with opened(each) as database:

@@ -14,6 +14,8 @@ from labelsync_provider.sync import ImportOptions, ImportReport
 # A task alone takes more than a kilobyte; the caches of SQLite grow to some megabytes.
 FEW, MANY = 1_000, 24_000
 MOST_GROWTH = 30_000_000
+# A connection to a bucket takes a tenth of a megabyte, and a run with few objects does not come to have 256 of them.
+IN_FLIGHT = 16
 # All of these names take 28 megabytes; two pages of a listing take ten.
 IN_MEMORY, NAMES, MOST_GROWTH_OF_NAMES = 12_500, 100_000, 20_000_000
 NAMES_OF_A_FILE = 50_000
@@ -48,7 +50,7 @@ def imported(tmp_path: Path, count: int, place: Place | None = None) -> Run:
     engine = open_database(url)
     EmbeddedStore(engine).create_project("P", "<View/>")
     engine.dispose()
-    return Run(url, place or Directory(tmp_path), f"{count}/", ImportOptions())
+    return Run(url, place or Directory(tmp_path), f"{count}/", ImportOptions(max_in_flight=IN_FLIGHT))
 
 
 def test_an_import_takes_no_more_memory_for_many_times_the_objects(tmp_path: Path) -> None:
