@@ -92,9 +92,9 @@ class Ranges:
         room = held + (len(under_way) + 1) * self._full <= self._ahead
         if not room or len(under_way) >= self._most_under_way():
             return None
-        guesses = sum(each.is_guess for each in under_way)
-        # A wrong guess costs two pages: its own, and that by which the range before sees where it ends.
-        may_guess = self._can_cut and self._pages >= FEW_PAGES and 2 * (self._wasted + guesses) < self._pages
+        # A wrong guess costs its page. So does the last page of a range that ends at a cut, or all of it but an object.
+        risked = sum(each.is_guess or (each.end is not None and not each.complete) for each in self._ranges)
+        may_guess = self._can_cut and self._pages >= FEW_PAGES and 2 * (self._wasted + risked) < self._pages
         for place, each in enumerate(self._ranges):
             if each.complete:
                 continue
@@ -129,7 +129,10 @@ class Ranges:
             if asked.sample is None or len(asked.seen) == FEW_PAGES:
                 asked.sample = Sample(asked.seen[0][0], keys[-1], sum(n for _, n in asked.seen) / self._full)
         self._file(asked, page)
-        self._wasted += len(asked.beyond) / self._full if page else was_guess
+        if len(asked.beyond) < len(page):
+            self._wasted += len(asked.beyond) / self._full
+        else:
+            self._wasted += bool(page) or was_guess  # however few objects it has, it was asked for in vain
 
     def failed(self, asked: Range) -> bool:
         """Tell whether a request may fail: a guess may, as the range before it lists the same."""
