@@ -135,7 +135,7 @@ def _tasks(people: httpx.Client, project: int) -> list[dict[str, Any]]:
             "include": "id,annotations",
         }
         asked["include"] = "id,annotations,cancelled_annotations,total_annotations"
-        answer = people.get("/api/tasks", params=asked).raise_for_status().json()
+        answer = people.get("/api/tasks/", params=asked).raise_for_status().json()
         found += [task for task in answer["tasks"] if task["total_annotations"]]
         if page * 1000 >= answer["total"]:
             return found

@@ -41,7 +41,7 @@ def seen(server: LabelStudioServer) -> Iterator[str]:
         found = client.get("/api/projects/", params={"title": PROJECT}).raise_for_status()
         (project,) = [each["id"] for each in found.json()["results"]]
         query = {"project": project, "page_size": 100}
-        tasks = client.get("/api/tasks", params=query).raise_for_status().json()["tasks"]
+        tasks = client.get("/api/tasks/", params=query).raise_for_status().json()["tasks"]
         pictures = [task["data"]["image"] for task in tasks]
         files = [url for url in pictures if not url.startswith("data:")]
         for url in files:

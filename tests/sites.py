@@ -79,7 +79,7 @@ class Site:
         return {
             task["id"]: {name: task[name] for name in ("data", "meta", "updated_at")}
             | {kind: [(one["id"], one["result"]) for one in task[kind]] for kind in ("annotations", "predictions")}
-            for task in self.ask("GET", "/api/tasks", params=asked)["tasks"]
+            for task in self.ask("GET", "/api/tasks/", params=asked)["tasks"]
         }
 
     def texts(self) -> Counter[str]:

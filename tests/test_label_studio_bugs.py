@@ -63,7 +63,7 @@ class Sync:
     def tasks(self, project: int | None = None) -> list[Json]:
         """Return all tasks with their annotations and predictions."""
         query = {"project": project or self.project, "fields": "all", "resolve_uri": "false", "page_size": 10_000}
-        return self.ask("GET", "/api/tasks", params=query)["tasks"]
+        return self.ask("GET", "/api/tasks/", params=query)["tasks"]
 
     def texts(self) -> list[str]:
         """Return the texts of all tasks, in order."""

@@ -49,7 +49,7 @@ class RoundTrip:
     def tasks(self, project: int) -> list[Json]:
         """Return all tasks with their annotations and predictions, as the server has them."""
         query = {"project": project, "fields": "all", "resolve_uri": "false", "page_size": 1000}
-        return self.ask("GET", "/api/tasks", params=query)["tasks"]
+        return self.ask("GET", "/api/tasks/", params=query)["tasks"]
 
     def load(self, project: int, folder: str, **arguments: Any) -> Json:
         source = f"s3://{self.bucket}/{folder}/"

@@ -55,7 +55,7 @@ class Project:
         report = ImportStorageSyncOperator(task_id="load", **arguments).execute({})
         assert report["tasks_created"] == 1
         with self.server.client() as client:
-            (task,) = client.get("/api/tasks", params={"project": self.id}).raise_for_status().json()["tasks"]
+            (task,) = client.get("/api/tasks/", params={"project": self.id}).raise_for_status().json()["tasks"]
         self.page.goto(f"{self.server.url}/projects/{self.id}/data?task={task['id']}", wait_until="domcontentloaded")
 
     def assert_seen(self) -> None:

@@ -221,7 +221,7 @@ class LabelStudioSite:
 
     def named(self) -> dict[int, str]:
         asked = {"project": self._project, "page_size": 1000, "include": "id,storage_filename"}
-        tasks = self._ask("GET", "/api/tasks", params=asked)["tasks"]
+        tasks = self._ask("GET", "/api/tasks/", params=asked)["tasks"]
         names = {task["id"]: task["storage_filename"] for task in tasks if task["storage_filename"]}
         return {task: str(Path(name).relative_to(self._directory)) for task, name in names.items()}
 

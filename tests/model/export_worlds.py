@@ -160,7 +160,7 @@ class LabelStudioLabeling:
     def snapshot(self) -> dict[int, Labeled]:
         asked = {"project": self._id, "page_size": 1000, "fields": "all", "resolve_uri": "false"}
         people = {user["id"]: user for user in self._ask("GET", "/api/users/")}
-        tasks = self._ask("GET", "/api/tasks", params=asked)["tasks"]
+        tasks = self._ask("GET", "/api/tasks/", params=asked)["tasks"]
         for a in (a for task in tasks for a in task["annotations"]):
             a["completed_by"] = people[a["completed_by"]]
         return {task["id"]: _labeled(task, task["predictions"]) for task in tasks}

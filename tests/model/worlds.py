@@ -178,7 +178,7 @@ class LabelStudioWorld:
                 tuple(text_of(a["result"]) for a in task["annotations"]),
                 int(task["draft_exists"]),
             )
-            for task in self._ask("GET", "/api/tasks", params=asked)["tasks"]
+            for task in self._ask("GET", "/api/tasks/", params=asked)["tasks"]
         }
 
     def annotate(self, task: int) -> None:

@@ -71,7 +71,7 @@ class Site:
         return answer.json() if answer.content else None
 
     def tasks(self) -> int:
-        return int(self.ask("GET", "/api/tasks", params={"project": self.project})["total"])
+        return int(self.ask("GET", "/api/tasks/", params={"project": self.project})["total"])
 
     def annotate(self) -> None:
         task = self.ask("POST", "/api/tasks/", json={"project": self.project, "data": {"text": "a"}})
@@ -378,7 +378,7 @@ class TestWhatAnnotatorsSee:
 
     def seen(self, site: Site) -> bytes:
         """Return the object of the first task, as a browser gets it."""
-        (task,) = site.ask("GET", "/api/tasks", params={"project": site.project, "fields": "all"})["tasks"]
+        (task,) = site.ask("GET", "/api/tasks/", params={"project": site.project, "fields": "all"})["tasks"]
         with site.server.client() as client:
             redirected = client.get(task["data"]["image"])
         return httpx.get(redirected.headers["Location"], trust_env=False).raise_for_status().content
@@ -435,7 +435,7 @@ class TestWhatAnnotatorsSee:
     def test_is_a_local_file_with_register_storage(self, pictures: Site) -> None:
         pictures.put("a.jpg", "a picture")
         pictures.load(use_blob_urls=True, register_storage=True)
-        (task,) = pictures.ask("GET", "/api/tasks", params={"project": pictures.project, "fields": "all"})["tasks"]
+        (task,) = pictures.ask("GET", "/api/tasks/", params={"project": pictures.project, "fields": "all"})["tasks"]
         with pictures.server.client() as client:
             assert client.get(task["data"]["image"]).raise_for_status().content == b"a picture"
 

@@ -46,7 +46,7 @@ def test_import_leads_to_the_tasks_it_brought(run: Callable, label_studio: Label
     (tab,) = parse_qs(urlsplit(links["Imported tasks"]).query)["tab"]
     (shown,) = json.loads(zlib.decompress(base64.b64decode(tab)))["filters"]["items"]
     with label_studio.client() as client:
-        tasks = client.get("/api/tasks", params={"project": project}).json()["tasks"]
+        tasks = client.get("/api/tasks/", params={"project": project}).json()["tasks"]
     ids = [task["id"] for task in tasks]
     assert (shown["filter"], shown["value"]) == ("filter:tasks:id", {"min": min(ids), "max": max(ids)})
 

@@ -61,7 +61,7 @@ class Site:
 
     def seen(self, project: int | None = None) -> list[bytes]:
         """Return the pictures of a project as a browser gets them."""
-        found = self.ask("/api/tasks", project=project or self.project, fields="all").json()["tasks"]
+        found = self.ask("/api/tasks/", project=project or self.project, fields="all").json()["tasks"]
         return [self.ask(task["data"]["image"]).content for task in found]
 
 

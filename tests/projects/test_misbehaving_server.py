@@ -161,7 +161,7 @@ def test_token_goes_to_no_other_host(server: Server, client: Client) -> None:
             b"http://127.0.0.1:9", other.url.encode()
         )
         with pytest.raises(Unusable, match=r"redirects to 'http://127.0.0.1:.*, where the token is not sent"):
-            client.get("/api/tasks")
+            client.get("/api/tasks/")
         assert other.asked == []
 
 

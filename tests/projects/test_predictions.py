@@ -56,7 +56,7 @@ def test_is_written_out_as_label_studio_does(labeled: EmbeddedProject, label_stu
     project = client.post("/api/projects/", {"title": "Predictions in short", "label_config": CONFIG})
     given = [{"data": each.data, "predictions": each.predictions} for each in new]
     client.post(f"/api/projects/{project['id']}/import", given)
-    there = client.get("/api/tasks", dict, project=project["id"], fields="all")["tasks"]
+    there = client.get("/api/tasks/", dict, project=project["id"], fields="all")["tasks"]
     client.close()
     for each in new:
         labeled.adapt(each)

@@ -34,6 +34,9 @@ BAD_GATEWAY_HEAD = (
     b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx/1.27.3\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
     % len(BAD_GATEWAY)
 )
+# Seconds.
+LOOK_AGAIN = 0.01
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -81,6 +84,12 @@ class Chaos:
 
     # At this moment.
     under_way: int = 0
+    # How often what is held back was let go.
+    let_go: int = 0
+
+    def let_all_go(self) -> None:
+        """Hold back no longer what is held back now."""
+        self.let_go += 1
 
     def wait_until_idle(self) -> None:
         """Wait until no request is under way, not even one whose client has given up.
@@ -91,7 +100,7 @@ class Chaos:
         while self.under_way:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.under_way} requests are still under way.")
-            time.sleep(0.01)
+            time.sleep(LOOK_AGAIN)
 
 
 @contextmanager
@@ -121,7 +130,7 @@ def running_chaos(
     :param bad_gateway: the share that gets 502, with nginx's page, in place of the server's answer.
     :param delay_request: the share that is held back before the server; it gets there even when its client has gone.
     :param delay_answer: the share whose answer is held back, when the server has done what was asked.
-    :param delay: for how many seconds; what is still held back at the end of the block is dropped.
+    :param delay: for how many seconds, if it is not let go before; at the end of the block, it is dropped.
     :param only: whether a request may be spoiled, by its method and its path with the query; it runs in the thread.
     :param seed: of the choice, which is the same for the same order of requests.
     """
@@ -264,8 +273,13 @@ class _Proxy:
         if fault is Fault.DELAY_REQUEST:
             self._chaos.requests_delayed += 1
             body = await _take(request, client, to_client)
-            await asyncio.sleep(self._chaos.delay)
+            await self._hold()
         return await self._exchange(request, body, fault, client, to_client, *await line.open())
+
+    async def _hold(self) -> None:
+        until, let_go = time.monotonic() + self._chaos.delay, self._chaos.let_go
+        while time.monotonic() < until and self._chaos.let_go == let_go:
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def _exchange(
         self,
@@ -315,7 +329,7 @@ class _Proxy:
             return not (refused or request.closes)
         if fault is Fault.DELAY_ANSWER:
             self._chaos.answers_delayed += 1
-            await asyncio.sleep(self._chaos.delay)
+            await self._hold()
         if request.method == "HEAD" or answer.status in (204, 304) or answer.length == 0:
             to_client.write(answer.raw)
         # Where the end of the connection is the end of the body, nobody would see that something is missing.

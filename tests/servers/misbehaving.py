@@ -66,7 +66,7 @@ GOOD: dict[str, Any] = {
     "/api/projects/1/import": {"task_ids": [7, 8]},
     "/api/projects/1/file-uploads": [{"id": 1, "file": "upload/1/a.json"}],
     "/api/users/": [{"id": 1, "email": "ada@example.com"}],
-    "/api/tasks": {"total": 1, "tasks": [TASK]},
+    "/api/tasks/": {"total": 1, "tasks": [TASK]},
     "/api/tasks/1/": TASK,
     "/api/dm/actions/": {"processed_items": 1},
     "/api/storages/s3/": [STORAGE],

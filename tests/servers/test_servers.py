@@ -86,7 +86,7 @@ def use_label_studio(server: LabelStudioServer) -> None:
     with server.client() as client:
         imported = client.post(f"/api/projects/{project}/import", json=[{"text": "a"}]).json()
         assert imported["task_count"] == 1
-        listed = client.get("/api/tasks", params={"project": project, "fields": "all"}).json()["tasks"]
+        listed = client.get("/api/tasks/", params={"project": project, "fields": "all"}).json()["tasks"]
     assert [task["data"] for task in listed] == [{"text": "a"}]
 
 

@@ -259,7 +259,7 @@ def test_a_label_studio_that_moved_is_known_by_its_name(
     connections.put("a.jsonl", '{"text": "a"}\n{"text": "b"}')
     assert load(here) == (2, 0, f"{here}/projects/{project}/data")
     with label_studio.client() as client:
-        first, _ = client.get("/api/tasks", params={"project": project}).json()["tasks"]
+        first, _ = client.get("/api/tasks/", params={"project": project}).json()["tasks"]
         client.delete(f"/api/tasks/{first['id']}/").raise_for_status()
     assert load(there, server=f"{here}/") == (0, 0, f"{there}/projects/{project}/data")
     # As if the ledger were of a server that was there before.

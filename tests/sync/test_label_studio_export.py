@@ -87,7 +87,7 @@ class Labeling:
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks with their annotations."""
         asked: dict[str, Any] = {"project": self.id, "page_size": 1000, "fields": "all"}
-        return list(self._client.get("/api/tasks", params=asked).raise_for_status().json()["tasks"])
+        return list(self._client.get("/api/tasks/", params=asked).raise_for_status().json()["tasks"])
 
     def annotations(self) -> list[Annotation]:
         return sorted(_seen(annotation) for task in self.tasks() for annotation in task["annotations"])

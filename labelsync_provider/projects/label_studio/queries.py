@@ -150,7 +150,7 @@ class TaskApi:
         if selected:
             query["selectedItems"] = selected
         page: Json = self.client.get(
-            "/api/tasks",
+            "/api/tasks/",
             shapes.page_of(shape),
             divisible=size > 1,
             project=self._project_id,
