@@ -29,10 +29,7 @@ LABELED = b'{"data": {"text": "1"}, "annotations": [{"result": []}]}'
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have packages installed, as far as Python sees it: a folder with their metadata is on its path."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
+    """Have packages installed, as far as Python sees it: a folder with the metadata of each is on its path."""
 
     def install(
         name: str,
@@ -42,12 +39,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         scheme: str = "acme",
         extras: tuple[str, ...] = ("acme",),
     ) -> None:
+        site = tmp_path / f"site of {name}"
         metadata = site / f"{name.replace('-', '_')}-{PROJECT['version']}.dist-info"
-        metadata.mkdir()
+        metadata.mkdir(parents=True)
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {PROJECT['version']}"]
         lines += [f"Provides-Extra: {extra}" for extra in extras]
         (metadata / "METADATA").write_text("\n".join(lines) + "\n")
         (metadata / "entry_points.txt").write_text(f"[{group}]\n{scheme} = {value}\n")
+        monkeypatch.syspath_prepend(str(site))
 
     return install
 

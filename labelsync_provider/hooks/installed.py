@@ -4,8 +4,10 @@ They are read when a task runs. A DAG file that is parsed, which happens all the
 """
 
 import re
+import sys
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, NamedTuple
 
 from labelsync_provider.errors import Invalid
@@ -35,7 +37,7 @@ PROJECTS = Group("labelsync.projects", "project store", ("open_store", "close"))
 
 def installed_schemes(group: Group = STORAGES) -> Sequence[str]:
     """Return the schemes of all that is installed, and can be meant."""
-    return sorted(filter(IS_SCHEME, entry_points(group=group.name).names))
+    return sorted(filter(IS_SCHEME, _entry_points(group).names))
 
 
 def offered(group: Group, scheme: str) -> Any:
@@ -43,7 +45,7 @@ def offered(group: Group, scheme: str) -> Any:
 
     :raises Invalid: two packages have it, or it cannot be imported, or has not what it needs; or its name is no scheme.
     """
-    offers = list(entry_points(group=group.name, name=scheme)) if IS_SCHEME(scheme) else []
+    offers = list(_entry_points(group).select(name=scheme)) if IS_SCHEME(scheme) else []
     if not offers:
         _refuse_misnamed(group, scheme)
         return None
@@ -72,9 +74,19 @@ def is_ours(found: Any) -> bool:
     return str(getattr(found, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
 
 
+def _entry_points(group: Group) -> EntryPoints:
+    return _entry_points_on(tuple(sys.path), group.name)
+
+
+@cache
+def _entry_points_on(path: tuple[str, ...], group: str) -> EntryPoints:
+    """Return the entry points of the packages on a path. To look into some hundred packages takes its time."""
+    return entry_points(group=group)
+
+
 def _refuse_misnamed(group: Group, scheme: str) -> None:
     """Make sure that what is meant by a scheme has not a name that no URI can begin with."""
-    for offer in entry_points(group=group.name):
+    for offer in _entry_points(group):
         if offer.name.lower() == scheme.lower() and not IS_SCHEME(offer.name):
             raise Invalid(
                 f"The {group.what} {offer.name!r} of the package {_package(offer)} has a name that is no scheme. "
