@@ -56,16 +56,18 @@ def offered(group: Group, scheme: str) -> Any:
             "Uninstall one of them, where the tasks run."
         )
     (offer,) = offers
-    whose = f"The {group.what} for {scheme}:// is {offer.value} of the package {_package(offer)}"
+
+    def refused(why: str) -> Invalid:
+        return Invalid(
+            f"The {group.what} for {scheme}:// is {offer.value} of the package {_package(offer)}, which {why}"
+        )
+
     try:
         found = offer.load()
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise Invalid(f"{whose}, which cannot be imported: {said}. {_remedy(offer)}") from error
+        raise refused(f"cannot be imported: {type(error).__name__}: {error}. {_remedy(offer)}") from error
     if missing := [name for name in group.needs if not hasattr(found, name)]:
-        raise Invalid(
-            f"{whose}, which is no hook of a {group.what}: it has no {', '.join(missing)}. Correct the package."
-        )
+        raise refused(f"is no hook of a {group.what}: it has no {', '.join(missing)}. Correct the package.")
     return found
 
 
