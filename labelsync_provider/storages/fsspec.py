@@ -23,7 +23,7 @@ from labelsync_provider.storages.fsspec_errors import Meanings, explaining, said
 from labelsync_provider.storages.fsspec_listing import Entry, Walk
 from labelsync_provider.storages.keys import NO_PATH, listed_key
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, HoldsFiles, ObjectInfo, Page
 from labelsync_provider.storages.temporary import is_temporary, temporary_name
 
 PAGE = 1000
@@ -54,7 +54,7 @@ class Filesystem:
     """Those of its own errors; those that the system has mean what they say."""
 
 
-class FsspecStorage:
+class FsspecStorage(HoldsFiles):
     """The files in a directory, and in those below it. A key is the path below the directory."""
 
     def __init__(
@@ -110,10 +110,6 @@ class FsspecStorage:
         """Return the URI of the container with the path behind it, which is nothing that Label Studio could show."""
         return f"{self.location.container}/{self.location.path(key)}"
 
-    def file_name(self, key: str) -> str:
-        """Return the name of a file, without the directories that it is in."""
-        return key.rpartition("/")[2]
-
     def path_of(self, uri: str) -> str | None:
         """Return the path in a URI of this container."""
         before, _, path = uri.partition(f"{self.location.container}/")
@@ -140,7 +136,7 @@ class FsspecStorage:
         :param create: looks whether something is there, and then writes: there is no way to do both at once.
         """
         path = self._path(key)
-        if is_temporary(key.rpartition("/")[2]):
+        if is_temporary(self.file_name(key)):
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
         before = self._standing(self.location.path(key))
         if before is not None and create:
