@@ -127,7 +127,7 @@ class LabelStudioStorageOperator(StoppableOperator):
         """Create or update the storage; return its id."""
         from labelsync_provider.hooks.label_studio_storages import label_studio_storage, opened_server
         from labelsync_provider.operators.parameters import StorageParameters, options_of
-        from labelsync_provider.projects.label_studio.keys import check_handover
+        from labelsync_provider.projects.label_studio.static_keys import check_handover
         from labelsync_provider.projects.label_studio.storage_options import StorageOptions
         from labelsync_provider.projects.label_studio.storing import put_storage
 

@@ -20,7 +20,7 @@ from servers.label_studio import LabelStudioServer as Server
 
 from labelsync_provider.errors import Invalid, LabelsyncError, LeaseLost, NotFound, RequestFailed, Unavailable
 from labelsync_provider.formats.annotations.files import annotation_files
-from labelsync_provider.formats.annotations.keys import key_renderer
+from labelsync_provider.formats.annotations.key_template import key_renderer
 from labelsync_provider.formats.annotations.note import NOTE, Note
 from labelsync_provider.projects.label_studio import importing, shapes
 from labelsync_provider.projects.label_studio.client import Client

@@ -11,7 +11,7 @@ from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NotSent, Refused
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import CREATED, delete_doubles_of, without_double
-from labelsync_provider.projects.label_studio.keys import keys_in
+from labelsync_provider.projects.label_studio.static_keys import keys_in
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions, check_options, fields_of
 from labelsync_provider.projects.label_studio.storage_types.kind import Direction
 from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage

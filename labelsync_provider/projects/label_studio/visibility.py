@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from labelsync_provider.errors import Denied, NotFound, invalid
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import REGISTERED
-from labelsync_provider.projects.label_studio.keys import check_handover
+from labelsync_provider.projects.label_studio.static_keys import check_handover
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions
 from labelsync_provider.projects.label_studio.storage_types.local_files import KIND as LOCAL_FILES
 from labelsync_provider.projects.label_studio.storage_types.registry import BY_SCHEME, LabelStudioStorage
