@@ -6,7 +6,6 @@ of this package away, and nobody else.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -148,7 +147,7 @@ class FsspecStorage(HoldsFiles):
         same = before is not None and version == self._object(key, before).version
         if same and not self._filesystem.by_content:
             # Its clock counts seconds, and both were written in one: nothing would tell that the content is another.
-            time.sleep(CLOCK_SECONDS)
+            self.requests.stop.sleep(CLOCK_SECONDS)
             self._do(f"write {key}", partial(self._put, path, content))
             version = self._written(key, len(content))
         return version
