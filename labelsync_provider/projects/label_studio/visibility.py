@@ -94,14 +94,13 @@ def register(
         return None
     check_handover(wanted.uri, wanted.login, client.url, allowed=allow_static_keys)
     options = StorageOptions(
-        description=REGISTERED,
         use_blob_urls=True,
         recursive_scan=True,
         presign=presign,
         presign_ttl=presign_ttl,
         synchronizable=False,
     )
-    storage_id, created = put_storage(client, project_id, "import", wanted, options)
+    storage_id, created = put_storage(client, project_id, "import", wanted, options, REGISTERED)
     if created:
         log.info("Registered %s as source storage %d of project %d.", wanted.uri, storage_id, project_id)
     return storage_id
