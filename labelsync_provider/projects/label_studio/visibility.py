@@ -88,9 +88,9 @@ def register(
     if wanted.kind.container:
         wanted = LabelStudioStorage(wanted.type, {**wanted.location, "prefix": ""}, wanted.login)
     there = list_storages(client, project_id, "import", wanted.type)
-    showing = [row for row in there if shows(row, wanted.location)]
-    ours = [row for row in showing if row.get("description") == REGISTERED and is_at(row, wanted, "import")]
-    if showing and not ours:
+    shown_by = [row for row in there if shows(row, wanted.location)]
+    ours = [row for row in shown_by if row.get("description") == REGISTERED and is_at(row, wanted, "import")]
+    if shown_by and not ours:
         return None
     check_handover(wanted.uri, wanted.login, client.url, allowed=allow_static_keys)
     options = StorageOptions(
