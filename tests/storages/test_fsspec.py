@@ -19,7 +19,8 @@ from webdav4.client import BadGatewayError, ClientError, ForbiddenOperation, HTT
 from labelsync_provider.errors import Denied, Invalid, NotFound, Stopped, Unavailable, Unusable
 from labelsync_provider.hooks.fsspec import HuggingFaceStorageHook, SFTPStorageHook, WebDAVStorageHook
 from labelsync_provider.hooks.sftp_keys import host_key
-from labelsync_provider.hooks.storage import TRIAL_SECONDS, storage_hook
+from labelsync_provider.hooks.storage import storage_hook
+from labelsync_provider.hooks.trial import TRIAL_SECONDS
 from labelsync_provider.storages.fsspec import CLOCK_SECONDS, Filesystem, FsspecStorage
 from labelsync_provider.storages.fsspec_errors import explaining
 from labelsync_provider.storages.protocol import ObjectInfo
