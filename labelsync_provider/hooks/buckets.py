@@ -11,7 +11,8 @@ from airflow.sdk import BaseHook
 
 from labelsync_provider.errors import check_ends, invalid
 from labelsync_provider.hooks.connections import mistakes_named
-from labelsync_provider.hooks.storage import TRIAL_SECONDS, check_no_secrets, check_recursive_scan, tried
+from labelsync_provider.hooks.storage import check_no_secrets, check_recursive_scan
+from labelsync_provider.hooks.trial import TRIAL_SECONDS, tried
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:

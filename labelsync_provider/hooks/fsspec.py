@@ -15,13 +15,8 @@ from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Un
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import FILE, FLAG, HOST, PORT, Fields
 from labelsync_provider.hooks.sftp_keys import keys_of
-from labelsync_provider.hooks.storage import (
-    TRIAL_SECONDS,
-    check_no_secrets,
-    check_recursive_scan,
-    needing_extra,
-    tried,
-)
+from labelsync_provider.hooks.storage import check_no_secrets, check_recursive_scan, needing_extra
+from labelsync_provider.hooks.trial import TRIAL_SECONDS, tried
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.storages.keys import NO_PATH
 

@@ -11,7 +11,7 @@ from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
 from labelsync_provider.hooks.installed import PROJECTS, installed_schemes, is_ours, offered
-from labelsync_provider.hooks.storage import TRIAL_SECONDS
+from labelsync_provider.hooks.trial import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.stop import Stop
 

@@ -9,7 +9,8 @@ from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import invalid
 from labelsync_provider.hooks.connections import get_connection
 from labelsync_provider.hooks.fields import Fields, Kind
-from labelsync_provider.hooks.storage import check_recursive_scan, tried
+from labelsync_provider.hooks.storage import check_recursive_scan
+from labelsync_provider.hooks.trial import tried
 from labelsync_provider.storages.local_files import LocalFiles
 
 DIRECTORY = Kind(

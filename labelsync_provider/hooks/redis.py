@@ -10,13 +10,8 @@ from labelsync_provider.access import StorageAccess
 from labelsync_provider.errors import check_ends, invalid
 from labelsync_provider.hooks.connections import get_connection, mistakes_named
 from labelsync_provider.hooks.fields import FILE, FLAG, HOST, NUMBER, PORT, Fields, one_of
-from labelsync_provider.hooks.storage import (
-    TRIAL_SECONDS,
-    check_no_secrets,
-    check_recursive_scan,
-    needing_extra,
-    tried,
-)
+from labelsync_provider.hooks.storage import check_no_secrets, check_recursive_scan, needing_extra
+from labelsync_provider.hooks.trial import TRIAL_SECONDS, tried
 from labelsync_provider.retry import RETRY_SECONDS
 
 if TYPE_CHECKING:

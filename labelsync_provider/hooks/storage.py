@@ -1,26 +1,17 @@
-"""Which hook opens a storage URI, and what all of them do alike."""
+"""Which hook opens a storage URI, and what all of them ask of one before."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from labelsync_provider.access import StorageAccess
-from labelsync_provider.errors import Denied, Invalid, LabelsyncError, check_ends, invalid
-from labelsync_provider.hooks.connections import nameless
+from labelsync_provider.errors import Invalid, check_ends, invalid
 from labelsync_provider.hooks.installed import STORAGES, installed_schemes, is_ours, offered
 from labelsync_provider.hooks.outside import OutsideHook
-from labelsync_provider.storages.protocol import MadeByWrites, Signing, Storage, Target
+from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.uris import without_secrets
-
-TRIAL_SECONDS = 5.0
-"""So long a request is tried by `test_connection`: a person waits."""
-READ_BYTES = 1 << 20
-PROBE = ".labelsync-probe-"
-
 
 HOLDS_MORE = re.compile(r"[@=;]").search
 """What may say how to log in, in a text that names no storage."""
@@ -137,40 +128,3 @@ def needing_extra(extra: str) -> Iterator[None]:
             f"This storage needs what is not installed ({error.name}). Install it, where the tasks run: "
             f'pip install "labelsync-provider[{extra}]"'
         ) from error
-
-
-def tried(open_storage: Callable[[], Target], conn_id: str, *, target: bool) -> tuple[bool, str]:
-    """Try a storage out, as `test_connection` does.
-
-    :param conn_id: the connection, which is not named: that of Airflow's form is made up.
-    """
-    try:
-        storage = open_storage()
-        if not target and isinstance(storage, MadeByWrites):
-            storage.check_exists()
-        page = next(storage.list(), [])
-        done = [f"{storage.uri} can be listed, and {f'begins with {page[0].key!r}' if page else 'is empty'}"]
-        small = next((info for info in page if info.size <= READ_BYTES and not info.problem), None)
-        if small and not small.key.endswith("/"):
-            storage.read(small.key, READ_BYTES, small.version)
-            done.append("can be read")
-        if target:
-            probe = f"{storage.location.prefix}{PROBE}{uuid4().hex}"
-            storage.write(probe, b"", create=True)
-            storage.delete([probe])
-            done.append("can be written, and deleted from")
-        done += _signs(storage)
-    except LabelsyncError as error:
-        return False, nameless(str(error), conn_id)
-    return True, nameless("; ".join(done), conn_id) + "."
-
-
-def _signs(storage: Target) -> list[str]:
-    """Tell whether URLs can be signed; that they cannot makes no storage useless."""
-    if not isinstance(storage, Signing):
-        return []
-    try:
-        storage.sign([f"{storage.location.prefix}key"], timedelta(minutes=1))
-    except Denied as error:
-        return [str(error).rstrip(".")]
-    return ["URLs can be signed"]

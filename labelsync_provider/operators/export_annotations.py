@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labelsync_provider.operators.accounting import Run, log_links
 from labelsync_provider.operators.links import ProjectLink, links_to
+from labelsync_provider.operators.owner import owner_of
 from labelsync_provider.operators.skipping import skip_if_unchanged
 from labelsync_provider.operators.stopping import StoppableOperator, stoppable
-from labelsync_provider.operators.task_errors import owner_of, task_errors
+from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -127,26 +127,15 @@ class LabelStudioStorageOperator(StoppableOperator):
         """Create or update the storage; return its id."""
         from labelsync_provider.hooks.label_studio_storages import label_studio_storage, opened_server
         from labelsync_provider.operators.parameters import StorageParameters, options_of
-        from labelsync_provider.projects.label_studio.keys import check_handover
-        from labelsync_provider.projects.label_studio.storage_options import StorageOptions
+        from labelsync_provider.projects.label_studio.static_keys import check_handover
         from labelsync_provider.projects.label_studio.storing import put_storage
 
         with task_errors():
             given = options_of(self, StorageParameters)
-            options = StorageOptions(
-                title=given.title,
-                regex_filter=given.regex_filter,
-                use_blob_urls=given.use_blob_urls,
-                recursive_scan=given.recursive_scan,
-                presign=given.presign,
-                presign_ttl=given.presign_ttl,
-                can_delete_objects=given.can_delete_objects,
-                synchronizable=given.synchronizable,
-            )
             wanted = label_studio_storage(given.storage, given.storage_conn_id)
             with opened_server(given.label_studio_conn_id, given.project, self.stop) as (client, project_id):
                 check_handover(wanted.uri, wanted.login, client.url, allowed=given.allow_static_keys)
-                storage_id, created = put_storage(client, project_id, given.direction, wanted, options)
+                storage_id, created = put_storage(client, project_id, given.direction, wanted, given)
         done = "Created" if created else "Updated"
         what = (done, given.direction, storage_id, wanted.uri, project_id)
         self.log.info("%s the %s storage %d, %s, of project %d.", *what)

@@ -26,7 +26,7 @@ def own_storages_at(
     :raises Denied: the run needs to know, and the user of the token may not look at storages, or not lock them.
     """
     from labelsync_provider.errors import Denied, LabelsyncError, Stopped
-    from labelsync_provider.hooks.storage import TRIAL_SECONDS
+    from labelsync_provider.hooks.trial import TRIAL_SECONDS
 
     is_needed = options.adopt or locks
     try:

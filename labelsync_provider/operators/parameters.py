@@ -7,8 +7,9 @@ from airflow.sdk import BaseOperator
 from msgspec import Meta
 
 from labelsync_provider.errors import invalid
+from labelsync_provider.projects.label_studio.storage_options import StorageOptions
 from labelsync_provider.projects.naming import StorageType, is_id
-from labelsync_provider.sync.options import Minutes, Options, SecondsAboveZero, make_options
+from labelsync_provider.sync.options import Options, SecondsAboveZero, make_options
 
 ProjectName = Annotated[int | str, Meta(description="the project's id, or its exact title")]
 Title = Annotated[int | str, Meta(description="a title: a string, or a whole number")]
@@ -54,22 +55,14 @@ class ExportParameters(Options, frozen=True, kw_only=True):
     skip_when_unchanged: bool = False
 
 
-class StorageParameters(Options, frozen=True, kw_only=True):
-    """What `LabelStudioStorageOperator` takes."""
+class StorageParameters(StorageOptions, Options, frozen=True, kw_only=True):
+    """What `LabelStudioStorageOperator` takes beside `StorageOptions`, which it holds."""
 
     project: ProjectName
     storage: StorageUri
     direction: Literal["import", "export"] = "import"
     storage_conn_id: str | None = None
     label_studio_conn_id: str = "label_studio_default"
-    title: str | None = None
-    regex_filter: str | None = None
-    use_blob_urls: bool = False
-    recursive_scan: bool | None = None
-    presign: bool = True
-    presign_ttl: Minutes = 15
-    can_delete_objects: bool | None = None
-    synchronizable: bool = True
     allow_static_keys: bool = False
 
 

@@ -6,8 +6,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from labelsync_provider.operators.links import ProjectLink, links_to
+from labelsync_provider.operators.owner import owner_of
 from labelsync_provider.operators.stopping import StoppableOperator, stoppable
-from labelsync_provider.operators.task_errors import owner_of, task_errors
+from labelsync_provider.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -101,7 +101,8 @@ def show_source(
     :param registers: whether local files that Label Studio serves are seen to at once.
     """
     from labelsync_provider.errors import LabelsyncError, Stopped
-    from labelsync_provider.hooks.storage import TRIAL_SECONDS, access_to
+    from labelsync_provider.hooks.storage import access_to
+    from labelsync_provider.hooks.trial import TRIAL_SECONDS
 
     try:
         with own.trying(TRIAL_SECONDS):

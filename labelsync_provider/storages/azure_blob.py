@@ -13,12 +13,12 @@ from obstore.store import AzureStore
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.answers import no_answer
+from labelsync_provider.storages.etags import version_of
 from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, NO_RETRIES
 from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.s3_pages import version_of
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient

@@ -22,7 +22,7 @@ from labelsync_provider.storages.bucket_reading import content_of, standing, sta
 from labelsync_provider.storages.bucket_writing import Writing
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.prices import Prices, prices_at
-from labelsync_provider.storages.protocol import MOST_BYTES, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, HoldsFiles, Page
 from labelsync_provider.storages.ranges import Range, Ranges
 from labelsync_provider.storages.service import Service, StartsBehind
 
@@ -34,7 +34,7 @@ GCS and (in characters) Azure."""
 T = TypeVar("T")
 
 
-class BucketStorage:
+class BucketStorage(HoldsFiles):
     """The objects of one bucket whose keys begin with a prefix, as it is written: `2024-05` is a prefix too.
 
     Keys are full keys. Not recursive: one level of them, that of `photos/` as well for the prefix `photos`.
@@ -84,10 +84,6 @@ class BucketStorage:
         Rule: guide "Sync data from external storage", the section of the storage, "URIs".
         """
         return self._bucket_uri + key
-
-    def file_name(self, key: str) -> str:
-        """Return what stands behind the last slash of a key."""
-        return key.rpartition("/")[2]
 
     def path_of(self, uri: str) -> str | None:
         """Return the full key in a URI of this bucket."""

@@ -128,17 +128,17 @@ class Confined:
 
     def _follow(self, path: str, *, to_name: bool = False, create: bool = False) -> tuple[Handle, str]:
         here = Handle(os.open("/", PASSED), "/")
-        ahead = _components(path)
+        to_come = _components(path)
         links = steps = 0
         try:
-            while ahead:
-                name = ahead.pop()
+            while to_come:
+                name = to_come.pop()
                 steps += 1
                 if links > MOST_LINKS or steps > MOST_STEPS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 if name == "..":
                     step: Handle | str | None = os.path.dirname(here.path)
-                elif to_name and not ahead:
+                elif to_name and not to_come:
                     step = _link(here, name)
                     links += 1
                 else:
@@ -151,7 +151,7 @@ class Confined:
                     continue
                 if step.startswith("/"):
                     here = Handle(os.open("/", PASSED), "/")
-                ahead += _components(step)
+                to_come += _components(step)
         except OSError:
             # What there is outside, and what not, is nobody's business.
             if not links or self.holds(here.path):

@@ -6,7 +6,6 @@ of this package away, and nobody else.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from labelsync_provider.storages.fsspec_errors import Meanings, explaining, said
 from labelsync_provider.storages.fsspec_listing import Entry, Walk
 from labelsync_provider.storages.keys import NO_PATH, listed_key
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, HoldsFiles, ObjectInfo, Page
 from labelsync_provider.storages.temporary import is_temporary, temporary_name
 
 PAGE = 1000
@@ -54,7 +53,7 @@ class Filesystem:
     """Those of its own errors; those that the system has mean what they say."""
 
 
-class FsspecStorage:
+class FsspecStorage(HoldsFiles):
     """The files in a directory, and in those below it. A key is the path below the directory."""
 
     def __init__(
@@ -110,10 +109,6 @@ class FsspecStorage:
         """Return the URI of the container with the path behind it, which is nothing that Label Studio could show."""
         return f"{self.location.container}/{self.location.path(key)}"
 
-    def file_name(self, key: str) -> str:
-        """Return the name of a file, without the directories that it is in."""
-        return key.rpartition("/")[2]
-
     def path_of(self, uri: str) -> str | None:
         """Return the path in a URI of this container."""
         before, _, path = uri.partition(f"{self.location.container}/")
@@ -140,7 +135,7 @@ class FsspecStorage:
         :param create: looks whether something is there, and then writes: there is no way to do both at once.
         """
         path = self._path(key)
-        if is_temporary(key.rpartition("/")[2]):
+        if is_temporary(self.file_name(key)):
             raise Invalid(f"{key}: the name is reserved for temporary files. Choose another key.")
         before = self._standing(self.location.path(key))
         if before is not None and create:
@@ -152,7 +147,7 @@ class FsspecStorage:
         same = before is not None and version == self._object(key, before).version
         if same and not self._filesystem.by_content:
             # Its clock counts seconds, and both were written in one: nothing would tell that the content is another.
-            time.sleep(CLOCK_SECONDS)
+            self.requests.stop.sleep(CLOCK_SECONDS)
             self._do(f"write {key}", partial(self._put, path, content))
             version = self._written(key, len(content))
         return version

@@ -19,11 +19,12 @@ from requests import HTTPError, RequestException, TooManyRedirects
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.answers import LONGEST_ANSWER, fault_of_answer, no_answer
+from labelsync_provider.storages.etags import version_of
 from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
 from labelsync_provider.storages.protocol import Page
-from labelsync_provider.storages.s3_pages import objects_of_page, version_of
+from labelsync_provider.storages.s3_pages import objects_of_page
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client

@@ -16,7 +16,7 @@ from labelsync_provider.storages.local_paths import local_path, relative
 from labelsync_provider.storages.local_reading import READ, content_of
 from labelsync_provider.storages.local_writing import delete_file, write_file
 from labelsync_provider.storages.location import Location
-from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.protocol import MOST_BYTES, HoldsFiles, ObjectInfo, Page
 from labelsync_provider.storages.temporary import is_temporary
 from labelsync_provider.uris import IS_SERVERS, SERVED, if_wildcard
 
@@ -27,7 +27,7 @@ UNQUOTED = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 """Most keys are such, and telling so is faster than quoting them."""
 
 
-class LocalFiles:
+class LocalFiles(HoldsFiles):
     """The files of one directory.
 
     A key is the path below the directory, with `/`. A version is size and mtime, in bytes and nanoseconds.
@@ -102,10 +102,6 @@ class LocalFiles:
         Rule: guide "Sync data from external storage", section Local storage.
         """
         return self._directory_uri + (key if UNQUOTED(key) else quote(key))
-
-    def file_name(self, key: str) -> str:
-        """Return the name of a file, without the directories that it is in."""
-        return key.rpartition("/")[2]
 
     def path_of(self, uri: str) -> str | None:
         """Return the path relative to the document root; Label Studio may have put its own address in front."""

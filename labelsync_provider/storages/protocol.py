@@ -122,10 +122,14 @@ class Storage(Target, Protocol):
 
 @runtime_checkable
 class HoldsFiles(Protocol):
-    """A storage whose objects are files; a database holds values, which have no names."""
+    """A storage whose objects are files; a database holds values, which have no names.
+
+    Those whose keys are paths inherit the name from it.
+    """
 
     def file_name(self, key: str) -> str:
         """Return the name of a file, without the folders that it is in: it tells what may be in it."""
+        return key.rpartition("/")[2]
 
 
 @runtime_checkable

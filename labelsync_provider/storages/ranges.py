@@ -22,7 +22,7 @@ LISTERS = 10
 """Requests that are under way at once. No client of a service keeps more connections, if it is not told to."""
 FEW_PAGES = 3
 """A listing with no more pages is not cut."""
-MOST_AHEAD = 48_000
+MOST_HELD = 48_000
 """Objects that are held for the reader, or under way. The page that the reader waits for may always come."""
 
 
@@ -69,16 +69,18 @@ class Range:
 class Ranges:
     """The ranges of one listing, in the order of their keys."""
 
-    def __init__(self, prefix: str, *, can_cut: bool = True, listers: int = LISTERS, ahead: int = MOST_AHEAD) -> None:
+    def __init__(
+        self, prefix: str, *, can_cut: bool = True, listers: int = LISTERS, most_held: int = MOST_HELD
+    ) -> None:
         """Begin with a single range.
 
         :param prefix: with which all keys begin.
         :param can_cut: whether the service can start behind a key.
-        :param ahead: objects that may be held.
+        :param most_held: objects that may be held.
         """
         self._ranges = [Range("", None)]
         self._alphabets = Alphabets(prefix)
-        self._can_cut, self._listers, self._ahead = can_cut, listers, ahead
+        self._can_cut, self._listers, self._most_held = can_cut, listers, most_held
         self._pages, self._wasted = 0, 0.0
         self._full = 1
         """Objects of a full page."""
@@ -89,7 +91,7 @@ class Ranges:
             return _ask(waited_for)
         under_way = [each for each in self._ranges if each.under_way]
         held = sum(len(page) for each in self._ranges for page in each.pages)
-        room = held + (len(under_way) + 1) * self._full <= self._ahead
+        room = held + (len(under_way) + 1) * self._full <= self._most_held
         if not room or len(under_way) >= self._most_under_way():
             return None
         # A wrong guess costs its page. So does the last page of a range that ends at a cut, or all of it but an object.

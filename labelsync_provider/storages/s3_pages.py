@@ -14,6 +14,7 @@ import re
 import sys
 from urllib.parse import unquote_plus
 
+from labelsync_provider.storages.etags import version_of
 from labelsync_provider.storages.keys import SHORT_KEY, listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 
@@ -68,6 +69,8 @@ def _object(contents: str, *, url_encoded: bool) -> ObjectInfo:
         if url_encoded:
             key = unquote_plus(key, errors="surrogateescape")
         key, problem = listed_key(key)
+    if version and "&" in version:
+        version = ENTITY.sub(_character, version)
     return ObjectInfo(key, size_of(size), version_of(version), problem, fields.get("LastModified"))
 
 
@@ -80,12 +83,6 @@ def size_of(text: str) -> int:
     if not 0 <= size <= LARGEST_SIZE:
         raise ValueError("not a listing: an object has no size that can be")
     return size
-
-
-def version_of(etag: str | None) -> str:
-    """Return the version that an ETag stands for, however it is quoted."""
-    etag = etag or ""
-    return (ENTITY.sub(_character, etag) if "&" in etag else etag).removeprefix("W/").strip('"')
 
 
 def _character(entity: re.Match[str]) -> str:

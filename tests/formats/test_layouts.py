@@ -7,7 +7,7 @@ import pytest
 
 from labelsync_provider.errors import Invalid
 from labelsync_provider.formats.annotations.files import Written, annotation_files, recognised
-from labelsync_provider.formats.annotations.keys import key_renderer
+from labelsync_provider.formats.annotations.key_template import key_renderer
 from labelsync_provider.formats.annotations.layout import Layout, LayoutName
 from labelsync_provider.formats.annotations.note import LONGEST_NOTE, Note, check_note
 from labelsync_provider.formats.annotations.registry import LAYOUTS

@@ -9,7 +9,6 @@ from labelsync_provider.projects.label_studio.answers import Answer, Refused, To
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.importing import Importer
 from labelsync_provider.projects.label_studio.queries import TaskApi
-from labelsync_provider.projects.label_studio.refusals import NAMED_AT_MOST
 from labelsync_provider.projects.protocol import Rejected, Task
 
 URL = "http://label-studio.example.com"
@@ -30,12 +29,24 @@ class Refusing:
         self.sent.append(len(tasks))
         if len(tasks) > self._most:
             raise TooMuch("413, Request Entity Too Large")
-        reasons = [f"Error at item {n}: no" if task.data["text"] == "bad" else {} for n, task in enumerate(tasks)]
-        named = [n for n, reason in enumerate(reasons) if reason][:NAMED_AT_MOST]
-        if named:
-            raise Refused("400, no", reasons={"non_field_errors": reasons[: named[-1] + 1]})
+        if any(reasons := reasons_of(tasks)):
+            raise Refused("400, no", reasons={"non_field_errors": reasons})
         first = sum(self.sent)
         return {"task_ids": list(range(first, first + len(tasks)))}
+
+
+def reasons_of(tasks: list[Task]) -> list[Any]:
+    """Return what label-studio 1.23.2 says of a batch: of those from the hundredth on, it looks for one bad one."""
+    reasons: list[Any] = []
+    for n, task in enumerate(tasks):
+        if task.data["text"] != "bad":
+            reasons.append({})
+            continue
+        reasons.append(f"Error at item {n}: no")
+        if len(reasons) >= 100:
+            reasons[99] = "..."
+            break
+    return reasons
 
 
 def importer(server: Refusing) -> Importer:
@@ -76,3 +87,26 @@ def test_a_batch_of_bad_tasks_alone_is_not_sent_once_for_each_hundred_of_them() 
     outcomes = importer(server).add(tasks(*["bad"] * 10_000))
     assert all(isinstance(outcome, Rejected) for outcome in outcomes)
     assert sum(server.sent) < 100_000, "as a whole, half a million"
+
+
+@pytest.mark.parametrize(
+    ("bad", "sent"),
+    [
+        ({500}, [1000, 500, 249, 250]),
+        ({99}, [1000, 99, 450, 449, 451]),
+        (set(range(100)), [1000, 450, 449, 451]),
+    ],
+    ids=["one", "the hundredth alone, which is not named", "all of a hundred"],
+)
+def test_what_the_server_has_looked_at_is_not_sent_with_what_it_has_not(bad: set[int], sent: list[int]) -> None:
+    server = Refusing(most=10_000)
+    outcomes = importer(server).add(tasks(*("bad" if n in bad else "good" for n in range(1000))))
+    assert {n for n, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)} == bad
+    assert server.sent == sent
+
+
+def test_bad_tasks_here_and_there_take_no_request_each() -> None:
+    server = Refusing(most=10_000)
+    outcomes = importer(server).add(tasks(*("good" if n % 10 else "bad" for n in range(10_000))))
+    assert sum(isinstance(outcome, Rejected) for outcome in outcomes) == 1000
+    assert sum(server.sent) < 100_000, "as a whole, millions"

@@ -16,11 +16,12 @@ from servers.sftp import SFTPServer
 from servers.webdav import WebDAVServer, running_webdav
 from webdav4.client import BadGatewayError, ClientError, ForbiddenOperation, HTTPError, InsufficientStorage
 
-from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable
+from labelsync_provider.errors import Denied, Invalid, NotFound, Stopped, Unavailable, Unusable
 from labelsync_provider.hooks.fsspec import HuggingFaceStorageHook, SFTPStorageHook, WebDAVStorageHook
 from labelsync_provider.hooks.sftp_keys import host_key
-from labelsync_provider.hooks.storage import TRIAL_SECONDS, storage_hook
-from labelsync_provider.storages.fsspec import Filesystem, FsspecStorage
+from labelsync_provider.hooks.storage import storage_hook
+from labelsync_provider.hooks.trial import TRIAL_SECONDS
+from labelsync_provider.storages.fsspec import CLOCK_SECONDS, Filesystem, FsspecStorage
 from labelsync_provider.storages.fsspec_errors import explaining
 from labelsync_provider.storages.protocol import ObjectInfo
 
@@ -276,6 +277,26 @@ def test_of_webdav_the_etag_tells_the_version_where_there_is_one(connect: Callab
     told = {"size": 1, "modified": datetime(2026, 11, 1, tzinfo=UTC)}
     versions = [storage._version(told | more) for more in ({"etag": "a"}, {"etag": "b"}, {"etag": None})]
     assert len(set(versions)) == 3
+
+
+def test_a_write_that_waits_for_another_second_ends_when_the_run_is_to() -> None:
+    """Nothing of it tells another content: it would be written once more, a second later."""
+    puts: list[bytes] = []
+
+    class Timeless(MemoryFileSystem):  # type: ignore[misc]
+        def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> None:
+            super().pipe_file(path, value, **kwargs)
+            puts.append(value)
+            storage.requests.stop.wished = len(puts) == 2
+
+    filesystem = Filesystem(Timeless, versions=("size",))
+    storage = FsspecStorage(filesystem, "memory://", "memory", "stopping", top="/", login="nobody")
+    storage.write("a.json", b"1")
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        storage.write("a.json", b"2")
+    assert puts == [b"1", b"2"]
+    assert time.monotonic() - began < CLOCK_SECONDS
 
 
 class TestURI:

@@ -142,7 +142,7 @@ class TestListing:
         self, keys: list[str], page: int, ahead: int, random: Any, failing: float
     ) -> None:
         place = Place(keys, page)
-        found = listed(Ranges("", ahead=ahead), place, random.randrange, lambda: random.random() < failing)
+        found = listed(Ranges("", most_held=ahead), place, random.randrange, lambda: random.random() < failing)
         assert found == sorted(keys, key=str.encode)
 
     @settings(deadline=None)

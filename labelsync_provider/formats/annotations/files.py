@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.formats.annotations.keys import KeyRenderer, key_renderer
+from labelsync_provider.formats.annotations.key_template import KeyRenderer, key_renderer
 from labelsync_provider.formats.annotations.note import NOT_OURS, NOTE, Note, check_project
 from labelsync_provider.formats.annotations.registry import LAYOUTS
 from labelsync_provider.tasks import Json

@@ -12,7 +12,7 @@ from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import Refused, TooMuch
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.queries import TaskApi
-from labelsync_provider.projects.label_studio.refusals import NAMED_AT_MOST, tasks_named
+from labelsync_provider.projects.label_studio.refusals import tasks_named
 from labelsync_provider.projects.protocol import Json, Rejected, Task
 
 POLL_SECONDS = 1.0
@@ -30,7 +30,7 @@ class Importer:
         """The id of the youngest task, as long as it is certain that nothing was imported since."""
 
     def add(self, items: Sequence[Task]) -> list[int | Rejected]:
-        """Import a batch; of one that is turned down, the rest, or where no task is named, each half by itself.
+        """Import a batch; of one that is turned down, what is good, and each half of what was not looked at, by itself.
 
         :raises TooLarge: it has more bytes than the server takes; nothing was imported.
         """
@@ -43,17 +43,15 @@ class Importer:
             except Refused as refusal:
                 if isinstance(refusal, TooMuch) and 1 < len(part) == len(items):
                     raise TooLarge(str(refusal)) from None
-                if named := tasks_named(refusal, len(part)):
-                    outcomes |= {part[n]: Rejected(reason) for n, reason in named.items()}
-                    rest = [n for place, n in enumerate(part) if place not in named]
-                    # Where there may be more, each half tells of some: as a whole, all would be sent a hundred times.
-                    at = len(rest) // 2 if len(named) >= NAMED_AT_MOST else 0
-                    parts += [some for some in (rest[at:], rest[:at]) if some]
-                elif len(part) == 1:
-                    outcomes[part[0]] = Rejected(str(refusal))
-                else:
-                    half = len(part) // 2
-                    parts += [part[half:], part[:half]]
+                named, looked_at = tasks_named(refusal, len(part))
+                if not named and len(part) == 1:
+                    named, looked_at = {0: str(refusal)}, 1
+                outcomes |= {part[n]: Rejected(reason) for n, reason in named.items()}
+                good = [n for place, n in enumerate(part[:looked_at]) if place not in named]
+                others = part[looked_at:]
+                # As a whole, they would be sent once for each hundred bad ones among them.
+                half = len(others) // 2
+                parts += [some for some in (others[half:], others[:half], good) if some]
         return [outcomes[n] for n in range(len(items))]
 
     def _add_all(self, items: list[Task]) -> list[int]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from labelsync_provider.access import StorageAccess
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import delete_doubles
-from labelsync_provider.projects.label_studio.keys import check_handover
 from labelsync_provider.projects.label_studio.own_storages import lock, own_storage
+from labelsync_provider.projects.label_studio.static_keys import check_handover
 from labelsync_provider.projects.label_studio.storage_types.local_files import KIND as LOCAL_FILES
 from labelsync_provider.projects.label_studio.storage_types.registry import KINDS, told_of
 from labelsync_provider.projects.label_studio.storages import list_storages

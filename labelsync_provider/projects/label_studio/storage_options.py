@@ -1,6 +1,8 @@
 """How Label Studio is to use one of its own storages, and the fields that say so."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from labelsync_provider.errors import check_flags, check_whole_numbers, invalid
 from labelsync_provider.projects.label_studio.storage_types.kind import Direction, Kind
@@ -12,8 +14,7 @@ LONGEST_PRESIGN_TTL = 32_767
 """Minutes: a small integer, where Label Studio keeps its tables in PostgreSQL."""
 
 
-@dataclass(frozen=True)
-class StorageOptions:
+class StorageOptions(Struct, frozen=True, kw_only=True):
     """How Label Studio is to use a storage. Names and meaning are Label Studio's, unless said here.
 
     :param title: by default the storage's URI; that of a storage which is there already stays.
@@ -23,12 +24,11 @@ class StorageOptions:
     """
 
     title: str | None = None
-    description: str | None = None
     regex_filter: str | None = None
     use_blob_urls: bool = False
     recursive_scan: bool | None = None
     presign: bool = True
-    presign_ttl: int = 15
+    presign_ttl: Annotated[int, Meta(ge=1, le=LONGEST_PRESIGN_TTL)] = 15
     can_delete_objects: bool | None = None
     synchronizable: bool = True
 
@@ -80,7 +80,8 @@ def fields_of(wanted: LabelStudioStorage, direction: Direction, options: Storage
         # With a slash at its end, exports would go to `prefix//`.
         location["prefix"] = str(location["prefix"]).rstrip("/")
     fields: Json = {**location, **wanted.login, "synchronizable": options.synchronizable}
-    fields |= {name: value for name in ("title", "description") if (value := getattr(options, name)) is not None}
+    if options.title is not None:
+        fields["title"] = options.title
     if direction == "export":
         return {**fields, "can_delete_objects": options.can_delete_objects}
     fields |= {"regex_filter": options.regex_filter, "use_blob_urls": options.use_blob_urls}

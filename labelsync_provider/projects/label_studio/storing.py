@@ -11,7 +11,7 @@ from labelsync_provider.projects.label_studio import shapes
 from labelsync_provider.projects.label_studio.answers import NotSent, Refused
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import CREATED, delete_doubles_of, without_double
-from labelsync_provider.projects.label_studio.keys import keys_in
+from labelsync_provider.projects.label_studio.static_keys import keys_in
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions, check_options, fields_of
 from labelsync_provider.projects.label_studio.storage_types.kind import Direction
 from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
@@ -33,12 +33,14 @@ def put_storage(
     direction: Direction,
     wanted: LabelStudioStorage,
     options: StorageOptions | None = None,
+    description: str | None = None,
 ) -> tuple[int, bool]:
     """Create a storage, or update the one that is at this location; return its id, and whether it was created.
 
     An import storage is not synced by this. Of an export storage, Label Studio syncs a new one before it answers, as
     long as its SYNC_ON_TARGET_STORAGE_CREATION is true.
 
+    :param description: by default that of a storage which is there already stays.
     :raises Invalid: Label Studio does not take it, would ignore a part of it, or would break with it.
     :raises Unavailable: Label Studio cannot look at the storage; where it has an endpoint of its own, it does not say
         why. Or it is not certain whether the storage was created.
@@ -49,6 +51,8 @@ def put_storage(
     there = list_storages(client, project_id, direction, wanted.type)
     found = [row for row in there if is_at(row, wanted, direction)]
     fields = {"project": project_id, **fields_of(wanted, direction, options)}
+    if description is not None:
+        fields["description"] = description
     if found:
         delete_doubles_of(client, direction, wanted.type, found)
         _update(client, direction, wanted, found[0]["id"], fields)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from labelsync_provider.errors import Denied, NotFound, invalid
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import REGISTERED
-from labelsync_provider.projects.label_studio.keys import check_handover
+from labelsync_provider.projects.label_studio.static_keys import check_handover
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions
 from labelsync_provider.projects.label_studio.storage_types.local_files import KIND as LOCAL_FILES
 from labelsync_provider.projects.label_studio.storage_types.registry import BY_SCHEME, LabelStudioStorage
@@ -88,20 +88,19 @@ def register(
     if wanted.kind.container:
         wanted = LabelStudioStorage(wanted.type, {**wanted.location, "prefix": ""}, wanted.login)
     there = list_storages(client, project_id, "import", wanted.type)
-    showing = [row for row in there if shows(row, wanted.location)]
-    ours = [row for row in showing if row.get("description") == REGISTERED and is_at(row, wanted, "import")]
-    if showing and not ours:
+    shown_by = [row for row in there if shows(row, wanted.location)]
+    ours = [row for row in shown_by if row.get("description") == REGISTERED and is_at(row, wanted, "import")]
+    if shown_by and not ours:
         return None
     check_handover(wanted.uri, wanted.login, client.url, allowed=allow_static_keys)
     options = StorageOptions(
-        description=REGISTERED,
         use_blob_urls=True,
         recursive_scan=True,
         presign=presign,
         presign_ttl=presign_ttl,
         synchronizable=False,
     )
-    storage_id, created = put_storage(client, project_id, "import", wanted, options)
+    storage_id, created = put_storage(client, project_id, "import", wanted, options, REGISTERED)
     if created:
         log.info("Registered %s as source storage %d of project %d.", wanted.uri, storage_id, project_id)
     return storage_id

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from labelsync_provider.errors import Stopped, UploadsFailed
-from labelsync_provider.formats.annotations.keys import key_renderer, key_template_of
+from labelsync_provider.formats.annotations.key_template import key_renderer, key_template_of
 from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.projects.protocol import Annotated
 from labelsync_provider.request_limit import Limit

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from labelsync_provider.formats.annotations.files import AnnotationFile
-from labelsync_provider.formats.annotations.keys import KeyRenderer
+from labelsync_provider.formats.annotations.key_template import KeyRenderer
 from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.in_flight import InFlight
 from labelsync_provider.projects.protocol import Annotated

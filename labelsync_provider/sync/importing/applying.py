@@ -18,7 +18,13 @@ from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update, known_after
 from labelsync_provider.sync.importing.telling import ImportProgress
-from labelsync_provider.sync.importing.updating import UPDATES_AT_ONCE, effect_of, held_back, still_known, updated
+from labelsync_provider.sync.importing.updating import (
+    UPDATES_AT_ONCE,
+    effect_of,
+    still_known,
+    updated,
+    worked_on_tasks,
+)
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, RowState
 from labelsync_provider.sync.runtime import Inline
 
@@ -226,7 +232,7 @@ class Applier:
     def _to_be_made(self, updates: list[Update]) -> dict[int, Update]:
         """Account for the updates that are not to be made; return the others, by task."""
         known = still_known(self._run, updates)
-        worked_on = held_back(self._run, known)
+        worked_on = worked_on_tasks(self._run, known)
         for step in updates:
             if step.row.task not in known:
                 self._account_update(step, "gone")

@@ -33,7 +33,7 @@ def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger
     if not _may_hold_some(other, may_come_in):
         return
     objects, tasks, first = 0, 0, ""
-    for path, count in _doubled(source, project, ledger, other, passes, may_come_in):
+    for path, count in _doubled(source, project, ledger, other, may_come_in):
         objects, tasks, first = objects + 1, tasks + count, first or path
     if objects:
         what = (
@@ -60,7 +60,6 @@ def _doubled(
     project: Project,
     ledger: ImportLedger,
     other: ImportLedger,
-    passes: Filter,
     may_come_in: Callable[[str], bool],
 ) -> Iterator[tuple[str, int]]:
     """Yield the paths of objects that are in the project by the other reading alone, and how many tasks each has."""

@@ -1,4 +1,4 @@
-"""Keys that Label Studio is handed with a storage: it keeps them, and reads or writes with them for its users."""
+"""Static keys: what Label Studio is handed with a storage to log in with, and keeps, for all of its users."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address

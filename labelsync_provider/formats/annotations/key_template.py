@@ -1,4 +1,4 @@
-"""Keys of exported objects, made of a template and of ids, so that no two objects share one."""
+"""The key template of an export: it makes the keys of objects of ids, so that no two objects share one."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -11,7 +11,7 @@ from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.hooks.s3 import S3StorageHook
 from labelsync_provider.operators.visibility import register_source, show_source
 from labelsync_provider.projects.label_studio.client import Client
-from labelsync_provider.projects.label_studio.keys import check_handover
+from labelsync_provider.projects.label_studio.static_keys import check_handover
 from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
 from labelsync_provider.projects.label_studio.visibility import register
 
