@@ -35,7 +35,7 @@ test: $(UV)
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) pytest --numprocesses 3 --dist loadgroup
+	$(RUN) pytest --numprocesses 4 --dist loadgroup
 
 test-browser: $(UV)
 	$(RUN) pytest tests/browser
@@ -50,7 +50,7 @@ test-matrix: $(UV)
 MINUTES ?= 5
 soak: $(UV)
 	@PYTHONPATH=tests $(RUN) python -m model.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
-	LABELSYNC_SWEEP=statements $(RUN) pytest --numprocesses 3 tests/sync -k at_every_commit
+	LABELSYNC_SWEEP=statements $(RUN) pytest --numprocesses 3 tests/sync -k "at_every_commit or killed"
 	LABELSYNC_LABEL_STUDIO_ON=postgresql $(RUN) pytest tests -k "label_studio and postgresql"
 	LABELSYNC_SWITCH_OVER=300 $(RUN) pytest tests/sync/test_switch_over.py -k TestSwitchOver
 

@@ -14,7 +14,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -86,8 +86,11 @@ OWNERS: dict[str, list[Any]] = {
 SWEEP = os.environ.get("LABELSYNC_SWEEP", "alternately")
 """Where a run is killed that is killed everywhere: before one commit and after the next, by turns (`alternately`);
 before and after each (`commits`); or, as `make soak` does it, before each statement too (`statements`). Between two
-commits that is a rollback, which is the database's business."""
+commits that is a rollback, which is the database's business. Of instants that are named, every other one is enough,
+alternately: the models kill runs before and after each effect."""
 STATEMENTS = ["do_execute", "do_executemany"] if SWEEP == "statements" else []
+
+EACH = 2 if SWEEP == "alternately" else 1
 
 # To start a process looks at how the others ended, which only one thread can read.
 ONE_AT_A_TIME = threading.Lock()
@@ -400,6 +403,12 @@ def _start_server() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         forkserver.ensure_running()
+
+
+def at_each(points: Mapping[str, Instant] | Sequence[Instant]) -> pytest.MarkDecorator:
+    """Have a test kill a run at each of some points, or at every other one: see `SWEEP`."""
+    named = points if isinstance(points, Mapping) else {str(point): point for point in points}
+    return pytest.mark.parametrize("point", [*named.values()][::EACH], ids=[*named][::EACH])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from killing import (
     Before,
     Instant,
     Run,
+    at_each,
     at_once,
     copy_database,
     killed,
@@ -177,14 +178,14 @@ NOW_THERE = [1, 2, 3, 4, 5, 7, 8, 9]
 
 
 @on_sqlite
-@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS.keys())
+@at_each(POINTS)
 def test_a_run_killed_when(point: Instant, run: Run) -> None:
     assert_made_up_for(run, point)
 
 
 @on_sqlite
 @in_a_bucket
-@pytest.mark.parametrize("point", POINTS_OF_A_BUCKET.values(), ids=POINTS_OF_A_BUCKET.keys())
+@at_each(POINTS_OF_A_BUCKET)
 def test_a_run_to_a_bucket_killed_when(point: Instant, run: Run) -> None:
     assert_made_up_for(run, point)
 

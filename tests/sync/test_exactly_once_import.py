@@ -14,6 +14,7 @@ from killing import (
     Child,
     Instant,
     Run,
+    at_each,
     at_once,
     copy_database,
     killed,
@@ -183,7 +184,7 @@ def test_the_process_that_forks_the_runs_has_no_thread_that_they_would_lack() ->
 
 
 @on_sqlite
-@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS.keys())
+@at_each(POINTS)
 def test_a_run_killed_when(point: Instant, run: Run) -> None:
     assert killed(run, point)
     run.when_free()

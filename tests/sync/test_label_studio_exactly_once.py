@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import After, Before, Child, Instant, OnServer, Run, killed, patiently, paused
+from killing import After, Before, Child, Instant, OnServer, Run, at_each, killed, patiently, paused
 from places import Directory
 from servers.chaos import Chaos, running_chaos
 from servers.label_studio import LabelStudioServer
@@ -494,7 +494,7 @@ def assert_small_is_in(project: Project) -> None:
     assert [task["id"] for task in found(project.server, project.id)] == [task["id"] for task in tasks]
 
 
-@pytest.mark.parametrize("point", POINTS, ids=str)
+@at_each(POINTS)
 def test_a_run_killed(point: Instant, small: Project) -> None:
     assert killed(small.run, point)
     small.run.when_free()
@@ -613,7 +613,7 @@ CHANGE_POINTS: list[Instant] = [
 ]
 
 
-@pytest.mark.parametrize("point", CHANGE_POINTS, ids=str)
+@at_each(CHANGE_POINTS)
 def test_a_run_killed_while_it_updates_and_deletes(point: Instant, small: Project) -> None:
     small.place.put("in/7-predicted.json", PREDICTED)
     small.run.when_free()

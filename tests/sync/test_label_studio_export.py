@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import psycopg
 import pytest
-from killing import After, Instant, OnServer, Run, killed
+from killing import After, Instant, OnServer, Run, at_each, killed
 from places import Directory, content
 from psycopg.conninfo import make_conninfo
 from servers.chaos import Chaos, running_chaos
@@ -499,7 +499,7 @@ POINTS: list[Instant] = [
 ]
 
 
-@pytest.mark.parametrize("point", POINTS, ids=str)
+@at_each(POINTS)
 def test_a_run_killed(point: Instant, labeling: Labeling, export: Export) -> None:
     export()
     annotations = labeling.annotations()
