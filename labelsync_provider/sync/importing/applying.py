@@ -18,13 +18,7 @@ from labelsync_provider.sync.importing.sending import Outcome, Sent, outcomes_of
 from labelsync_provider.sync.importing.state import ImportRun, SourceObject
 from labelsync_provider.sync.importing.steps import Create, Plan, Quarantine, Step, Update, known_after
 from labelsync_provider.sync.importing.telling import ImportProgress
-from labelsync_provider.sync.importing.updating import (
-    UPDATES_AT_ONCE,
-    effect_of,
-    still_known,
-    updated,
-    worked_on_tasks,
-)
+from labelsync_provider.sync.importing.updating import UPDATES_AT_ONCE, effect_of, still_known, updated, worked_on
 from labelsync_provider.sync.ledger.records import Changes, CreateEffect, JournalEntry, RowState
 from labelsync_provider.sync.runtime import Inline
 
@@ -232,13 +226,13 @@ class Applier:
     def _to_be_made(self, updates: list[Update]) -> dict[int, Update]:
         """Account for the updates that are not to be made; return the others, by task."""
         known = still_known(self._run, updates)
-        worked_on = worked_on_tasks(self._run, known)
+        theirs = worked_on(self._run, known)
         for step in updates:
             if step.row.task not in known:
                 self._account_update(step, "gone")
-            elif step.row.task in worked_on:
+            elif step.row.task in theirs:
                 self._account_update(step, "worked_on")
-        return {task: step for task, step in known.items() if task not in worked_on}
+        return {task: step for task, step in known.items() if task not in theirs}
 
     def _tell(self) -> None:
         on_the_way = self._on_the_way.batch if self._on_the_way else ()

@@ -23,7 +23,7 @@ def still_known(run: ImportRun, updates: Sequence[Update]) -> dict[int, Update]:
     return {task: by_task[task] for task, row in known.items() if row.is_same(by_task[task].row)}
 
 
-def worked_on_tasks(run: ImportRun, updates: Mapping[int, Update]) -> set[int]:
+def worked_on(run: ImportRun, updates: Mapping[int, Update]) -> set[int]:
     """Return the tasks that would only get annotations, and that somebody works on."""
     rows = [step.before for step in updates.values() if step.only_annotations]
     return {task for task, look in looked_at(run.project, run.source, rows).items() if look.worked_on}
