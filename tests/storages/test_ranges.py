@@ -16,6 +16,7 @@ from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.storages import azure_blob
 from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.key_guess import Alphabets
+from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.ranges import FEW_PAGES, LISTERS, Range, Ranges
 from labelsync_provider.storages.s3 import S3Bucket
@@ -38,7 +39,8 @@ class Place:
         start = self.behind(there, asked.after) if asked.token is None else self.position(there, asked.token)
         page = there[start : start + self.page]
         more = start + self.page < len(there)
-        return [ObjectInfo(key, 1, "v") for key in page], page[-1] if more else None
+        listed = (listed_key(key) for key in page)
+        return [ObjectInfo(key, 1, "v", problem) for key, problem in listed], page[-1] if more else None
 
     def ordered(self) -> list[str]:
         return sorted(self.keys)
@@ -150,6 +152,14 @@ class TestListing:
     def test_of_a_service_that_lists_folder_by_folder_is_the_plain_one(self, keys: list[str], random: Any) -> None:
         place = Folders(keys)
         assert listed(Ranges(""), place, random.randrange) == place.ordered()
+
+    @settings(deadline=None)
+    @given(st.integers(0, 90), st.integers(0, 60), st.randoms(use_true_random=False))
+    def test_that_ends_with_keys_that_no_database_takes_has_them_once(self, fit: int, unfit: int, random: Any) -> None:
+        """Such a key does not tell whether it is behind a cut: the ranges on both sides of one list it."""
+        place = Place([f"k{n:03}" for n in range(fit)] + [f"x{n:03}\0" for n in range(unfit)])
+        assert listed(Ranges(""), place, random.randrange) == [listed_key(key)[0] for key in place.keys]
+        assert place.asked <= 3 * (fit + unfit) // 2 + 2 * LISTERS
 
     @pytest.mark.parametrize("choose", [lambda count: 0, lambda count: count - 1], ids=["oldest first", "newest first"])
     def test_has_what_a_service_leaves_out_behind_a_cut(
