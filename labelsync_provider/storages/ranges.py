@@ -6,8 +6,8 @@ that a guess asks for is the first of a new range; what the range before it list
 
 **Nothing is left out and nothing is listed twice, whatever the order of the service**: a range ends with the first
 object that it lists behind the cut, and the next one takes over only if it begins with that very object. It began at a
-place of the same listing then. Otherwise, the range before goes on in its stead. What is relied on is that a service
-which starts behind a key goes on from there in its own order, and does not leave out what comes later and is no greater.
+place of the same listing then. Otherwise, the range before goes on in its stead. One thing is relied on: where a
+service starts behind a key, it leaves out what comes before in its own order, not also what comes later and is less.
 """
 
 from collections import deque
