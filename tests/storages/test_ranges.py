@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from servers.s3 import S3Server
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.storages import azure_blob
 from labelsync_provider.storages.buckets import BucketStorage
-from labelsync_provider.storages.key_guess import Alphabets
+from labelsync_provider.storages.key_guess import MOST_CHARACTERS, Alphabets, Sample
 from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.ranges import FEW_PAGES, LISTERS, Range, Ranges
@@ -248,6 +249,38 @@ class TestRounds:
         place = Place(sorted(keys), 1000)
         assert self.rounds(Ranges(""), place) <= 25
         assert place.asked <= 160
+
+
+def test_alphabets_stay_small_however_many_characters_there_are() -> None:
+    alphabets, keys = Alphabets(""), [chr(n) * 2 for n in range(0x3400, 0x9FFF)]
+    for start in range(0, len(keys), 100):
+        alphabets.learn(keys[start : start + 100])
+    assert max(map(len, alphabets._seen)) <= MOST_CHARACTERS
+    guess = alphabets.guess(keys[100], keys[-1], Sample(keys[0], keys[100], 1.0))
+    assert guess is not None
+    assert keys[8_000] < guess < keys[20_000], "about the middle"
+
+
+def test_guess_is_asked_for_once(http_server: Callable[..., str], opened: Callable[[str, str], BucketStorage]) -> None:
+    """A service that answers none is not asked twice as often."""
+    keys, guesses = [f"{n:03}" for n in range(50)], list[str]()
+
+    def answer(request: Any) -> tuple[Any, ...]:
+        asked = parse_qs(urlsplit(request.path).query)
+        if "start-after" in asked:
+            guesses.extend(asked["start-after"])
+            return 503, b"<Error><Code>SlowDown</Code></Error>"
+        start = int(asked.get("continuation-token", ["0"])[0])
+        contents = "".join(
+            f"<Contents><Key>{key}</Key><Size>1</Size><ETag>1</ETag></Contents>" for key in keys[start : start + 2]
+        )
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{start + 2}</NextContinuationToken>"
+        about = more if start + 2 < len(keys) else ""
+        return 200, f"<ListBucketResult>{about}{contents}</ListBucketResult>".encode()
+
+    storage = opened("s3", http_server(answer))
+    assert [info.key for page in storage.list() for info in page] == keys
+    assert 0 < 2 * len(guesses) <= len(keys) // 2 + 1
 
 
 @pytest.mark.parametrize("server", ["rclone", "weed", "moto"])
