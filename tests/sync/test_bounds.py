@@ -179,9 +179,7 @@ class TestObjectsThatAreNotRead:
 
         run: Any = SimpleNamespace(source=Source(), options=ImportOptions(), runtime=Runtime(), in_flight=0)
         sizes = {"a.json": 2, "b.json": 10**12, "c.mp4": 90_000_000, "d.json": 2}
-        objects = [
-            SourceObject(key, ObjectInfo(key, size, "v"), key, key, None, None) for key, size in sizes.items()
-        ]
+        objects = [SourceObject(key, ObjectInfo(key, size, "v"), key, key, None, None) for key, size in sizes.items()]
         assert [type(content) for _, content in contents(run, iter(objects))] == [bytes, str, str, bytes]
         assert in_time == [True]
 
