@@ -57,8 +57,9 @@ class InFlight(Generic[I, R]):
         """All that was not taken yet, in order."""
         self._bytes = 0
         self._to_begin: deque[_Slot[I, R]] = deque()
-        self._under_way = self._returning = 0
-        """Calls that send a request, and calls that have waited and want to send it again."""
+        self._under_way = self._between = self._returning = 0
+        """Calls that send a request; calls that have a thread and send none until they repeat one; and of these, those
+        that have waited long enough."""
         self._changing = threading.Condition(threading.Lock())
         self._awaited: _Slot[I, R] | None = None
         self._has_come = threading.Event()
@@ -122,8 +123,10 @@ class InFlight(Generic[I, R]):
             self._pool.submit(self._work, slot)
 
     def _may_begin(self) -> bool:
-        there = self._under_way + self._returning
-        return bool(self._to_begin) and there < self._limit.now_allowed and not self._stop.wished
+        allowed = self._under_way + self._returning < self._limit.now_allowed
+        # One that had to wait for a thread would count as under way, and keep those from returning that have one.
+        has_thread = self._under_way + self._between < self._limit.most
+        return bool(self._to_begin) and allowed and has_thread and not self._stop.wished
 
     def _begin(self) -> _Slot[I, R]:
         self._under_way += 1
@@ -169,6 +172,7 @@ class InFlight(Generic[I, R]):
         with self._changing:
             self._limit.refused(self._monotonic(), self._under_way)
             self._under_way -= 1
+            self._between += 1
         self._begin_more()
         try:
             yield
@@ -182,6 +186,7 @@ class InFlight(Generic[I, R]):
         while self._under_way >= self._limit.now_allowed and not self._stop.wished:
             self._changing.wait(LOOK_SECONDS)
         self._returning -= 1
+        self._between -= 1
         self._under_way += 1
 
 

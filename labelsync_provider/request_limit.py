@@ -33,7 +33,7 @@ class Limit:
         self.now_allowed = min(FIRST, most)
         self.reached = 0
         """The most requests that were in flight at any time."""
-        self._most = most
+        self.most = most
         self._grows = True
         self._cautious_up_to = 0
         """Where it grows by small steps to, after a refusal; else 0."""
@@ -88,13 +88,13 @@ class Limit:
         """Decide at the end of a round."""
         if not self._grows:
             self._best_rate = (self._best_rate + rate) / 2 if self._best_rate else rate
-            self._grows = now - self._probed >= PROBE_SECONDS and self.now_allowed < self._most
+            self._grows = now - self._probed >= PROBE_SECONDS and self.now_allowed < self.most
             self._patience = PATIENCE
         elif rate >= self._best_rate * CLEAR_GROWTH:
             self._best, self._best_rate, self._patience = self.now_allowed, rate, PATIENCE
         else:
             self._patience -= 1
         if self._grows and self._patience:
-            self.now_allowed = min(2 * self.now_allowed, self._most)
+            self.now_allowed = min(2 * self.now_allowed, self.most)
         elif self._grows:
             self.now_allowed, self._grows, self._probed = self._best, False, now

@@ -83,7 +83,7 @@ def call_with_retries(
     Rule: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
 
     :param translate_errors: returns a context manager that turns what the call raises into the package's errors.
-    :param seconds: time after which no further attempt begins.
+    :param seconds: time after which no further attempt begins; with 0 there is one attempt.
     :param retry_on: the errors after which the call is repeated; a narrower class for a call that must not be
         repeated while its outcome is unknown.
     :param stop: ends the waits between attempts.
@@ -104,6 +104,8 @@ def call_with_retries(
     try:
         return attempt()  # It nearly always succeeds, and tenacity is slow.
     except retry_on:
+        if not seconds:
+            raise
         sleep(min(FIRST_WAIT_SECONDS, seconds))
     retrying = Retrying(
         retry=retry_if_exception_type(retry_on),

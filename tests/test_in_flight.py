@@ -217,3 +217,23 @@ class TestInFlight:
 
         with flight(call, 2) as calls:
             assert list(in_order(calls, range(2), lambda _: 1)) == [0, 1]
+
+    @pytest.mark.parametrize("most", [1, 3])
+    def test_as_many_as_there_are_threads_wait_to_be_repeated_and_none_for_a_thread(self, most: int) -> None:
+        refused, stop = set[int](), Stop()
+
+        def call(n: int) -> int:
+            def attempt() -> int:
+                if n not in refused:
+                    refused.add(n)
+                    raise Unavailable("slow down")
+                return n
+
+            return call_with_retries(attempt, nullcontext)
+
+        hanging = threading.Timer(5, stop.set)
+        hanging.start()
+        with flight(call, most, stop) as calls:
+            assert list(in_order(calls, range(2 * most), lambda _: 1)) == list(range(2 * most))
+        assert not stop.wished, "they wait for each other"
+        hanging.cancel()

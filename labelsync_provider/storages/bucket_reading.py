@@ -4,13 +4,16 @@ obstore follows a redirect to whatever host. Who answers there does not know the
 own client follows none, and reads what has changed since it was listed.
 """
 
+from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
 
+from labelsync_provider.errors import TooLarge
 from labelsync_provider.storages.bucket_errors import fault_of_obstore
-from labelsync_provider.storages.faults import too_large
+from labelsync_provider.storages.faults import NO_SUCH_BUCKET, too_large
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.protocol import MOST_BYTES
 from labelsync_provider.storages.service import Service
@@ -37,11 +40,31 @@ def content_of(service: Service, key: str, most: int, version: str | None) -> by
 
 def start_of(service: Service, key: str, size: int) -> bytes:
     """Return the first bytes of an object; see `Storage.read_start`."""
-    if INEXPRESSIBLE(key):
-        return service.read(key, MOST_BYTES)[0][:size]
-    for chunk in obstore.get(service.store, key).stream(min_chunk_size=size):
-        return bytes(chunk)[:size]
-    return b""
+    if not INEXPRESSIBLE(key):
+        with suppress(FileNotFoundError):  # elsewhere, maybe
+            return next((bytes(chunk)[:size] for chunk in obstore.get(service.store, key).stream(size)), b"")
+    return service.read(key, MOST_BYTES)[0][:size]
+
+
+def is_there(service: Service, key: str) -> bool:
+    """Tell whether an object stands under a key. That there is none is the service's own client to say."""
+    if not INEXPRESSIBLE(key):
+        try:
+            obstore.get(service.store, key)
+            return True
+        except FileNotFoundError as error:
+            if fault_of_obstore(error).code in NO_SUCH_BUCKET:  # not every client tells that from a missing object
+                raise
+    try:
+        service.read(key, 0)
+    except TooLarge:
+        return True
+    except service.errors as error:
+        fault = service.fault(error)
+        if fault.status != HTTPStatus.NOT_FOUND or fault.code in NO_SUCH_BUCKET:
+            raise
+        return False
+    return True
 
 
 def standing(service: Service, key: str, most: int) -> tuple[bytes, str]:

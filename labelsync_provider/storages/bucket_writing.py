@@ -12,6 +12,7 @@ from obstore.exceptions import BaseError
 
 from labelsync_provider.errors import AlreadyThere, TooLarge
 from labelsync_provider.storages.bucket_errors import fault_of_obstore
+from labelsync_provider.storages.bucket_reading import is_there
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.service import Service
 
@@ -65,8 +66,6 @@ class Writing:
         return self._obstore_writes
 
     def _put_after_a_look(self, key: str, content: bytes) -> str:
-        try:
-            obstore.head(self._service.store, key)
-        except FileNotFoundError:
-            return self.put(key, content, create=False)
-        raise AlreadyThere(f"{self._service.location.container}: {key} is there already.")
+        if is_there(self._service, key):
+            raise AlreadyThere(f"{self._service.location.container}: {key} is there already.")
+        return self.put(key, content, create=False)

@@ -18,7 +18,7 @@ from labelsync_provider.errors import AlreadyThere, Invalid, NotFound, TooLarge,
 from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.bucket_errors import explaining
 from labelsync_provider.storages.bucket_listing import Answer, merged, pages
-from labelsync_provider.storages.bucket_reading import content_of, standing, start_of
+from labelsync_provider.storages.bucket_reading import content_of, is_there, standing, start_of
 from labelsync_provider.storages.bucket_writing import Writing
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.prices import Prices, prices_at
@@ -102,11 +102,7 @@ class BucketStorage(HoldsFiles):
 
     def has(self, path: str) -> bool:
         """Tell whether an object stands at a path; see `Storage.has`."""
-        try:
-            self._retry(f"read {path}", lambda: start_of(self._service, path, 1))
-        except NotFound:
-            return False
-        return True
+        return self._retry(f"read {path}", lambda: is_there(self._service, path))
 
     def write(self, key: str, content: bytes, *, create: bool = False) -> str:
         """Write an object in one request, so that it is there whole or not at all; see `Storage.write`."""

@@ -14,6 +14,8 @@ FINEST = 1e-14
 """Part of a range that is still told apart: a float does not tell much smaller ones."""
 LEAST_PAGES = 6
 """A range with fewer pages is not cut. The next page of it is under way already."""
+MOST_CHARACTERS = 512
+"""At a place: names in Chinese have tens of thousands, which tell no more than some of them, and take time to sort."""
 MARGIN = 0.05
 """Of a page, by which a cut is nearer than whole pages: a page that is one object short costs a request."""
 
@@ -56,6 +58,8 @@ class Alphabets:
     def __init__(self, prefix: str) -> None:
         self._start = len(prefix)
         self._seen: list[set[str]] = []
+        self._steps: list[int] = []
+        """Only characters whose number can be divided by this are looked at, once there were too many."""
         self._alphabets: list[str | None] = []
 
     def learn(self, keys: Iterable[str]) -> None:
@@ -63,12 +67,17 @@ class Alphabets:
         for key in keys:
             behind = key[self._start :]
             while len(self._seen) < len(behind):
-                self._seen.append(set())
+                self._seen.append({behind[len(self._seen)]})
+                self._steps.append(1)
                 self._alphabets.append(None)
             for place, character in enumerate(behind):
-                if character not in self._seen[place]:
-                    self._seen[place].add(character)
+                seen = self._seen[place]
+                if character not in seen and ord(character) % self._steps[place] == 0:
+                    seen.add(character)
                     self._alphabets[place] = None
+                    if len(seen) > MOST_CHARACTERS:
+                        self._steps[place] = step = 2 * self._steps[place]
+                        self._seen[place] = {one for one in seen if ord(one) % step == 0} or {character}
 
     def guess(self, low: str, high: str | None, sample: Sample) -> str | None:
         """Return a text between two keys, at which the keys between them may be cut; None to leave them whole.

@@ -6,7 +6,8 @@ that a guess asks for is the first of a new range; what the range before it list
 
 **Nothing is left out and nothing is listed twice, whatever the order of the service**: a range ends with the first
 object that it lists behind the cut, and the next one takes over only if it begins with that very object. It began at a
-place of the same listing then. Otherwise, the range before goes on in its stead.
+place of the same listing then. Otherwise, the range before goes on in its stead. One thing is relied on: where a
+service starts behind a key, it leaves out what comes before in its own order, not also what comes later and is less.
 """
 
 from collections import deque
@@ -115,6 +116,10 @@ class Ranges:
             return
         keys = [info.key for info in page if info.problem is None]
         was_guess, before = asked.is_guess, asked.last
+        if page and not keys and was_guess:
+            # Keys that are listed by others do not tell where a range ends: each guess would list all of them again.
+            self._can_cut = not self.failed(asked)
+            return
         asked.token = token
         self._full = max(self._full, len(page))
         if page and asked.first is None:
@@ -224,7 +229,5 @@ def _is_behind(info: ObjectInfo, end: str) -> bool:
 
 
 def _goes_on_with(one: Range, other: Range) -> bool:
-    """Tell whether a range begins with the very object at which the one before it ended."""
-    if one.beyond:
-        return one.beyond[0].key == other.first
-    return True  # the listing was at its end, and what has been added since may as well be listed
+    """Tell whether a range begins with the very object at which the one before it ended; or both with the listing."""
+    return other.first == (one.beyond[0].key if one.beyond else None)

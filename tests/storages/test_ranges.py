@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,8 @@ from servers.s3 import S3Server
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook
 from labelsync_provider.storages import azure_blob
 from labelsync_provider.storages.buckets import BucketStorage
-from labelsync_provider.storages.key_guess import Alphabets
+from labelsync_provider.storages.key_guess import MOST_CHARACTERS, Alphabets, Sample
+from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 from labelsync_provider.storages.ranges import FEW_PAGES, Range, Ranges
 from labelsync_provider.storages.s3 import S3Bucket
@@ -38,7 +40,8 @@ class Place:
         start = self.behind(there, asked.after) if asked.token is None else self.position(there, asked.token)
         page = there[start : start + self.page]
         more = start + self.page < len(there)
-        return [ObjectInfo(key, 1, "v") for key in page], page[-1] if more else None
+        listed = (listed_key(key) for key in page)
+        return [ObjectInfo(key, 1, "v", problem) for key, problem in listed], page[-1] if more else None
 
     def ordered(self) -> list[str]:
         return sorted(self.keys)
@@ -151,6 +154,14 @@ class TestListing:
         place = Folders(keys)
         assert listed(Ranges(""), place, random.randrange) == place.ordered()
 
+    @settings(deadline=None)
+    @given(st.integers(0, 90), st.integers(0, 60), st.randoms(use_true_random=False))
+    def test_that_ends_with_keys_that_no_database_takes_has_them_once(self, fit: int, unfit: int, random: Any) -> None:
+        """Such a key does not tell whether it is behind a cut: the ranges on both sides of one list it."""
+        place = Place([f"k{n:03}" for n in range(fit)] + [f"x{n:03}\0" for n in range(unfit)])
+        assert listed(Ranges(""), place, random.randrange) == [listed_key(key)[0] for key in place.keys]
+        assert place.asked <= 3 * (fit + unfit) // 2 + 2 * LISTERS
+
     @pytest.mark.parametrize("choose", [lambda count: 0, lambda count: count - 1], ids=["oldest first", "newest first"])
     def test_has_what_a_service_leaves_out_behind_a_cut(
         self, choose: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
@@ -237,6 +248,38 @@ class TestRounds:
         place = Place(sorted(keys), 1000)
         assert self.rounds(Ranges(""), place) <= 25
         assert place.asked <= 160
+
+
+def test_alphabets_stay_small_however_many_characters_there_are() -> None:
+    alphabets, keys = Alphabets(""), [chr(n) * 2 for n in range(0x3400, 0x9FFF)]
+    for start in range(0, len(keys), 100):
+        alphabets.learn(keys[start : start + 100])
+    assert max(map(len, alphabets._seen)) <= MOST_CHARACTERS
+    guess = alphabets.guess(keys[100], keys[-1], Sample(keys[0], keys[100], 1.0))
+    assert guess is not None
+    assert keys[8_000] < guess < keys[20_000], "about the middle"
+
+
+def test_guess_is_asked_for_once(http_server: Callable[..., str], opened: Callable[[str, str], BucketStorage]) -> None:
+    """A service that answers none is not asked twice as often."""
+    keys, guesses = [f"{n:03}" for n in range(50)], list[str]()
+
+    def answer(request: Any) -> tuple[Any, ...]:
+        asked = parse_qs(urlsplit(request.path).query)
+        if "start-after" in asked:
+            guesses.extend(asked["start-after"])
+            return 503, b"<Error><Code>SlowDown</Code></Error>"
+        start = int(asked.get("continuation-token", ["0"])[0])
+        contents = "".join(
+            f"<Contents><Key>{key}</Key><Size>1</Size><ETag>1</ETag></Contents>" for key in keys[start : start + 2]
+        )
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{start + 2}</NextContinuationToken>"
+        about = more if start + 2 < len(keys) else ""
+        return 200, f"<ListBucketResult>{about}{contents}</ListBucketResult>".encode()
+
+    storage = opened("s3", http_server(answer))
+    assert [info.key for page in storage.list() for info in page] == keys
+    assert 0 < 2 * len(guesses) <= len(keys) // 2 + 1
 
 
 @pytest.mark.parametrize("server", ["rclone", "weed", "moto"])

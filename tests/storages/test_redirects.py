@@ -77,6 +77,20 @@ def test_to_another_host_is_refused(
     assert asked == (["GET"] if followed else [])
 
 
+@pytest.mark.parametrize("answer", [b"", b"<Error><Code>NoSuchKey</Code></Error>"], ids=["bare", "as S3 says it"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_object_that_is_not_found_at_another_host_may_be_there(
+    http_server: HttpServer, opened: Opened, service: str, answer: bytes
+) -> None:
+    """An export that is taken to have no object any more is forgotten."""
+    elsewhere = http_server(lambda request: (404, answer))
+    storage = opened(service, http_server(lambda request: (307, b"", {"Location": f"{elsewhere}/"})))
+    with pytest.raises(Denied, match="sends on to another address"):
+        storage.has("a")
+    with pytest.raises(Denied, match="sends on to another address"):
+        storage.read_start("a", 1)
+
+
 @pytest.mark.parametrize("create", [False, True])
 def test_write_whose_answer_does_not_tell_that_it_is_the_services_is_looked_at_once(
     http_server: HttpServer, opened: Opened, create: bool

@@ -1,6 +1,8 @@
 """Bounds of an import: whatever stands in a source, memory and quarantine have one, and so has what is read."""
 
 import gzip
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +16,11 @@ from labelsync_provider.formats.tasks import content as task_content
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.sync import ImportOptions, import_storage
 from labelsync_provider.sync.importing import bad_rows, ignored, planning
-from labelsync_provider.sync.importing.reading import MORE_BYTES
+from labelsync_provider.sync.importing.reading import MORE_BYTES, contents
+from labelsync_provider.sync.importing.state import SourceObject
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.tables import QUARANTINE
+from labelsync_provider.sync.runtime import Runtime
 
 
 @pytest.fixture
@@ -156,6 +160,28 @@ class TestObjectLargerThanItWasListed:
             20 + MORE_BYTES,
             task_content.MAX_BYTES,
         ]
+
+
+class TestObjectsThatAreNotRead:
+    def test_hold_up_no_others_however_large_they_are(self) -> None:
+        last_is_read, in_time = Event(), list[bool]()
+
+        class Source:
+            def file_name(self, key: str) -> str:
+                return key
+
+            def read(self, key: str, most: int, version: str) -> bytes:
+                if key == "a.json":
+                    in_time.append(last_is_read.wait(2))
+                else:
+                    last_is_read.set()
+                return b"{}"
+
+        run: Any = SimpleNamespace(source=Source(), options=ImportOptions(), runtime=Runtime(), in_flight=0)
+        sizes = {"a.json": 2, "b.json": 10**12, "c.mp4": 90_000_000, "d.json": 2}
+        objects = [SourceObject(key, ObjectInfo(key, size, "v"), key, key, None, None) for key, size in sizes.items()]
+        assert [type(content) for _, content in contents(run, iter(objects))] == [bytes, str, str, bytes]
+        assert in_time == [True]
 
 
 class TestIgnoredKeys:

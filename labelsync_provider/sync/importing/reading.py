@@ -59,11 +59,15 @@ def _read_ahead(run: ImportRun, objects: Iterable[SourceObject]) -> Iterator[Rea
         # What is read ahead has the size that was listed, or near enough: thousands of objects may wait.
         return obj, _read(run, obj, min(obj.info.size + MORE_BYTES, task_content.MAX_BYTES))
 
+    def held(obj: SourceObject) -> int:
+        # What is not read takes no room: a video among task files would be waited for alone.
+        return 0 if _problem(run, obj) else obj.info.size
+
     most, runtime = run.options.max_in_flight, run.runtime
     limit = Limit(most, runtime.monotonic())
     with runtime.threads(most, "read") as pool:
         flight = InFlight(read, limit, pool, runtime.stop, runtime.monotonic)
-        for obj, content in in_order(flight, objects, lambda obj: obj.info.size):
+        for obj, content in in_order(flight, objects, held):
             # An object that has more than was listed is read here, one at a time.
             yield obj, _read(run, obj) if isinstance(content, TooLarge) else content
             del content
