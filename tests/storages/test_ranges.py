@@ -19,7 +19,7 @@ from labelsync_provider.storages.buckets import BucketStorage
 from labelsync_provider.storages.key_guess import MOST_CHARACTERS, Alphabets, Sample
 from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.ranges import FEW_PAGES, Range, Ranges
+from labelsync_provider.storages.ranges import FEW_PAGES, LISTERS, Range, Ranges
 from labelsync_provider.storages.s3 import S3Bucket
 
 pytest_plugins = ["servers.azure", "servers.s3"]
