@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_3_1 import has_commands_of_providers
 from sqlalchemy.engine import make_url
 
 from labelsync_provider.cli import migrate_database
@@ -52,6 +53,7 @@ class TestMigrate:
     def configured(self, monkeypatch: pytest.MonkeyPatch, database: Path) -> None:
         monkeypatch.setenv("AIRFLOW__LABELSYNC__DATABASE", f"sqlite:///{database}")
 
+    @has_commands_of_providers
     def test_is_a_command_of_airflow(self, database: Path) -> None:
         command = [sys.executable, "-m", "airflow", "labelsync", "db", "migrate"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)

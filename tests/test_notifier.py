@@ -7,9 +7,9 @@ from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
-import airflow
 import pytest
 from airflow.sdk import DAG, BaseNotifier
+from airflow_3_1 import gives_callbacks_the_exception
 
 from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
@@ -20,11 +20,6 @@ from labelsync_provider.operators.project import CreateProjectOperator
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SAID: list[str] = []
 README = Path(__file__).resolve().parents[1] / "README.md"
-
-# The `dag.test()` of these tests; the task runner of a scheduler gives it in any version.
-gives_the_exception = pytest.mark.skipif(
-    airflow.__version__.startswith("3.1."), reason="In Airflow 3.1, dag.test() gives callbacks no exception."
-)
 
 
 class Saying(BaseNotifier):
@@ -114,7 +109,7 @@ def test_task_without_a_report_is_not_told_to_have_failed(said: list[str], conne
     assert [text.rpartition(": ")[2] for text in said] == ["no report"] * 2
 
 
-@gives_the_exception
+@gives_callbacks_the_exception
 def test_failure_is_told_with_its_reason(said: list[str], connections: Any, run_dag: Callable) -> None:
     notifier = SyncReportNotifier(Saying("{{ report_title }}, {{ report.new }} new\n{{ report_text }}"))
     with DAG("told_failing", schedule=None, start_date=SINCE) as dag:
@@ -127,7 +122,7 @@ def test_failure_is_told_with_its_reason(said: list[str], connections: Any, run_
     assert f", source {connections.uri}, project Nobody's failed: project=\"Nobody's\": " in text
 
 
-@gives_the_exception
+@gives_callbacks_the_exception
 def test_example_of_the_readme_tells_of_success_and_failure_and_escapes_what_files_are_called(
     said: list[str], connections: Any, run_dag: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +144,7 @@ def test_example_of_the_readme_tells_of_success_and_failure_and_escapes_what_fil
     assert "Nobody&#39;s failed: project=" in by_title["mail, bad failed"]
 
 
-@gives_the_exception
+@gives_callbacks_the_exception
 def test_failure_of_one_source_is_told_with_the_reports_of_the_others(
     said: list[str], connections: Any, run_dag: Callable
 ) -> None:

@@ -57,7 +57,9 @@ def open_database(url: str | URL, options_in: str = "the URL") -> Engine:
             **options,
         )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise invalid("[labelsync] database", _shown(url), str(error), remedy) from error
+        # Older versions of SQLAlchemy repeat the text, which may have a password in it, and no place for it.
+        said = str(error).replace(str(url), _shown(url))
+        raise invalid("[labelsync] database", _shown(url), said, remedy) from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", lambda *_: _create_private(parsed))
         event.listen(engine, "connect", _set_up_sqlite)

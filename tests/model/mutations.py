@@ -139,7 +139,7 @@ def refused_exports_remembered() -> None:
     look = run.look_at_target
 
     def entered(export: Any) -> bool:
-        export.ledger.enter_target(export.note.layout, export.note.key_template, lambda known: None)
+        export.ledger.enter_target(export.this, lambda known: None)
         return look(export)
 
     run.look_at_target = entered
@@ -181,7 +181,7 @@ def found(name: str) -> str:
         try:
             model.check(number, model.WORLDS[number % len(model.WORLDS)], faults=number % 4 != 0, shrink=False)
         except Exception as error:
-            return f"found after {number + 1} histories, {seconds:.0f} s: {str(error)[:100] or type(error).__name__}"
+            return f"found after {number + 1} histories, {seconds:.0f} s: {type(error).__name__}: {str(error)[:100]}"
         number += 1
     return f"NOT FOUND by {number} histories"
 

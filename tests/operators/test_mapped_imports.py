@@ -13,6 +13,7 @@ from servers.s3 import S3Server
 from labelsync_provider.airflow_compat import AirflowException, AirflowFailException
 from labelsync_provider.database import open_database
 from labelsync_provider.errors import Invalid, Stopped
+from labelsync_provider.forms import entered
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
 from labelsync_provider.operators.sources import import_each, name_mapped_task, sources_of
@@ -148,7 +149,7 @@ class TestList:
                 return five[n]
 
             imports: dict[str, Any] = {
-                "form": dag.param("sources"),
+                "form": entered(dag, ["sources"])["sources"],
                 "template": "{{ params.sources }}",
                 "json": "{{ params.sources | tojson }}",
                 "tasks": found.expand(n=[2, 3]),

@@ -143,7 +143,7 @@ class TestAuto:
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("labelsync_provider.hooks.storage.TRIAL_SECONDS", 0.1)
+        monkeypatch.setattr("labelsync_provider.hooks.trial.TRIAL_SECONDS", 0.1)
         monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.APPEARING_SECONDS", 0.1)
         monkeypatch.setattr("labelsync_provider.projects.label_studio.storing.LOOK_SECONDS", 0.05)
 

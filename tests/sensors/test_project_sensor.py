@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow_3_1 import reschedules
 
 from labelsync_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
@@ -233,7 +234,9 @@ class TestDeferred:
         assert sensor.execute_complete({}, asyncio.run(event())) == found
 
 
-@pytest.mark.parametrize("how", [{"mode": "reschedule"}, {"deferrable": True}], ids=str)
+@pytest.mark.parametrize(
+    "how", [pytest.param({"mode": "reschedule"}, marks=reschedules), {"deferrable": True}], ids=str
+)
 def test_waits_in_a_dag_and_remembers_from_look_to_look(
     run_dag: Callable, waiting: Callable, add: Callable, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
 ) -> None:
