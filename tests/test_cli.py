@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_3_1 import has_commands_of_providers
+from older_airflows import has_commands_of_providers
 from sqlalchemy.engine import make_url
 
 from labelsync_provider.cli import migrate_database

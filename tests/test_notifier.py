@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseNotifier
-from airflow_3_1 import gives_callbacks_the_exception
+from older_airflows import gives_callbacks_the_exception
 
 from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook

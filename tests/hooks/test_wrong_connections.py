@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_3_1 import tells_mistaken_connections
+from older_airflows import tells_mistaken_connections
 
 from labelsync_provider.errors import Invalid
 from labelsync_provider.hooks.azure_blob import AzureBlobStorageHook

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow_3_1 import reschedules
+from older_airflows import reschedules
 
 from labelsync_provider.airflow_compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator

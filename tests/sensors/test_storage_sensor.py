@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow_3_1 import reschedules, skips_at_the_end_of_its_time
+from older_airflows import reschedules, skips_at_the_end_of_its_time
 from sqlalchemy import text
 
 from labelsync_provider.airflow_compat import (

@@ -20,8 +20,9 @@ from labelsync_provider.database import open_database, writing
 from labelsync_provider.errors import Invalid, LeaseLost, Unavailable
 from labelsync_provider.projects.label_studio import queries
 from labelsync_provider.sync import ImportOptions
-from labelsync_provider.sync.importing import reconciling, sending
+from labelsync_provider.sync.importing import applying, reconciling, sending
 from labelsync_provider.sync.importing.batch_size import BatchSize
+from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import JournalEntry
 from labelsync_provider.sync.ledger.tables import JOURNAL, ROW
@@ -322,16 +323,16 @@ class TestOneFault:
 
     @on_sqlite
     def test_a_batch_that_arrives_later_in_the_run_is_removed_at_its_end(
-        self, project: Project, rows: Counter[Any], caplog: pytest.LogCaptureFixture
+        self, project: Project, rows: Counter[Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def spoiled(number: int) -> bool:
-            if number == 3:  # the second is the first one again, sent when that was looked for in vain
-                project.chaos.let_all_go()
-            return number == 1
+        def arrives_first(run: ImportRun) -> None:
+            project.chaos.let_all_go()
+            project.chaos.wait_until_idle()
+            reconciling.deduplicate(run)
 
-        project.spoil(Posts(spoiled), delay_request=1, delay=UNTIL_LET_GO)
-        slow = project.run.with_options(min_seconds_between_batches=1.5)
-        assert slow().tasks_created == rows.total()
+        monkeypatch.setattr(applying, "deduplicate", arrives_first)
+        project.spoil(Posts(lambda number: number == 1), delay_request=1, delay=UNTIL_LET_GO)
+        assert project.run().tasks_created == rows.total()
         assert project.chaos.requests_delayed == 1
         assert caplog.text.count("arrived after all") >= 1
         assert project.tasks() == rows
