@@ -90,7 +90,7 @@ commits that is a rollback, which is the database's business. Of instants that a
 alternately: the models kill runs before and after each effect."""
 STATEMENTS = ["do_execute", "do_executemany"] if SWEEP == "statements" else []
 
-EACH = 2 if SWEEP == "alternately" else 1
+STEP = 2 if SWEEP == "alternately" else 1
 
 # To start a process looks at how the others ended, which only one thread can read.
 ONE_AT_A_TIME = threading.Lock()
@@ -408,7 +408,7 @@ def _start_server() -> None:
 def at_each(points: Mapping[str, Instant] | Sequence[Instant]) -> pytest.MarkDecorator:
     """Have a test kill a run at each of some points, or at every other one: see `SWEEP`."""
     named = points if isinstance(points, Mapping) else {str(point): point for point in points}
-    return pytest.mark.parametrize("point", [*named.values()][::EACH], ids=[*named][::EACH])
+    return pytest.mark.parametrize("point", [*named.values()][::STEP], ids=[*named][::STEP])
 
 
 @contextmanager

@@ -118,7 +118,8 @@ class Ranges:
         was_guess, before = asked.is_guess, asked.last
         if page and not keys and was_guess:
             # Keys that are listed by others do not tell where a range ends: each guess would list all of them again.
-            self._can_cut = not self.failed(asked)
+            self._can_cut = False
+            self.failed(asked)
             return
         asked.token = token
         self._full = max(self._full, len(page))
