@@ -271,8 +271,9 @@ class _Proxy:
             _reset(to_client)
             return False
         if fault is Fault.DELAY_REQUEST:
-            self._chaos.requests_delayed += 1
             body = await _take(request, client, to_client)
+            # Only a request that has come whole gets to the server, whatever becomes of its client.
+            self._chaos.requests_delayed += 1
             await self._hold()
         return await self._exchange(request, body, fault, client, to_client, *await line.open())
 
