@@ -223,7 +223,7 @@ class ImportStorageSyncOperator(StoppableOperator):
         from labelsync_provider.hooks.database import labelsync_database
         from labelsync_provider.hooks.label_studio import LabelStudioHook
         from labelsync_provider.hooks.storage import storage_hook
-        from labelsync_provider.operators.own_sync import own_storages_at
+        from labelsync_provider.operators.own_storages import own_storages_at
         from labelsync_provider.operators.parameters import ImportParameters, options_of
         from labelsync_provider.operators.project import find_or_create
         from labelsync_provider.operators.visibility import see_to_visibility

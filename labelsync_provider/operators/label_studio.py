@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from labelsync_provider.operators.parameters import SyncParameters
     from labelsync_provider.projects.label_studio.client import Client
-    from labelsync_provider.projects.label_studio.own_sync import Started, Watch
     from labelsync_provider.projects.label_studio.sync_state import Storage, SyncState
+    from labelsync_provider.projects.label_studio.syncing import Started, Watch
     from labelsync_provider.projects.naming import StorageType
 
 POST_SECONDS = 5.0
@@ -218,8 +218,8 @@ class LabelStudioSyncOperator(StoppableOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Sync, and return the report; or leave the worker and come back through `execute_complete`."""
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio.own_sync import Watch, start_sync
         from labelsync_provider.projects.label_studio.sync_state import report_of
+        from labelsync_provider.projects.label_studio.syncing import Watch, start_sync
 
         with task_errors():
             given = self._given()
@@ -281,8 +281,8 @@ class LabelStudioSyncOperator(StoppableOperator):
 
     def _wait(self, client: "Client", watch: "Watch", given: "SyncParameters", deadline: float) -> "SyncState":
         """Look until the sync is over."""
-        from labelsync_provider.projects.label_studio.own_sync import read_state
         from labelsync_provider.projects.label_studio.sync_state import late
+        from labelsync_provider.projects.label_studio.syncing import read_state
 
         while True:
             self.stop.sleep(min(given.poll_interval, deadline - time.time()))

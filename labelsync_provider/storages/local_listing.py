@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from labelsync_provider.errors import Denied
 from labelsync_provider.storages.confined import NO_DIRECTORY, Confined
-from labelsync_provider.storages.keys import LONGEST_KEY, SHORT_KEY, listed_key
+from labelsync_provider.storages.keys import LONGEST_KEY, is_longer, listed_key
 from labelsync_provider.storages.local_directory import Directory, names_of
 from labelsync_provider.storages.local_links import Links, is_utf8, place
 from labelsync_provider.storages.local_objects import LEAVES_ROOT, object_of, refused
@@ -83,7 +83,7 @@ class Walk:
     def _below(self, directory: Directory, name: str) -> Directory | str | None:
         """Open a directory in another; return why its files cannot be listed, or None if they are not to be."""
         key, path, link = directory.key + name, directory.path_of(name), directory.link
-        if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
+        if is_longer(key, LONGEST_KEY):
             return TOO_DEEP
         try:
             try:

@@ -13,7 +13,7 @@ from labelsync_provider.errors import LabelsyncError, Unavailable
 from labelsync_provider.triggers.looking import Look, LookingTrigger
 
 if TYPE_CHECKING:
-    from labelsync_provider.projects.label_studio.own_sync import Watch
+    from labelsync_provider.projects.label_studio.syncing import Watch
 
 
 class LabelStudioSyncTrigger(BaseTrigger):
@@ -85,9 +85,9 @@ class LabelStudioSyncTrigger(BaseTrigger):
         from dataclasses import asdict
 
         from labelsync_provider.hooks.label_studio import LabelStudioHook
-        from labelsync_provider.projects.label_studio.own_sync import read_state
         from labelsync_provider.projects.label_studio.server import LabelStudioServer
         from labelsync_provider.projects.label_studio.sync_state import SyncFailed
+        from labelsync_provider.projects.label_studio.syncing import read_state
 
         is_late = time.time() >= self.deadline
         try:
@@ -109,8 +109,8 @@ class LabelStudioSyncTrigger(BaseTrigger):
 
     @cached_property
     def _watch(self) -> "Watch":
-        from labelsync_provider.projects.label_studio.own_sync import Watch
         from labelsync_provider.projects.label_studio.sync_state import Storage
+        from labelsync_provider.projects.label_studio.syncing import Watch
 
         return Watch(Storage(self.direction, self.storage_type, self.storage_id), self.attempt)  # type: ignore[arg-type]
 
@@ -124,7 +124,6 @@ class StorageSyncTrigger(LookingTrigger):
 
     def _look(self) -> Look:
         from labelsync_provider.hooks.label_studio_storages import find_own_storage, opened_server
-        from labelsync_provider.projects.label_studio.own_sync import read_state
         from labelsync_provider.projects.label_studio.sync_state import (
             ENDED,
             Storage,
@@ -132,6 +131,7 @@ class StorageSyncTrigger(LookingTrigger):
             may_be_alive,
             report_of,
         )
+        from labelsync_provider.projects.label_studio.syncing import read_state
 
         given = self.parameters
         # By its title each time: the project may be gone, and another may have it now.

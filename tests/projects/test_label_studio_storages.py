@@ -20,13 +20,13 @@ from servers.s3 import S3Server
 from labelsync_provider.errors import Invalid, RequestFailed, Stopped, Unavailable
 from labelsync_provider.projects.label_studio.client import Client
 from labelsync_provider.projects.label_studio.doubles import CREATED, REGISTERED
-from labelsync_provider.projects.label_studio.own_sync import Watch, read_state, start_sync
 from labelsync_provider.projects.label_studio.project_storages import ProjectStorages
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions
 from labelsync_provider.projects.label_studio.storage_types.registry import LabelStudioStorage
 from labelsync_provider.projects.label_studio.storages import list_storages
 from labelsync_provider.projects.label_studio.storing import put_storage
 from labelsync_provider.projects.label_studio.sync_state import SIGN_SECONDS, Storage, SyncFailed, SyncState, report_of
+from labelsync_provider.projects.label_studio.syncing import Watch, read_state, start_sync
 from labelsync_provider.projects.label_studio.visibility import register
 from labelsync_provider.retry import Requests
 from labelsync_provider.stop import Stop
@@ -382,7 +382,7 @@ class TestWatching:
 
     def test_says_when_it_does_not_begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch = Watch(WATCHED, 2)
-        monkeypatch.setattr("labelsync_provider.projects.label_studio.own_sync.BEGIN_SECONDS", -1.0)
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.syncing.BEGIN_SECONDS", -1.0)
         with pytest.raises(SyncFailed, match=r"has not begun to sync the source storage 1 of type 'localfiles'"):
             watch.is_over(STATE)
 
@@ -394,7 +394,7 @@ class TestWatching:
             (2 * SIGN_SECONDS, replace(GIVEN_UP, count=6)),
         ]
         instants = iter([0.0, *(instant for instant, _ in looks)])
-        monkeypatch.setattr("labelsync_provider.projects.label_studio.own_sync.time.monotonic", lambda: next(instants))
+        monkeypatch.setattr("labelsync_provider.projects.label_studio.syncing.time.monotonic", lambda: next(instants))
         watch = Watch(WATCHED, 1)
         seen = [watch.is_over(state) for _, state in looks]
         assert seen == [False, False, False, True]

@@ -15,7 +15,6 @@ from labelsync_provider.errors import LabelsyncError, TooLarge, Unavailable, Unu
 from labelsync_provider.projects.label_studio import answers, queries
 from labelsync_provider.projects.label_studio.answers import Refused
 from labelsync_provider.projects.label_studio.client import WHOAMI, Client
-from labelsync_provider.projects.label_studio.own_sync import read_state, start_sync
 from labelsync_provider.projects.label_studio.project import LabelStudioProject
 from labelsync_provider.projects.label_studio.server import LabelStudioServer
 from labelsync_provider.projects.label_studio.storage_options import StorageOptions
@@ -23,6 +22,7 @@ from labelsync_provider.projects.label_studio.storage_types.registry import Labe
 from labelsync_provider.projects.label_studio.storages import list_storages
 from labelsync_provider.projects.label_studio.storing import put_storage
 from labelsync_provider.projects.label_studio.sync_state import Storage, may_be_alive
+from labelsync_provider.projects.label_studio.syncing import read_state, start_sync
 from labelsync_provider.projects.protocol import Task, TaskUpdate
 
 ANSWER_BYTES = 1 << 20

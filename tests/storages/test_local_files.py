@@ -538,7 +538,6 @@ class TestOddThings:
         self, source: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(local_listing, "LONGEST_KEY", 7)
-        monkeypatch.setattr(local_listing, "SHORT_KEY", 1)
         source.put("good", "1")
         source.put("1/2/3/file", "1")
         source.put("1/2/3/4/5/file", "1")
