@@ -8,6 +8,10 @@ ROUND_SECONDS = 0.05
 """A rate is not taken over a shorter time; on a busy machine it would be chance."""
 CLEAR_GROWTH = 1.15
 """More requests in flight have helped where the rate has grown by this factor."""
+FAR_SECONDS = 0.05
+"""A request that takes longer is mostly waited for."""
+GROWTH, FAR_GROWTH = 2, 4
+"""Factors of the requests in flight. To find their number takes round trips, which cost more where they are long."""
 PATIENCE = 2
 """Rounds with more requests, and without a clear growth, after which there are as many again as helped last. The first
 of them has the new connections to make."""
@@ -18,8 +22,9 @@ PROBE_SECONDS = 4.0
 class Limit:
     """How many requests may be in flight. It only decides: whoever sends them tells it, and says when.
 
-    It is doubled each round as long as that brings more. Where a server refuses, it is halved, as TCP does, and grows
-    by small steps to where it was. A round is as many answers as there may be requests.
+    It is doubled each round as long as that brings more, and quadrupled where requests are mostly waited for. Where a
+    server refuses, it is halved, as TCP does, and grows by small steps to where it was. A round is as many answers as
+    there may be requests.
 
     Rules: https://www.rfc-editor.org/rfc/rfc5681 (halving), BBR's start-up (doubling until the rate does not grow).
     """
@@ -34,6 +39,7 @@ class Limit:
         self.reached = 0
         """The most requests that were in flight at any time."""
         self.most = most
+        """`now_allowed` is never above it."""
         self._grows = True
         self._cautious_up_to = 0
         """Where it grows by small steps to, after a refusal; else 0."""
@@ -95,6 +101,7 @@ class Limit:
         else:
             self._patience -= 1
         if self._grows and self._patience:
-            self.now_allowed = min(2 * self.now_allowed, self.most)
+            waited = self.now_allowed / rate  # Little's law
+            self.now_allowed = min((FAR_GROWTH if waited > FAR_SECONDS else GROWTH) * self.now_allowed, self.most)
         elif self._grows:
             self.now_allowed, self._grows, self._probed = self._best, False, now

@@ -19,6 +19,7 @@ from labelsync_provider.storages.keys import listed_key
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, NO_RETRIES
 from labelsync_provider.storages.protocol import ObjectInfo, Page
+from labelsync_provider.storages.ranges import LISTERS
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -53,6 +54,7 @@ class AzureContainer:
     errors = (AzureError, ValueError)
     writes_all = False
     deletes_at_once = 1
+    listers = LISTERS
 
     def __init__(
         self,

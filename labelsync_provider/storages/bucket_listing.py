@@ -9,7 +9,7 @@ from operator import attrgetter
 from labelsync_provider.errors import Denied, Invalid, NotFound, Unavailable, Unusable
 from labelsync_provider.stop import LOOK_SECONDS, Stop
 from labelsync_provider.storages.protocol import ObjectInfo, Page
-from labelsync_provider.storages.ranges import LISTERS, Range, Ranges
+from labelsync_provider.storages.ranges import Range, Ranges
 
 PAGE = 1000
 """Objects of a page that is merged from two listings."""
@@ -29,7 +29,7 @@ def pages(ask: Callable[[Range], Answer], ranges: Ranges, container: str, stop: 
     :raises Stopped: the run is to end; what is being fetched is not waited for.
     """
     under_way: dict[Future[Answer], Range] = {}
-    with stop.closing(ThreadPoolExecutor(LISTERS, thread_name_prefix="labelsync-list")) as pool:
+    with stop.closing(ThreadPoolExecutor(ranges.listers, thread_name_prefix="labelsync-list")) as pool:
         while not ranges.at_end:
             while (asked := ranges.next()) is not None:
                 under_way[pool.submit(ask, asked)] = asked

@@ -20,6 +20,7 @@ from labelsync_provider.storages.bucket_errors import explaining
 from labelsync_provider.storages.bucket_listing import Answer, merged, pages
 from labelsync_provider.storages.bucket_reading import content_of, is_there, standing, start_of
 from labelsync_provider.storages.bucket_writing import Writing
+from labelsync_provider.storages.keys import is_longer
 from labelsync_provider.storages.obstore_use import INEXPRESSIBLE
 from labelsync_provider.storages.prices import Prices, prices_at
 from labelsync_provider.storages.protocol import MOST_BYTES, HoldsFiles, Page
@@ -27,9 +28,8 @@ from labelsync_provider.storages.ranges import Range, Ranges
 from labelsync_provider.storages.service import Service, StartsBehind
 
 DELETING_THREADS = 8
-SHORT_KEY, LONGEST_KEY = 256, 1024
-"""The longest key that is not measured, in characters, and the longest that may be, in bytes of UTF-8: the limit of S3,
-GCS and (in characters) Azure."""
+LONGEST_KEY = 1024
+"""In bytes of UTF-8: the limit of S3, GCS and (in characters) Azure."""
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ class BucketStorage(HoldsFiles):
     def _check(self, key: str) -> None:
         if not key or not key.startswith(self._prefix):
             raise Invalid(f"key {key!r} does not begin with {self._prefix!r}, the prefix of {self.uri}.")
-        if len(key) > SHORT_KEY and len(key.encode()) > LONGEST_KEY:
+        if is_longer(key, LONGEST_KEY):
             raise Invalid(f"key {key[:80]!r}... has {len(key.encode())} bytes, a key may have {LONGEST_KEY}.")
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[Page]:
@@ -163,7 +163,7 @@ class BucketStorage(HoldsFiles):
                 return self._retry("list objects", lambda: service.page_behind(prefix, delimiter, asked.after), 0)
             return self._retry("list objects", lambda: service.page(prefix, delimiter, asked.token))
 
-        ranges = Ranges(prefix, can_cut=isinstance(service, StartsBehind))
+        ranges = Ranges(prefix, service.listers if isinstance(service, StartsBehind) else 1)
         return pages(ask, ranges, self.location.container, self.requests.stop)
 
     def _delete(self, key: str) -> None:

@@ -24,6 +24,7 @@ from labelsync_provider.storages.faults import Fault, too_large
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.obstore_use import CLIENT_OPTIONS, INEXPRESSIBLE, NO_RETRIES
 from labelsync_provider.storages.protocol import Page
+from labelsync_provider.storages.ranges import LISTERS
 from labelsync_provider.storages.s3_pages import objects_of_page
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class GCSBucket:
     longest_life = LONGEST_LIFE
     writes_all = False
     deletes_at_once = 1
+    listers = LISTERS
     errors = (RequestException, GoogleAPICallError, GoogleAuthError, ValueError)
 
     def __init__(

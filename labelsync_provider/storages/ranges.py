@@ -20,7 +20,7 @@ from labelsync_provider.storages.key_guess import LOOKED_AT, Alphabets, Sample
 from labelsync_provider.storages.protocol import ObjectInfo, Page
 
 LISTERS = 10
-"""Requests that are under way at once. No client of a service keeps more connections, if it is not told to."""
+"""Requests that are under way at once, where a client is not told how many connections to keep: each keeps so many."""
 FEW_PAGES = 3
 """A listing with no more pages is not cut."""
 MOST_HELD = 48_000
@@ -70,18 +70,16 @@ class Range:
 class Ranges:
     """The ranges of one listing, in the order of their keys."""
 
-    def __init__(
-        self, prefix: str, *, can_cut: bool = True, listers: int = LISTERS, most_held: int = MOST_HELD
-    ) -> None:
+    def __init__(self, prefix: str, listers: int = LISTERS, *, most_held: int = MOST_HELD) -> None:
         """Begin with a single range.
 
         :param prefix: with which all keys begin.
-        :param can_cut: whether the service can start behind a key.
+        :param listers: requests that may be under way at once; 1 for a service that cannot start behind a key.
         :param most_held: objects that may be held.
         """
         self._ranges = [Range("", None)]
         self._alphabets = Alphabets(prefix)
-        self._can_cut, self._listers, self._most_held = can_cut, listers, most_held
+        self.listers, self._can_cut, self._most_held = listers, listers > 1, most_held
         self._pages, self._wasted = 0, 0.0
         self._full = 1
         """Objects of a full page."""
@@ -111,36 +109,15 @@ class Ranges:
         """Take the page that a range has asked for."""
         asked.under_way = False
         self._pages += 1
+        keys = [info.key for info in page if info.problem is None]
         if asked.dropped:
             self._wasted += 1
-            return
-        keys = [info.key for info in page if info.problem is None]
-        was_guess, before = asked.is_guess, asked.last
-        if page and not keys and was_guess:
+        elif asked.is_guess and page and not keys:
             # Keys that are listed by others do not tell where a range ends: each guess would list all of them again.
             self._can_cut = False
             self.failed(asked)
-            return
-        asked.token = token
-        self._full = max(self._full, len(page))
-        if page and asked.first is None:
-            asked.first = page[0].key
-        asked.begun = asked.first is not None or token is None
-        if keys and (keys[0] <= before or any(one >= other for one, other in pairwise(keys))):
-            self._stop_cutting()
-        if asked.dropped:
-            return
-        if keys:
-            self._alphabets.learn(keys[::LOOKED_AT])
-            asked.last = keys[-1]
-            asked.seen.append((keys[0], len(keys)))
-            if asked.sample is None or len(asked.seen) == FEW_PAGES:
-                asked.sample = Sample(asked.seen[0][0], keys[-1], sum(n for _, n in asked.seen) / self._full)
-        self._file(asked, page)
-        if len(asked.beyond) < len(page):
-            self._wasted += len(asked.beyond) / self._full
         else:
-            self._wasted += bool(page) or was_guess  # however few objects it has, it was asked for in vain
+            self._take(asked, page, keys, token)
 
     def failed(self, asked: Range) -> bool:
         """Tell whether a request may fail: a guess may, as the range before it lists the same."""
@@ -173,7 +150,7 @@ class Ranges:
         return len(self._ranges) == 1 and first.complete and not first.pages
 
     def _most_under_way(self) -> int:
-        return 1 if self._pages < FEW_PAGES else min(self._listers, self._pages)
+        return 1 if self._pages < FEW_PAGES else min(self.listers, self._pages)
 
     def _waited_for(self) -> Range | None:
         """Return the range that the reader waits for, if it is not under way."""
@@ -193,6 +170,39 @@ class Ranges:
         each.end = guess
         self._ranges.insert(place + 1, new)
         return new
+
+    def _take(self, asked: Range, page: Page, keys: list[str], token: str | None) -> None:
+        """Take a page of a range that is not dropped.
+
+        :param keys: those of its objects that are listed by their own.
+        """
+        was_guess, before = asked.is_guess, asked.last
+        asked.token = token
+        if page and asked.first is None:
+            asked.first = page[0].key
+        asked.begun = asked.first is not None or token is None
+        if not _is_in_order(before, keys):
+            self._stop_cutting()
+        if asked.dropped:
+            self._wasted += 1
+            return
+        self._learn(asked, keys, len(page))
+        self._file(asked, page)
+        if len(asked.beyond) < len(page):
+            self._wasted += len(asked.beyond) / self._full
+        elif page or was_guess:
+            self._wasted += 1  # however few objects it has, it was asked for in vain
+
+    def _learn(self, asked: Range, keys: list[str], objects: int) -> None:
+        """Learn from a page how keys look, and how dense they are."""
+        self._full = max(self._full, objects)
+        if not keys:
+            return
+        self._alphabets.learn(keys[::LOOKED_AT])
+        asked.last = keys[-1]
+        asked.seen.append((keys[0], len(keys)))
+        if asked.sample is None or len(asked.seen) == FEW_PAGES:
+            asked.sample = Sample(asked.seen[0][0], keys[-1], sum(n for _, n in asked.seen) / self._full)
 
     def _file(self, each: Range, page: Page) -> None:
         """Keep a page as far as it is within the range."""
@@ -223,6 +233,11 @@ class Ranges:
 def _ask(each: Range) -> Range:
     each.under_way = True
     return each
+
+
+def _is_in_order(before: str, keys: list[str]) -> bool:
+    """Tell whether keys are in order, behind one that came before."""
+    return not keys or (keys[0] > before and all(one < other for one, other in pairwise(keys)))
 
 
 def _is_behind(info: ObjectInfo, end: str) -> bool:

@@ -77,6 +77,9 @@ class Service(Protocol):
 class StartsBehind(Protocol):
     """A service that can list from a key on."""
 
+    listers: int
+    """Requests of one listing that may be under way at once; its client keeps as many connections."""
+
     def page_behind(self, prefix: str, delimiter: str, key: str) -> tuple[Page, str | None]:
         """Return the first page of those objects whose keys come behind a key, and the token of the next one.
 

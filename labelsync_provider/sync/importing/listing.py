@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import islice
 
 from labelsync_provider.regex_filter import RegexFilter
-from labelsync_provider.storages.protocol import HoldsFiles, ObjectInfo, Page, Signing
+from labelsync_provider.storages.protocol import InFileSystem, ObjectInfo, Page, Signing
 from labelsync_provider.sync.compare import compare
 from labelsync_provider.sync.importing.deleting import Deletions
 from labelsync_provider.sync.importing.state import ImportRun, KnownRows, SourceObject
@@ -89,9 +89,9 @@ def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> 
 
 
 def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
-    # Files are not read before they are asked for: to list a page ahead costs no memory, and tells which is the last.
     pages, is_marker = run.source.list(), markers_of(run.source)
-    with_last = _with_last(pages) if isinstance(run.source, HoldsFiles) else ((page, False) for page in pages)
+    # A page of a file system comes soon, and tells whether the one before was the last. Others are waited for.
+    with_last = _with_last(pages) if isinstance(run.source, InFileSystem) else ((page, False) for page in pages)
     for page, progress.all_listed in with_last:
         run.runtime.stop.check()
         objects = passes(page)
@@ -101,6 +101,7 @@ def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Itera
             others = [info for info in page if not passes.passes(info.key)]
             run.others_listed = not all(is_marker(info) for info in others)
         yield objects
+    progress.all_listed = True
 
 
 def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
