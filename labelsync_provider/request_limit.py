@@ -15,6 +15,9 @@ GROWTH, FAR_GROWTH = 2, 4
 PATIENCE = 2
 """Rounds with more requests, and without a clear growth, after which there are as many again as helped last. The first
 of them has the new connections to make."""
+ENOUGH = 5500
+"""Answers a second, with which no more requests are tried. S3 promises so many reads of a prefix, and refuses more:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"""
 PROBE_SECONDS = 4.0
 """So long after the last try, more are tried again: a server may have become faster, or the way longer."""
 
@@ -22,9 +25,9 @@ PROBE_SECONDS = 4.0
 class Limit:
     """How many requests may be in flight. It only decides: whoever sends them tells it, and says when.
 
-    It is doubled each round as long as that brings more, and quadrupled where requests are mostly waited for. Where a
-    server refuses, it is halved, as TCP does, and grows by small steps to where it was. A round is as many answers as
-    there may be requests.
+    It is doubled each round as long as that brings more and not enough, and quadrupled where requests are mostly waited
+    for. Where a server refuses, it is halved, as TCP does, and grows by small steps to where it was. A round is as many
+    answers as there may be requests.
 
     Rules: https://www.rfc-editor.org/rfc/rfc5681 (halving), BBR's start-up (doubling until the rate does not grow).
     """
@@ -65,6 +68,8 @@ class Limit:
                 self._grow_by_a_step()
             elif self._all_used:
                 self._judge(self._answers / took, now)
+            elif self._grows and self._patience < PATIENCE:
+                self._settle(now)  # more brought no more, and as many were not even there to be sent
             self._begin_round(now)
 
     def refused(self, now: float, under_way: int) -> None:
@@ -92,16 +97,22 @@ class Limit:
 
     def _judge(self, rate: float, now: float) -> None:
         """Decide at the end of a round."""
+        has_enough = rate >= ENOUGH
         if not self._grows:
             self._best_rate = (self._best_rate + rate) / 2 if self._best_rate else rate
-            self._grows = now - self._probed >= PROBE_SECONDS and self.now_allowed < self.most
+            is_time = now - self._probed >= PROBE_SECONDS and not has_enough
+            self._grows = is_time and self.now_allowed < self.most
             self._patience = PATIENCE
         elif rate >= self._best_rate * CLEAR_GROWTH:
             self._best, self._best_rate, self._patience = self.now_allowed, rate, PATIENCE
         else:
             self._patience -= 1
-        if self._grows and self._patience:
+        if self._grows and self._patience and not has_enough:
             waited = self.now_allowed / rate  # Little's law
             self.now_allowed = min((FAR_GROWTH if waited > FAR_SECONDS else GROWTH) * self.now_allowed, self.most)
         elif self._grows:
-            self.now_allowed, self._grows, self._probed = self._best, False, now
+            self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Go on with as many requests as helped last."""
+        self.now_allowed, self._grows, self._probed = self._best, False, now

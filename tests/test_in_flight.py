@@ -11,7 +11,7 @@ import pytest
 
 from labelsync_provider.errors import NotFound, Stopped, Unavailable
 from labelsync_provider.in_flight import AHEAD, MOST_BYTES, InFlight, in_order
-from labelsync_provider.request_limit import FIRST, Limit
+from labelsync_provider.request_limit import FIRST, ROUND_SECONDS, Limit
 from labelsync_provider.retry import call_with_retries
 from labelsync_provider.stop import Stop
 from labelsync_provider.sync.runtime import Inline
@@ -53,6 +53,7 @@ class TestLimit:
         ("round_trip", "rate", "most", "expected"),
         [
             (0.001, 3000, 256, 32),  # near: more bring nothing
+            (0.01, 100_000, 256, 64),  # that is as often as S3 lets itself be asked
             (0.03, 100_000, 256, 256),
             (0.1, 100_000, 256, 256),
             (0.1, 100_000, 100, 100),
@@ -74,6 +75,21 @@ class TestLimit:
     def test_is_found_within_a_few_round_trips(self, round_trip: float) -> None:
         server = Server(round_trip, 100_000)
         assert server.after(max(4 * round_trip, 0.2)) == 256
+
+    def test_is_what_helped_last_where_more_help_no_more_and_are_not_even_used(self) -> None:
+        limit, now = Limit(256, 0), 0.0
+
+        def answers(count: int, under_way: int) -> int:
+            nonlocal now
+            for _ in range(count - 1):
+                limit.answered(now, under_way)
+            now += ROUND_SECONDS
+            limit.answered(now, under_way)
+            return limit.now_allowed
+
+        assert answers(150, FIRST) == 2 * FIRST
+        assert answers(150, 2 * FIRST) == 4 * FIRST, "it may take a round until more help"
+        assert answers(150, 3) == FIRST
 
     def test_is_looked_for_again(self) -> None:
         server = Server(0.001, 3000)
