@@ -32,6 +32,17 @@ Of `{{{{ params.source }}}}`, {{{{ report['missing'] }}}} rows or files are gone
 those with annotations stay. {{{{ report['tasks_created'] }}}} new tasks would be imported.
 """
 
+RETRIES = {"retries": 2}
+
+# Outside of the DAG, whose form it would show the person once more: Airflow 3.1 refuses one with a required field.
+approve = ApprovalOperator(
+    task_id="approve",
+    task_display_name="A person decides",
+    subject=f"Delete {WOULD_GO} tasks of project {{{{ params.project }}}}?",
+    body=BODY,
+    **RETRIES,
+)
+
 with DAG(
     dag_id="clean_up_missing",
     dag_display_name="Delete tasks whose object is gone",
@@ -41,7 +52,7 @@ with DAG(
     catchup=False,
     tags=["labelsync", "import"],
     # Retried where a retry may help; what a person must mend fails at once.
-    default_args={"retries": 2},
+    default_args=RETRIES,
     params=form(FIELDS),
 ) as dag:
     given = entered(dag, FIELDS)
@@ -60,12 +71,6 @@ with DAG(
         """Tell whether a person has to be asked."""
         return report["tasks_deleted"] > 0
 
-    approve = ApprovalOperator(
-        task_id="approve",
-        task_display_name="A person decides",
-        subject=f"Delete {WOULD_GO} tasks of project {{{{ params.project }}}}?",
-        body=BODY,
-    )
     delete = ImportStorageSyncOperator(
         task_id="delete",
         task_display_name="Delete them",

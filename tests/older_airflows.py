@@ -6,7 +6,7 @@ import pytest
 IS_3_1 = airflow.__version__.startswith("3.1.")
 IS_BEFORE_3_3 = IS_3_1 or airflow.__version__.startswith("3.2.")
 
-gives_callbacks_the_exception = pytest.mark.skipif(IS_3_1, reason="its dag.test() gives callbacks no exception")
+gives_callbacks_the_exception = pytest.mark.skipif(IS_BEFORE_3_3, reason="its dag.test() gives callbacks no exception")
 """The task runner of a scheduler does, in any version."""
 reschedules = pytest.mark.skipif(
     IS_BEFORE_3_3, reason="its dag.test() does not end, or fails, where a task is rescheduled"
