@@ -20,14 +20,17 @@ ENOUGH = 5500
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"""
 PROBE_SECONDS = 4.0
 """So long after the last try, more are tried again: a server may have become faster, or the way longer."""
+FORGIVEN, MOST_FORGIVEN = 0.02, 4
+"""Refusals for each answer, and at once, that say nothing of how many requests are too many: a line loses some, however
+few are sent. It is the share of packets that BBR may lose (BBRLossThresh)."""
 
 
 class Limit:
     """How many requests may be in flight. It only decides: whoever sends them tells it, and says when.
 
     It is doubled each round as long as that brings more and not enough, and quadrupled where requests are mostly waited
-    for. Where a server refuses, it is halved, as TCP does, and grows by small steps to where it was. A round is as many
-    answers as there may be requests.
+    for. Where a server refuses more than a few, it is halved, as TCP does, and grows by small steps to where it was. A
+    round is as many answers as there may be requests.
 
     Rules: https://www.rfc-editor.org/rfc/rfc5681 (halving), BBR's start-up (doubling until the rate does not grow).
     """
@@ -48,6 +51,8 @@ class Limit:
         """Where it grows by small steps to, after a refusal; else 0."""
         self._before_refusal = 0
         """Requests that were sent before the last refusal: a refusal of them says no more."""
+        self._forgivable = 0.0
+        """Refusals that say nothing, if they come now."""
         self._best, self._best_rate, self._patience = self.now_allowed, 0.0, PATIENCE
         self._probed = now
         self._begin_round(now)
@@ -60,6 +65,7 @@ class Limit:
         self.reached = max(self.reached, under_way)
         self._answers += 1
         self._before_refusal -= self._before_refusal > 0
+        self._forgivable = min(self._forgivable + FORGIVEN, MOST_FORGIVEN)
         # Where there was nothing more to send, the rate says nothing about the limit.
         self._all_used &= under_way >= self.now_allowed
         took = now - self._round_began
@@ -81,8 +87,16 @@ class Limit:
         if self._before_refusal > 0:
             self._before_refusal -= 1
             return
-        self._cautious_up_to = max(self._cautious_up_to, min(self.now_allowed, self._best))
-        self.now_allowed = max(1, min(self.now_allowed, under_way) // 2)
+        if self._forgivable >= 1:
+            self._forgivable -= 1
+            return
+        half = max(1, min(self.now_allowed, under_way) // 2)
+        if self.now_allowed > self._best:
+            # Of more than have helped, half may still be right; the next try is not due at once.
+            self._cautious_up_to, self._probed = max(self._best, half), now
+        else:
+            self._cautious_up_to = max(self._cautious_up_to, self.now_allowed)
+        self.now_allowed = half
         self._before_refusal = under_way - 1
         self._begin_round(now)
 

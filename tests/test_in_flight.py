@@ -25,6 +25,9 @@ class Server:
         self.now = self.free = 0.0
         self.refuses_above: int | None = None
         """Requests at once that it answers; it is asked to slow down about others."""
+        self.refuses_each: int | None = None
+        """Of so many requests it refuses one, however many there are at once."""
+        self.answers = self.refusals = 0
         self.limit = Limit(most, self.now)
         self.under_way: list[float] = []
 
@@ -37,7 +40,10 @@ class Server:
                 heapq.heappush(self.under_way, max(self.now + self.round_trip, self.free))
             self.now = heapq.heappop(self.under_way)
             count = len(self.under_way) + 1
-            if self.refuses_above is not None and count > self.refuses_above:
+            self.answers += 1
+            is_above = self.refuses_above is not None and count > self.refuses_above
+            if is_above or (self.refuses_each and self.answers % self.refuses_each == 0):
+                self.refusals += 1
                 self.limit.refused(self.now, count)
             else:
                 self.limit.answered(self.now, count)
@@ -112,6 +118,25 @@ class TestLimit:
         assert min(seen) >= 1
         server.refuses_above = None
         assert server.after(10) == 256
+
+    @pytest.mark.parametrize("round_trip", [0.03, 0.1])
+    def test_is_as_before_where_one_request_in_a_hundred_is_lost(self, round_trip: float) -> None:
+        server = Server(round_trip, 100_000)
+        server.refuses_each = 100
+        assert server.after(5) == 256
+        assert min(server.run(5)) == 256
+
+    @pytest.mark.parametrize("round_trip", [0.03, 0.1])
+    def test_that_was_refused_is_not_tried_again_at_once(self, round_trip: float) -> None:
+        server = Server(round_trip, 100_000)
+        server.refuses_above = 40
+        assert min(list(server.run(30))[2000:]) >= 16
+        assert server.refusals < 2000
+
+    def test_is_half_of_what_was_refused_where_that_is_more_than_before(self) -> None:
+        server = Server(0.1, 100_000)
+        server.refuses_above = 100
+        assert server.after(3) == 64
 
     def test_is_never_below_one(self) -> None:
         server = Server(0.03, 1000)
