@@ -65,7 +65,7 @@ def acme(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def test_is_imported_from_and_exported_to(acme: dict[str, bytes], connections: Any, project: Any) -> None:
-    acme |= {"in/a.json": LABELED, "in/b.json": LABELED, "in/c.json": b'{"text": "3"}'}
+    acme |= {"in/a.json": LABELED, "in/b.json": LABELED, "in/c.csv": b"text\n3\n"}
     load = ImportStorageSyncOperator(task_id="load", source="acme://in", project=project.id)
     assert [load.execute({})["tasks_created"] for _ in range(2)] == [3, 0]
     save = ExportAnnotationsOperator(task_id="save", target="acme://out", project=project.id)
@@ -204,6 +204,11 @@ def test_an_error_that_is_none_of_ours_names_the_place_and_not_what_it_says(name
     assert caught.value.__suppress_context__
     with pytest.raises(LabelsyncError, match="as it is"):
         next(looked_at(Invalid("as it is")).list())
+
+
+def test_a_listing_that_is_none_is_refused() -> None:
+    with pytest.raises(Unusable, match=r"acme\.Hook\): list\(\) returned None, and not pages"):
+        next(looked_at(None).list())
 
 
 def test_what_only_some_can_do_is_there_where_it_was(acme: dict[str, bytes]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NOT_QUOTED = re.compile(r"%[0-9a-fA-F]{2}|[?#\x00-\x1f\x7f]|\s/")
 """webdav4 makes URLs of paths, and quotes none of these; a blank at the end of a directory it takes off."""
+HAS_PORT = re.compile(r":\d*$").search
 TIMEOUTS = {"connect_timeout": 10, "login_timeout": 30, "keepalive_interval": 15}
 """In seconds; a server that is silent for three times the last one is gone."""
 FRESH: Any = {"skip_instance_cache": True}
@@ -182,12 +183,14 @@ class WebDAVStorageHook(FsspecStorageHook):
 
     def endpoint(self, connection: Connection) -> str:
         """Return the base URL."""
-        host, port = connection.host or "", f":{connection.port}" if connection.port else ""
-        url = host if "://" in host else f"{connection.schema or 'https'}://{host}{port}"
-        if not host or urlsplit(url).scheme not in ("http", "https"):
+        host = connection.host or ""
+        url = urlsplit(host if "://" in host else f"{connection.schema or 'https'}://{host}")
+        if not host or url.scheme not in ("http", "https"):
             remedy = "Set its host to the URL below which the files are, such as https://dav.example.com/files."
             raise invalid("host", host, f"connection {self.conn_id!r}: no base URL of a WebDAV server", remedy)
-        return url.rstrip("/")
+        if connection.port and not HAS_PORT(url.netloc):
+            url = url._replace(netloc=f"{url.netloc}:{connection.port}")
+        return url.geturl().rstrip("/")
 
     def filesystem(self, connection: Connection) -> "Filesystem":
         """Return webdav4's, as no provider of Airflow's has one."""

@@ -4,7 +4,7 @@ What is wrong would show later, and as something else: an object without a versi
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, cast
 
@@ -76,7 +76,10 @@ class OutsideStorage:
         :raises Unusable: one is not what the protocol asks.
         """
         with told(self._whose, "list()"):
-            pages = iter(self._storage.list())
+            listing = self._storage.list()
+        if not isinstance(listing, Iterable):
+            raise Unusable(f"{self._whose}: list() returned {_value(listing)}, and not pages, one by one. {REMEDY}")
+        pages = iter(listing)
         while True:
             with told(self._whose, "list()"):
                 page = next(pages, None)

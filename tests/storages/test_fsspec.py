@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.sdk import Connection
 from fsspec.implementations.memory import MemoryFileSystem
 from servers.process import HOST
 from servers.sftp import SFTPServer
@@ -206,6 +207,22 @@ class TestWebDAV:
         assert not ok
         assert "does not speak TLS. Is it https? If not, let its URL in this connection begin with http" in said
         assert "CA" not in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"host": "http://dav"}, "http://dav"),
+        ({"host": "http://dav", "port": 81}, "http://dav:81"),
+        ({"host": "http://dav/files/", "port": 81}, "http://dav:81/files"),
+        ({"host": "http://dav:80", "port": 81}, "http://dav:80"),
+        ({"host": "dav/files", "port": 81}, "https://dav:81/files"),
+        ({"host": "dav", "schema": "http", "port": 81}, "http://dav:81"),
+        ({"host": "http://[::1]/files", "port": 81}, "http://[::1]:81/files"),
+    ],
+)
+def test_webdav_server_is_asked_at_the_port_of_its_connection(fields: dict[str, Any], expected: str) -> None:
+    assert WebDAVStorageHook().endpoint(Connection(conn_id="webdav_default", conn_type="http", **fields)) == expected
 
 
 def answered(status: int, kind: type[ClientError] | None = None) -> ClientError:

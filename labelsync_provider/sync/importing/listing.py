@@ -90,8 +90,10 @@ def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> 
 
 def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
     pages, is_marker = run.source.list(), markers_of(run.source)
-    # A page of a file system comes soon, and tells whether the one before was the last. Others are waited for.
-    with_last = _with_last(pages) if isinstance(run.source, InFileSystem) else ((page, False) for page in pages)
+    # Of a bucket, reading begins with the first page, and is ahead of the import. Elsewhere, the page behind is waited
+    # for: it tells whether this one is the last.
+    reads_ahead = not (run.options.use_blob_urls or isinstance(run.source, InFileSystem))
+    with_last = ((page, False) for page in pages) if reads_ahead else _with_last(pages)
     for page, progress.all_listed in with_last:
         run.runtime.stop.check()
         objects = passes(page)
