@@ -55,6 +55,8 @@ class Limit:
         """Refusals that say nothing, if they come now."""
         self._best, self._best_rate, self._patience = self.now_allowed, 0.0, PATIENCE
         self._probed = now
+        self._unused = 0
+        """Rounds in a row in which there were not as many requests to be sent."""
         self._begin_round(now)
 
     def answered(self, now: float, under_way: int) -> None:
@@ -73,9 +75,12 @@ class Limit:
             if self._cautious_up_to:
                 self._grow_by_a_step()
             elif self._all_used:
+                self._unused = 0
                 self._judge(self._answers / took, now)
-            elif self._grows and self._patience < PATIENCE:
-                self._settle(now)  # more brought no more, and as many were not even there to be sent
+            else:
+                self._unused += 1
+                if self._grows and self._patience < PATIENCE <= self._unused:
+                    self._settle(now)  # more brought no more, and as many were not even there to be sent
             self._begin_round(now)
 
     def refused(self, now: float, under_way: int) -> None:

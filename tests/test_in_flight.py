@@ -89,12 +89,13 @@ class TestLimit:
             nonlocal now
             for _ in range(count - 1):
                 limit.answered(now, under_way)
-            now += ROUND_SECONDS
+            now += 2 * ROUND_SECONDS
             limit.answered(now, under_way)
             return limit.now_allowed
 
         assert answers(150, FIRST) == 2 * FIRST
         assert answers(150, 2 * FIRST) == 4 * FIRST, "it may take a round until more help"
+        assert answers(150, 3) == 4 * FIRST, "there may be a moment with nothing to be sent"
         assert answers(150, 3) == FIRST
 
     def test_is_looked_for_again(self) -> None:
