@@ -79,7 +79,8 @@ class OutsideStorage:
             listing = self._storage.list()
         if not isinstance(listing, Iterable):
             raise Unusable(f"{self._whose}: list() returned {_value(listing)}, and not pages, one by one. {REMEDY}")
-        pages = iter(listing)
+        with told(self._whose, "list()"):
+            pages = iter(listing)
         while True:
             with told(self._whose, "list()"):
                 page = next(pages, None)
