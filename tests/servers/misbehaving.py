@@ -235,7 +235,10 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection; the first one that is not as it should be ends it."""
+        """Answer the requests of one connection until an answer leaves open where it ends.
+
+        After one that does not, the client sends its next request here: to close would break that one by chance.
+        """
         while True:
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             method, path, _ = first.split(" ", 2)
@@ -250,7 +253,8 @@ class Server:
                 return
             writer.write(raw)
             await writer.drain()
-            if not raw.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length"):
+            head, _, body = raw.partition(b"\r\n\r\n")
+            if b"Content-Length: %d" % len(body) not in head.split(b"\r\n"):
                 return
 
 
