@@ -62,7 +62,7 @@ class InFlight(Generic[I, R]):
         that have waited long enough."""
         self._changing = threading.Condition(threading.Lock())
         self._awaited: _Slot[I, R] | None = None
-        self._has_come = threading.Event()
+        self._arrived = threading.Event()
 
     def __len__(self) -> int:
         """How many items were not taken yet."""
@@ -73,9 +73,14 @@ class InFlight(Generic[I, R]):
         return not self._ahead or (len(self._ahead) < AHEAD and self._bytes + size <= MOST_BYTES)
 
     @property
+    def has_come(self) -> bool:
+        """Whether the next result is there."""
+        return bool(self._ahead) and self._ahead[0].is_done
+
+    @property
     def has_enough(self) -> bool:
         """Whether the next result is there, and as many calls can begin as may be under way."""
-        return self._ahead[0].is_done and len(self._to_begin) >= self._limit.now_allowed
+        return self.has_come and len(self._to_begin) >= self._limit.now_allowed
 
     def add(self, item: I, size: int) -> None:
         """Have the function called with one more item.
@@ -96,9 +101,9 @@ class InFlight(Generic[I, R]):
         slot = self._awaited = self._ahead[0]
         while not slot.is_done:
             self._stop.check()
-            self._has_come.clear()
+            self._arrived.clear()
             if not slot.is_done:
-                self._has_come.wait(LOOK_SECONDS)
+                self._arrived.wait(LOOK_SECONDS)
         self._awaited = None
         self._ahead.popleft()
         self._bytes -= slot.size
@@ -153,7 +158,7 @@ class InFlight(Generic[I, R]):
         """Note that a call is over; return what the thread goes on with."""
         slot.is_done = True
         if slot is self._awaited:
-            self._has_come.set()
+            self._arrived.set()
         with self._changing:
             allowed = self._limit.now_allowed
             self._limit.answered(self._monotonic(), self._under_way)

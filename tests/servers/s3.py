@@ -104,7 +104,7 @@ def running_weed() -> Iterator[S3Server]:
 
 
 @contextmanager
-def running_rclone(root: Path | None = None, *, anonymous: bool = False) -> Iterator[S3Server]:
+def running_rclone(root: Path | None = None, *, anonymous: bool = False, in_memory: bool = False) -> Iterator[S3Server]:
     """Run rclone's server, whose buckets are folders.
 
     It remembers for five minutes what it saw in a folder, else each request would read the whole folder. What passes
@@ -112,6 +112,7 @@ def running_rclone(root: Path | None = None, *, anonymous: bool = False) -> Iter
 
     :param root: the folder of the buckets; None for one of its own, removed at the end.
     :param anonymous: ask for no credentials, as a client of GCS's XML API needs.
+    :param in_memory: there is no folder, and no disk that makes the server slow.
     """
     port = free_port()
     server = _server(port, anonymous=anonymous)
@@ -126,7 +127,7 @@ def running_rclone(root: Path | None = None, *, anonymous: bool = False) -> Iter
             f"--addr={HOST}:{port}",
             f"--config={folder / 'no-config'}",
             *([] if anonymous else [f"--auth-key={server.access_key},{server.secret_key}"]),
-            buckets.absolute(),
+            ":memory:" if in_memory else buckets.absolute(),
         ]
         with running(command, folder=folder, port=port, answers=server.client().list_buckets):
             yield server

@@ -139,6 +139,7 @@ def test_an_export_names_the_objects_in_step_of_all_there_are(
     engine: Any, target: Any, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("labelsync_provider.sync.exporting.writing.AHEAD", 2)
     project = EmbeddedStore(engine).create_project("P", "<View/>")
     project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(10)])
     options, runtime = ExportOptions(batch_size=2), Runtime(monotonic=clock)

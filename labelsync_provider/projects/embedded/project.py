@@ -138,13 +138,14 @@ class EmbeddedProject(Checked):
         tasks = select(TASK).where(TASK.c.project == self.id, ANNOTATED)
         for some in [None] if task_ids is None else chunks(sorted(task_ids), IDS_IN_A_STATEMENT):
             for page in by_id(self._engine, tasks if some is None else tasks.where(TASK.c.id.in_(some))):
-                ids = [row["id"] for row in page]
-                with self._engine.connect() as connection:
-                    annotations = labels_of(connection, ANNOTATION, ids)
-                    predictions = labels_of(connection, PREDICTION, ids)
-                yield [
-                    exported_task(row, annotations.get(row["id"], []), predictions.get(row["id"], [])) for row in page
-                ]
+                yield self._exported(page)
+
+    def _exported(self, page: Sequence[Json]) -> list[Json]:
+        ids = [row["id"] for row in page]
+        with self._engine.connect() as connection:
+            annotations = labels_of(connection, ANNOTATION, ids)
+            predictions = labels_of(connection, PREDICTION, ids)
+        return [exported_task(row, annotations.get(row["id"], []), predictions.get(row["id"], [])) for row in page]
 
     def progress(self) -> Progress:
         """Return the counts of tasks and annotations."""

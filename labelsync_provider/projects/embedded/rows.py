@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, RowMapping, Table
+from sqlalchemy import JSON, Table
 
 from labelsync_provider.projects.protocol import Json
 from labelsync_provider.projects.task_content import canonical, number
@@ -41,7 +41,7 @@ def label_row(table: Table, item: Json, row_id: int, task_id: int, now: str) -> 
     )
 
 
-def exported_task(row: RowMapping, annotations: Sequence[RowMapping], predictions: Sequence[RowMapping]) -> Json:
+def exported_task(row: Json, annotations: Sequence[Json], predictions: Sequence[Json]) -> Json:
     """Return a task as Label Studio's JSON export has it."""
     cancelled = sum(annotation["was_cancelled"] for annotation in annotations)
     return {
@@ -67,9 +67,11 @@ def exported_task(row: RowMapping, annotations: Sequence[RowMapping], prediction
     }
 
 
-def exported_label(row: RowMapping, project: int) -> Json:
+def exported_label(row: Json, project: int) -> Json:
     """Return an annotation or a prediction as Label Studio's JSON export has it."""
-    return {**{name: value for name, value in row.items() if name != "other"}, **row["other"], "project": project}
+    columns = dict(row)
+    other: Json = columns.pop("other")
+    return columns | other | {"project": project}
 
 
 def prediction_content(prediction: Json) -> tuple[str | None, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, CursorResult, Engine, Select, Table, bindparam, insert, select, update
 
 from labelsync_provider.database import chunks, insert_rows
 from labelsync_provider.projects.embedded.rows import label_row
@@ -30,12 +30,12 @@ CONFIRMED = (
 )
 
 
-def by_id(engine: Engine, tasks: Select[Any], after: int = 0) -> Iterator[Sequence[RowMapping]]:
+def by_id(engine: Engine, tasks: Select[Any], after: int = 0) -> Iterator[list[Json]]:
     """Yield what a statement selects of tasks, in pages of bounded length, by ascending id."""
     statement = tasks.where(TASK.c.id > bindparam("after")).order_by(TASK.c.id).limit(PAGE)
     while True:
         with engine.connect() as connection:
-            page = connection.execute(statement, {"after": after}).mappings().all()
+            page = _fetched(connection.execute(statement, {"after": after}))
         if page:
             yield page
             after = page[-1]["id"]
@@ -49,12 +49,11 @@ def data_of(connection: Connection, task_ids: Sequence[int]) -> dict[int, Json]:
     return {row.id: row.data for row in connection.execute(tasks)} if task_ids else {}
 
 
-def labels_of(connection: Connection, table: Table, task_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
+def labels_of(connection: Connection, table: Table, task_ids: Sequence[int]) -> dict[int, list[Json]]:
     """Return the annotations or predictions of tasks, by task, the oldest first."""
-    found: dict[int, list[RowMapping]] = {}
+    found: dict[int, list[Json]] = {}
     for some in chunks(task_ids, IDS_IN_A_STATEMENT):
-        rows = connection.execute(select(table).where(table.c.task.in_(some)).order_by(table.c.id))
-        for row in rows.mappings():
+        for row in _fetched(connection.execute(select(table).where(table.c.task.in_(some)).order_by(table.c.id))):
             found.setdefault(row["task"], []).append(row)
     return found
 
@@ -74,6 +73,12 @@ def add_labels(connection: Connection, table: Table, items: Sequence[tuple[int, 
         first = allocate(connection, table, len(items))
         rows = [label_row(table, item, first + n, task_id, now) for n, (task_id, item) in enumerate(items)]
         insert_rows(connection, table, rows)
+
+
+def _fetched(result: CursorResult[Any]) -> list[Json]:
+    """Return rows as dictionaries; SQLAlchemy's mappings look up each value by its column."""
+    names = list(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def this_instant() -> str:

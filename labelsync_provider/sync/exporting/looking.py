@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from labelsync_provider.database import chunks
 from labelsync_provider.formats.annotations.files import annotation_files
@@ -21,6 +23,9 @@ LISTED = 1000
 """Tasks of a range that are listed rather than counted: a page of them is one request."""
 READ_FOR_ONE = 20
 """Tasks that are read to find one that has something to export: nearly always, the first has."""
+KEPT_BYTES = 16 * 1024
+"""Content of up to so many bytes is kept until it is written. It is less than what it was made of, but for a task with
+large data and many annotations, of which each object holds all the data."""
 READ_AGAIN = "read again"
 """The state of a task that is read without having asked for it."""
 
@@ -168,6 +173,8 @@ class Looks:
         run = self._run
         for file in annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled):
             content = file.encode()
+            if len(content) <= KEPT_BYTES:
+                file = replace(file, encode=partial(bytes, content))
             yield RenderedFile(file, run.path(file), digest_of(content), len(content), stamp)
 
     def _mark_gone(self, exports: Sequence[KnownExport]) -> None:

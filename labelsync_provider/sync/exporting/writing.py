@@ -17,6 +17,7 @@ from labelsync_provider.errors import (
     Unavailable,
     UploadsFailed,
 )
+from labelsync_provider.in_flight import AHEAD
 from labelsync_provider.storages.protocol import MOST_BYTES
 from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
 from labelsync_provider.sync.exporting.state import ExportRun
@@ -37,7 +38,7 @@ Write = tuple[RenderedFile, KnownExport | None]
 
 
 class Writer:
-    """Carries out plans, until nothing can be written any more. One is written while the next is made."""
+    """Carries out plans, until nothing can be written any more. Some are written while the next is made."""
 
     def __init__(self, run: ExportRun) -> None:
         self._run = run
@@ -65,7 +66,7 @@ class Writer:
 
         :raises UploadsFailed: nothing of much could be written.
         """
-        while len(self._plans) > 1:
+        while self._plans and (self._calls.has_come or self._are_enough(len(plan.write))):
             self._take()
         # Announced first: what a killed run has written is known to be the exporter's, whatever becomes of the
         # annotation meanwhile.
@@ -79,6 +80,10 @@ class Writer:
             while not self._calls.has_room(write[0].size):
                 self._take()
             self._calls.add(write, write[0].size)
+
+    def _are_enough(self, more: int) -> bool:
+        """Tell whether as many are on their way as there should be before some more are announced."""
+        return len(self._plans) > 1 and self.on_the_way + more > AHEAD
 
     def finish(self) -> None:
         """Wait for all that is being written, and enter it.
