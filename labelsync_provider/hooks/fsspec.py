@@ -165,10 +165,13 @@ class SFTPStorageHook(FsspecStorageHook):
             try:
                 return get_fs("sftp", self.conn_id, options)
             except asyncssh.HostKeyNotVerifiable as error:
-                raise Unusable(
-                    f"connection {self.conn_id!r}: {error.reason}. Set host_key in its extra to the key of the server, "
-                    "or put that into the file known_hosts of the user who runs tasks."
-                ) from None
+                remedy = (
+                    "The server shows another key than host_key in its extra. Ask who runs it whether it has a new one."
+                    if options["known_hosts"]
+                    else "Set host_key in its extra to the key of the server, or put that into the file known_hosts of "
+                    "the user who runs tasks."
+                )
+                raise Unusable(f"connection {self.conn_id!r}: {error.reason}. {remedy}") from None
 
         return Filesystem(connect, ("mtime",), renames=True, meanings=meanings)
 

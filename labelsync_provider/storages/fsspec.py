@@ -91,7 +91,7 @@ class FsspecStorage(HoldsFiles):
         info = self._standing(self.location.root)
         if info is None or info["type"] != "directory":
             what = "there is no such directory" if info is None else "that is no directory"
-            raise NotFound(f"{self.uri} on {self.location.endpoint}: {what}. Create it, or correct the storage URI.")
+            raise NotFound(self._remedied(what))
 
     def list(self) -> Iterator[Page]:
         """Yield the files in pages, in the order of their keys; see `Storage.list` and `Walk`."""
@@ -171,7 +171,7 @@ class FsspecStorage(HoldsFiles):
         return path
 
     def _entries(self, key: str) -> Sequence[Entry]:
-        """Return what is in a directory; of what proves to be a file, nothing."""
+        """Return what is in a directory; of what proves to be a file below it, nothing."""
         path = (self._top + self.location.path(key)).rstrip("/") or self._top
         self._fit(f"{path}/")
 
@@ -179,7 +179,16 @@ class FsspecStorage(HoldsFiles):
             fs.invalidate_cache()  # what it keeps of a listing is neither fresh nor bounded
             return [entry for entry in fs.ls(path, detail=True) if entry["name"].strip("/") != path.strip("/")]
 
-        return self._do(f"list {key or 'it'}", listed)
+        try:
+            return self._do(f"list {key or 'it'}", listed)
+        except NotFound:
+            standing = None if key else self._standing(self.location.root)
+            if standing and standing["type"] != "directory":
+                raise Invalid(self._remedied("that is no directory")) from None
+            raise
+
+    def _remedied(self, what: str) -> str:
+        return f"{self.uri} on {self.location.endpoint}: {what}. Create it, or correct the storage URI."
 
     def _object(self, key: str, entry: Entry) -> ObjectInfo:
         path = self.location.path(key)

@@ -126,6 +126,9 @@ class TestSFTP:
         connect_sftp(sftp_server, extra={})
         with pytest.raises(Unusable, match=r"Host key is not trusted.*Set host_key"):
             source(folder)
+        connect_sftp(sftp_server, extra={"host_key": KEY})
+        with pytest.raises(Unusable, match=r"Host key is not trusted.*\. The server shows another key than host_key"):
+            source(folder)
         connect_sftp(sftp_server, extra={"no_host_key_check": True})
         assert problems(source(folder)) == {}
 
@@ -134,6 +137,11 @@ class TestSFTP:
         for name, what in (("missing", "there is no such directory"), ("a.json", "that is no directory")):
             with pytest.raises(NotFound, match=f"sftp:///{folder.name}/{name} on .*: {what}"):
                 SFTPStorageHook().get_source(f"sftp:///{folder.name}/{name}")
+
+    def test_of_a_target_that_is_a_file_says_so(self, folder: Path) -> None:
+        (folder / "a.json").write_text("1")
+        with pytest.raises(Invalid, match=r"/a.json on .*: that is no directory"):
+            list(SFTPStorageHook().get_target(f"sftp:///{folder.name}/a.json").list())
 
     def test_connection_of_a_directory_that_is_not_there_is_fine_for_a_target_only(self, folder: Path) -> None:
         ok, said = SFTPStorageHook().test_connection(f"sftp:///{folder.name}/new")
