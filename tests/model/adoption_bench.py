@@ -299,8 +299,9 @@ class AdoptionBench:
             elif entry.task in named:
                 assert named[entry.task] == entry.key, f"{entry} was adopted, and is of {named[entry.task]}"
             else:
-                rows = self.scope(options)[entry.key]
-                assert rows[entry.position or 0] == text_of(task.data), f"{entry} was adopted, and is not equal"
+                # A row that would be rejected is one too: others do not ask the label config.
+                row = rows_in(entry.key, self.objects[entry.key])[entry.position or 0]
+                assert text_of(data_of(row)) == text_of(task.data), f"{entry} was adopted, and is not equal"
 
     def _check_deleted(self, options: Options) -> None:
         """Rows are known without a task only if a person has deleted that, as far as anything tells."""
@@ -333,6 +334,9 @@ class AdoptionBench:
                 assert is_certain, f"{key}: rows came in, and may be task {undecided[key]}"
                 own = [n for n, name in named.items() if name == key and n not in claimed and n in after]
                 assert self.blobs or not own, f"{key}: rows came in, and {own} were made from it by others"
+                showing = [n for n, task in before.items() if self.blobs and not task.note and self._shown(task) == key]
+                left = [n for n in showing if n in after and n not in claimed]
+                assert options["on_changed"] == "add" or not left, f"{key} came in, and {left} show it"
         total = sum(map(len, scope.values()))
         parts = (report.unchanged, report.new, report.changed, report.not_restored, report.quarantined)
         assert sum(parts) == total, f"of {total} rows, these were counted: {parts}"

@@ -90,3 +90,11 @@ BREAKS = ("listing", 1, "breaks off")
 )
 def test_what_the_model_has_found_is_mended(blobs: bool, steps: list[Step]) -> None:
     taken(steps, partial(sqlite_history, "fake", kind=AdoptionHistory, blobs=blobs), "a history with 'fake'")
+
+
+@pytest.mark.parametrize("blobs", [False, True], ids=["rows", "blobs"])
+def test_a_task_that_has_the_id_of_a_deleted_one_is_of_the_object_that_it_names_or_shows(blobs: bool) -> None:
+    row_of_another = [put(2, THREE), PRESS, run(prefix="b/"), DELETE]
+    steps = [*row_of_another, put(B, ONE, TWO), PRESS, run(restore_deleted=True)]
+    begun = partial(sqlite_history, "fake, ids reused", kind=AdoptionHistory, blobs=blobs)
+    taken(steps, begun, "a history with 'fake, ids reused'")

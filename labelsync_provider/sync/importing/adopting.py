@@ -138,8 +138,8 @@ def _adopt_shown(run: ImportRun, passes: Filter, tasks: list[StoredTask]) -> Non
     """Enter, for each object that this import looks at, the oldest of the tasks that show it, unless it has one."""
     ledger, report = run.ledger, run.report
     shown = [row for task in tasks if (row := _shown(run, task)) and covers(run, passes, row.path)]
-    known_tasks = ledger.known_tasks([row.task for row in shown if row.task is not None])
-    unknown = [row for row in shown if row.task not in known_tasks]
+    known = ledger.known_tasks([row.task for row in shown if row.task is not None])
+    unknown = [row for row in shown if row.task is not None and _is_free(known.get(row.task), row.path)]
     standing = [row for rows in ledger.rows_of(sorted({row.path for row in unknown})).values() for row in rows]
     gone = _without_task(run, standing) if run.options.restore_deleted else []
     taken = {row.path for row in standing if row not in gone}
@@ -164,8 +164,21 @@ def _without_task(run: ImportRun, rows: list[KnownRow]) -> list[KnownRow]:
 def _add_candidates(run: ImportRun, candidates: Candidates, tasks: list[StoredTask]) -> None:
     """Keep the tasks that a row of a task file may stand for: not those of other places, nor those that have a row."""
     known = run.ledger.known_tasks([task.id for task in tasks])
-    free = [task for task in tasks if task.id not in known or is_of_data_alone(known[task.id].digest)]
-    candidates.add([(task.id, path, data_digest(task.data)) for task, path in _placed(run, free)])
+    placed = [
+        (task, path)
+        for task, path in _placed(run, tasks)
+        if _is_free(row := known.get(task.id), path) or (row and is_of_data_alone(row.digest))
+    ]
+    candidates.add([(task.id, path, data_digest(task.data)) for task, path in placed])
+
+
+def _is_free(row: KnownRow | None, path: str | None) -> bool:
+    """Tell whether a task stands for nothing: a row of another object has the id of one that was deleted.
+
+    :param row: what the ledger knows under its id.
+    :param path: of the object that the task names or shows, if it does.
+    """
+    return row is None or path not in (None, row.path)
 
 
 def _placed(run: ImportRun, tasks: list[StoredTask]) -> list[tuple[StoredTask, str | None]]:
