@@ -24,8 +24,8 @@ LISTED = 1000
 READ_FOR_ONE = 20
 """Tasks that are read to find one that has something to export: nearly always, the first has."""
 KEPT_BYTES = 16 * 1024
-"""Content of up to so many bytes is kept until it is written. It is less than what it was made of, but for a task with
-large data and many annotations, of which each object holds all the data."""
+"""Objects of a task are kept, instead of the task, until they are written, if together they have no more bytes: each of
+them holds all of the task's data, and of a task there may be thousands."""
 READ_AGAIN = "read again"
 """The state of a task that is read without having asked for it."""
 
@@ -171,9 +171,10 @@ class Looks:
 
     def _rendered(self, task: Json, stamp: str) -> Iterator[RenderedFile]:
         run = self._run
-        for file in annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled):
+        files = list(annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled))
+        for file in files:
             content = file.encode()
-            if len(content) <= KEPT_BYTES:
+            if len(content) * len(files) <= KEPT_BYTES:
                 file = replace(file, encode=partial(bytes, content))
             yield RenderedFile(file, run.path(file), digest_of(content), len(content), stamp)
 
