@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from labelsync_provider.errors import EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
-from labelsync_provider.projects.protocol import Task
+from labelsync_provider.projects.protocol import Json, Task
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ExportReport, ImportOptions, export_annotations, import_storage
 
@@ -275,6 +275,22 @@ class TestChanges:
         report = run(layout="task", can_delete_objects=True)
         assert some(report) == {"annotations": 2, "unchanged": 1, "gone": 1, "deleted": 1}
         assert run.target.names() == ["1.json"]
+
+    def test_annotation_that_moves_while_tasks_are_read_is_written_again(
+        self, run: Exporting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def moving(task_ids: Sequence[int]) -> Iterator[list[Json]]:
+            for page in read(task_ids):
+                yield page
+                run.sql("UPDATE labelsync_annotation SET task = 3 WHERE id = 1")
+
+        run()
+        (run.target.path / "1.json").unlink()
+        read = run.project.annotated_tasks
+        monkeypatch.setattr("labelsync_provider.projects.embedded.project.IDS_IN_A_STATEMENT", 1)
+        monkeypatch.setattr(run.project, "annotated_tasks", moving)
+        assert some(run()) == {"annotations": 3, "written": 3, "unchanged": 1}
+        assert run.target.json("1.json")["task"]["id"] == 3
 
     @pytest.mark.parametrize(("moved", "to"), [(1, 3), (3, 1)])
     @pytest.mark.parametrize("template", [None, "{task_id}/{annotation_id}.json"])

@@ -140,15 +140,17 @@ class Looks:
                 known.setdefault(export.task, []).append(export)
         wanted = tasks_to_read(states, known, run.settings, by_stamp=by_stamp)
         self._in_step += wanted.in_step
-        exported: set[str] = set()
+        left = dict(wanted.in_doubt)
         for tasks in self._read(list(wanted.stamps)):
             files = [file for task in tasks for file in self._rendered(task, wanted.stamps[task["id"]])]
-            exported.update(file.path for file in files)
             for some in batches(files, run.options.batch_size):
-                self._writer.carry_out(planned(some, self._standing(some, wanted.in_doubt)))
+                self._writer.carry_out(planned(some, self._standing(some, left)))
+                for file in some:
+                    # If its annotation moves, and comes with another task too, what was known is out of date.
+                    left.pop(file.path, None)
                 self._in_step += len(some)
                 self._tell(objects)
-        self._mark_gone([known for path, known in wanted.in_doubt.items() if path not in exported])
+        self._mark_gone(list(left.values()))
 
     def _standing(
         self, files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]
