@@ -9,7 +9,7 @@ import pytest
 from importing import some
 from sqlalchemy import Engine, text
 
-from labelsync_provider.errors import EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
+from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.protocol import Json, Task
@@ -568,6 +568,21 @@ class TestFailedUploads:
         (run.target.root / "out").write_text("a file")
         with pytest.raises(Exception, match=r"out.*(Not a directory|File exists)"):
             run()
+
+    @pytest.mark.parametrize("batch_size", [1, 15, 1000])
+    def test_of_twenty_end_the_run_whatever_is_written_at_once(self, run: Exporting, batch_size: int) -> None:
+        class Refusing(LocalFiles):
+            asked = 0
+
+            def write(self, key: str, content: bytes, *, create: bool = False) -> str:
+                self.asked += 1
+                raise Denied("no")
+
+        run.project.import_tasks([annotated(f"{n}.jpg") for n in range(200)])
+        storage = Refusing(run.target.uri, str(run.target.root))
+        with pytest.raises(UploadsFailed, match=r"None of \d+ objects could be written .*; 0 were before"):
+            run(storage=storage, max_in_flight=1, batch_size=batch_size)
+        assert storage.asked < 100 or batch_size == 1000
 
     def test_to_a_directory_that_may_not_be_written_say_so(
         self, run: Exporting, open_folder: Any, unprivileged: Callable
