@@ -90,7 +90,7 @@ def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> 
 
 def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
     pages, is_marker = run.source.list(), markers_of(run.source)
-    # Of a bucket, reading begins with the first page, and is ahead of the import. Elsewhere, the page behind is waited
+    # Where objects are read ahead of the import, that begins with the first page. Elsewhere, the page behind is waited
     # for: it tells whether this one is the last.
     reads_ahead = not (run.options.use_blob_urls or isinstance(run.source, InFileSystem))
     with_last = ((page, False) for page in pages) if reads_ahead else _with_last(pages)
