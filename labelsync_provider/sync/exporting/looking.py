@@ -190,7 +190,7 @@ class Looks:
         """Say how far the run is, if it is time to."""
         if not self._progress.is_due():
             return
-        in_step = self._in_step - self._writer.on_the_way
+        in_step = self._in_step - self._writer.on_the_way - self._run.report.failed
         written = f"{self._run.report.written:,} {'would be ' if self._run.options.dry_run else ''}written"
         if objects is None:
             self._progress.say(in_step, "objects compared", beside=written)
