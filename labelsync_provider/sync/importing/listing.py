@@ -108,9 +108,10 @@ def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Itera
 
 def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
     """Yield pages, and whether each is the last."""
-    before = next(pages, None)
+    before: Page | None = None
     for page in pages:
-        yield before or [], False
+        if before is not None:
+            yield before, False
         before = page
     if before is not None:
         yield before, True
