@@ -133,7 +133,8 @@ class Writer:
     def _give_up(self, written: int, planned: int) -> NoReturn:
         """End, with what is on its way already entered.
 
-        :param written: how many of those that were planned together.
+        :param written: how many of the last objects.
+        :param planned: how many these were: those that were planned together, or all since one could be written.
         :raises UploadsFailed: always.
         """
         run, before = self._run, self._run.report.written - written
