@@ -13,7 +13,7 @@ from labelsync_provider.stop import LOOK_SECONDS, Stop
 
 AHEAD = 2048
 """Items that are begun, or have come back, before they are asked for: while the first is waited for, others go on."""
-MOST_BYTES = 64 * 1024 * 1024
+BYTES_AHEAD = 64 * 1024 * 1024
 """Content that is in flight, or has come back and was not taken yet. A larger item is alone."""
 
 I = TypeVar("I")  # noqa: E741
@@ -70,7 +70,7 @@ class InFlight(Generic[I, R]):
 
     def has_room(self, size: int) -> bool:
         """Tell whether one more item may be added."""
-        return not self._ahead or (len(self._ahead) < AHEAD and self._bytes + size <= MOST_BYTES)
+        return not self._ahead or (len(self._ahead) < AHEAD and self._bytes + size <= BYTES_AHEAD)
 
     @property
     def has_come(self) -> bool:

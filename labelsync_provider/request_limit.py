@@ -1,5 +1,7 @@
 """How many requests may be in flight at once: a number that finds itself, of what came of the requests before."""
 
+from enum import Enum, auto
+
 MOST = 256
 """Requests in flight at most, unless somebody says otherwise."""
 FIRST = 32
@@ -25,6 +27,17 @@ FORGIVEN, MOST_FORGIVEN = 0.02, 4
 few are sent. It is the share of packets that BBR may lose (BBRLossThresh)."""
 
 
+class Phase(Enum):
+    """What a limit is at. It begins by trying."""
+
+    TRYING = auto()
+    """More are tried, round by round, until more help no more."""
+    STAYING = auto()
+    """As many as helped last, until it is time to try more."""
+    RISING = auto()
+    """By small steps, after a refusal."""
+
+
 class Limit:
     """How many requests may be in flight. It only decides: whoever sends them tells it, and says when.
 
@@ -41,23 +54,31 @@ class Limit:
         :param most: it is never above this, and never below 1.
         :param now: the instant, in seconds since whenever, as in all that follows.
         """
+        self.most = most
+        """`now_allowed` is never above it."""
         self.now_allowed = min(FIRST, most)
         self.reached = 0
         """The most requests that were in flight at any time."""
-        self.most = most
-        """`now_allowed` is never above it."""
-        self._grows = True
-        self._cautious_up_to = 0
-        """Where it grows by small steps to, after a refusal; else 0."""
-        self._before_refusal = 0
-        """Requests that were sent before the last refusal: a refusal of them says no more."""
-        self._forgivable = 0.0
-        """Refusals that say nothing, if they come now."""
-        self._best, self._best_rate, self._patience = self.now_allowed, 0.0, PATIENCE
-        self._probed = now
+        self._phase = Phase.TRYING
+        self._begin_round(now)
+
+        # Trying, and staying.
+        self._best, self._best_rate = self.now_allowed, 0.0
+        """As many requests as helped last, and the answers a second that they brought; 0: not known yet."""
+        self._patience = PATIENCE
+        """Rounds that may still pass without a clear growth."""
         self._unused = 0
         """Rounds in a row in which there were not as many requests to be sent."""
-        self._begin_round(now)
+        self._tried = now
+        """When more were tried last."""
+
+        # Refusals, and rising.
+        self._forgivable = 0.0
+        """Refusals that say nothing, if they come now."""
+        self._sent_before = 0
+        """Requests that were sent before the last refusal that counted, and did not come back since: that some of them
+        are refused says no more."""
+        self._rises_to = 0
 
     def answered(self, now: float, under_way: int) -> None:
         """Note that a request has come back.
@@ -65,22 +86,13 @@ class Limit:
         :param under_way: how many there were until then.
         """
         self.reached = max(self.reached, under_way)
-        self._answers += 1
-        self._before_refusal -= self._before_refusal > 0
+        self._sent_before = max(0, self._sent_before - 1)
         self._forgivable = min(self._forgivable + FORGIVEN, MOST_FORGIVEN)
-        # Where there was nothing more to send, the rate says nothing about the limit.
+        self._answers += 1
         self._all_used &= under_way >= self.now_allowed
         took = now - self._round_began
         if self._answers >= self.now_allowed and took >= ROUND_SECONDS:
-            if self._cautious_up_to:
-                self._grow_by_a_step()
-            elif self._all_used:
-                self._unused = 0
-                self._judge(self._answers / took, now)
-            else:
-                self._unused += 1
-                if self._grows and self._patience < PATIENCE <= self._unused:
-                    self._settle(now)  # more brought no more, and as many were not even there to be sent
+            self._end_round(self._answers / took, now)
             self._begin_round(now)
 
     def refused(self, now: float, under_way: int) -> None:
@@ -89,49 +101,74 @@ class Limit:
         :param under_way: how many there were until then.
         """
         self.reached = max(self.reached, under_way)
-        if self._before_refusal > 0:
-            self._before_refusal -= 1
-            return
-        if self._forgivable >= 1:
+        if self._sent_before:
+            self._sent_before -= 1
+        elif self._forgivable >= 1:
             self._forgivable -= 1
-            return
-        half = max(1, min(self.now_allowed, under_way) // 2)
-        if self.now_allowed > self._best:
-            # Of more than have helped, half may still be right; the next try is not due at once.
-            self._cautious_up_to, self._probed = max(self._best, half), now
         else:
-            self._cautious_up_to = max(self._cautious_up_to, self.now_allowed)
-        self.now_allowed = half
-        self._before_refusal = under_way - 1
-        self._begin_round(now)
+            self._halve(now, under_way)
+            self._sent_before = under_way - 1
+            self._begin_round(now)
 
     def _begin_round(self, now: float) -> None:
         self._round_began, self._answers, self._all_used = now, 0, True
 
-    def _grow_by_a_step(self) -> None:
-        self.now_allowed = min(self.now_allowed + max(1, self.now_allowed // 8), self._cautious_up_to)
-        if self.now_allowed == self._cautious_up_to:
-            self._cautious_up_to, self._grows = 0, False
-            self._best, self._best_rate = self.now_allowed, 0.0
+    def _end_round(self, rate: float, now: float) -> None:
+        """Decide how many are allowed in the next round.
 
-    def _judge(self, rate: float, now: float) -> None:
-        """Decide at the end of a round."""
-        has_enough = rate >= ENOUGH
-        if not self._grows:
-            self._best_rate = (self._best_rate + rate) / 2 if self._best_rate else rate
-            is_time = now - self._probed >= PROBE_SECONDS and not has_enough
-            self._grows = is_time and self.now_allowed < self.most
-            self._patience = PATIENCE
-        elif rate >= self._best_rate * CLEAR_GROWTH:
+        :param rate: answers a second in this one.
+        """
+        if self._phase is Phase.RISING:
+            self._rise()
+        elif not self._all_used:
+            # There was nothing more to send, so the rate says nothing about the limit.
+            self._unused += 1
+            if self._phase is Phase.TRYING and self._patience < PATIENCE <= self._unused:
+                self._settle(now)  # more brought no more, and as many were not even there to be sent
+        else:
+            self._unused = 0
+            if self._phase is Phase.TRYING:
+                self._go_on_trying(rate, now)
+            else:
+                self._stay(rate, now)
+
+    def _go_on_trying(self, rate: float, now: float) -> None:
+        if rate >= self._best_rate * CLEAR_GROWTH:
             self._best, self._best_rate, self._patience = self.now_allowed, rate, PATIENCE
         else:
             self._patience -= 1
-        if self._grows and self._patience and not has_enough:
-            waited = self.now_allowed / rate  # Little's law
-            self.now_allowed = min((FAR_GROWTH if waited > FAR_SECONDS else GROWTH) * self.now_allowed, self.most)
-        elif self._grows:
+        if self._patience and rate < ENOUGH:
+            self._try_more(rate)
+        else:
             self._settle(now)
+
+    def _try_more(self, rate: float) -> None:
+        waited = self.now_allowed / rate  # Little's law
+        factor = FAR_GROWTH if waited > FAR_SECONDS else GROWTH
+        self.now_allowed = min(factor * self.now_allowed, self.most)
 
     def _settle(self, now: float) -> None:
         """Go on with as many requests as helped last."""
-        self.now_allowed, self._grows, self._probed = self._best, False, now
+        self.now_allowed, self._phase, self._tried = self._best, Phase.STAYING, now
+
+    def _stay(self, rate: float, now: float) -> None:
+        """Stay, or try more once it is time to."""
+        self._best_rate = (self._best_rate + rate) / 2 if self._best_rate else rate
+        if rate < ENOUGH and self.now_allowed < self.most and now - self._tried >= PROBE_SECONDS:
+            self._phase, self._patience = Phase.TRYING, PATIENCE
+            self._try_more(rate)
+
+    def _halve(self, now: float, under_way: int) -> None:
+        half = max(1, min(self.now_allowed, under_way) // 2)
+        if self.now_allowed > self._best:
+            # Of more than have helped, half may still be right; the next try is not due at once.
+            self._rises_to, self._tried = max(self._best, half), now
+        elif self._phase is not Phase.RISING:
+            self._rises_to = self.now_allowed
+        self.now_allowed, self._phase = half, Phase.RISING
+
+    def _rise(self) -> None:
+        """Take a small step; stay at the last one."""
+        self.now_allowed = min(self.now_allowed + max(1, self.now_allowed // 8), self._rises_to)
+        if self.now_allowed == self._rises_to:
+            self._phase, self._best, self._best_rate = Phase.STAYING, self.now_allowed, 0.0

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, suppress
 import pytest
 
 from labelsync_provider.errors import NotFound, Stopped, Unavailable
-from labelsync_provider.in_flight import AHEAD, MOST_BYTES, InFlight, in_order
+from labelsync_provider.in_flight import AHEAD, BYTES_AHEAD, InFlight, in_order
 from labelsync_provider.request_limit import FIRST, ROUND_SECONDS, Limit
 from labelsync_provider.retry import call_with_retries
 from labelsync_provider.stop import Stop
@@ -205,7 +205,7 @@ class TestInFlight:
 
     def test_bounds_what_is_ahead(self) -> None:
         with flight(lambda n: n) as calls:
-            sizes = [MOST_BYTES // 2, MOST_BYTES // 2, 1, 2 * MOST_BYTES, 1]
+            sizes = [BYTES_AHEAD // 2, BYTES_AHEAD // 2, 1, 2 * BYTES_AHEAD, 1]
             added = 0
             for expected in (2, 1, 1, 1):
                 while added < len(sizes) and calls.has_room(sizes[added]):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from labelsync_provider.storages.confined import Confined, Handle
+from labelsync_provider.storages.local_confined import Confined, Handle
 from labelsync_provider.storages.spool import sorted_on_disk
 from labelsync_provider.storages.temporary import is_temporary
 

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, invalid
 from labelsync_provider.retry import Requests
-from labelsync_provider.storages.confined import Confined
 from labelsync_provider.storages.keys import NO_PATH
+from labelsync_provider.storages.local_confined import Confined
 from labelsync_provider.storages.local_errors import translated
 from labelsync_provider.storages.local_listing import Walk
 from labelsync_provider.storages.local_paths import local_path, relative

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 
 from labelsync_provider.errors import Denied
-from labelsync_provider.storages.confined import Confined
 from labelsync_provider.storages.keys import LONGEST_KEY
+from labelsync_provider.storages.local_confined import Confined
 
 Link = tuple[int, str, str]
 """Its mtime in nanoseconds; its path, of which all above it are no links; the path without links that it leads to."""

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 
 from labelsync_provider.errors import Denied
-from labelsync_provider.storages.confined import NO_DIRECTORY, Confined
 from labelsync_provider.storages.keys import LONGEST_KEY, is_longer, listed_key
+from labelsync_provider.storages.local_confined import NO_DIRECTORY, Confined
 from labelsync_provider.storages.local_directory import Directory, names_of
 from labelsync_provider.storages.local_links import Links, is_utf8, place
 from labelsync_provider.storages.local_objects import LEAVES_ROOT, object_of, refused

@@ -5,8 +5,8 @@ import os
 import stat
 
 from labelsync_provider.errors import Denied
-from labelsync_provider.storages.confined import Confined
 from labelsync_provider.storages.keys import SHORT_KEY, listed_key
+from labelsync_provider.storages.local_confined import Confined
 from labelsync_provider.storages.local_directory import Directory
 from labelsync_provider.storages.local_writing import version_of
 from labelsync_provider.storages.protocol import ObjectInfo

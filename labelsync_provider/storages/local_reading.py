@@ -4,8 +4,8 @@ import os
 import stat
 
 from labelsync_provider.errors import Invalid
-from labelsync_provider.storages.confined import Confined
 from labelsync_provider.storages.faults import too_large
+from labelsync_provider.storages.local_confined import Confined
 
 READ_AT_ONCE = 1 << 20
 """Bytes of what proves to be longer than it was."""

@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 
 from labelsync_provider.errors import AlreadyThere
-from labelsync_provider.storages.confined import Confined, Handle
+from labelsync_provider.storages.local_confined import Confined, Handle
 from labelsync_provider.storages.local_reading import READ
 from labelsync_provider.storages.temporary import temporary_name
 

@@ -23,11 +23,11 @@ from labelsync_provider.errors import (
 from labelsync_provider.retry import RETRY_SECONDS, Requests
 from labelsync_provider.storages.answers import no_answer
 from labelsync_provider.storages.faults import explained, too_large
-from labelsync_provider.storages.kept import Kept
 from labelsync_provider.storages.location import Location
 from labelsync_provider.storages.protocol import MOST_BYTES, ObjectInfo, Page
+from labelsync_provider.storages.redis_kept import Kept
+from labelsync_provider.storages.redis_scanning import scanned
 from labelsync_provider.storages.redis_values import LARGEST, Value, values_of, version_of
-from labelsync_provider.storages.scanning import scanned
 from labelsync_provider.storages.spool import sorted_on_disk
 
 READ_AT_ONCE = 500

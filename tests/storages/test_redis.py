@@ -16,8 +16,8 @@ from servers.redis import RedisServer, running_valkey, write_certificate
 
 from labelsync_provider.errors import Denied, Invalid, NotFound, TooLarge, Unusable
 from labelsync_provider.hooks.redis import RedisStorageHook
-from labelsync_provider.storages import kept, redis_values
 from labelsync_provider.storages import redis as redis_storage
+from labelsync_provider.storages import redis_kept, redis_values
 from labelsync_provider.storages.protocol import ObjectInfo
 from labelsync_provider.storages.redis import RedisStorage
 
@@ -297,7 +297,7 @@ class TestCost:
     def test_what_is_kept_is_bounded(
         self, server: RedisServer, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(kept, "KEPT_BYTES", 10_000)
+        monkeypatch.setattr(redis_kept, "KEPT_BYTES", 10_000)
         server.client(1).mset({f"{n:04}": "x" * 1000 for n in range(100)})
         found = keys(storage)
         assert sum(map(len, storage._kept._contents.values())) == storage._kept.size <= 10_000

@@ -2,17 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
 from importing import some
 from sqlalchemy import Engine, text
 
-from labelsync_provider.errors import EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
+from labelsync_provider.errors import Denied, EmptyListing, Invalid, StoragesOverlap, TargetOccupied, UploadsFailed
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
-from labelsync_provider.projects.protocol import Task
+from labelsync_provider.projects.protocol import Json, Task
 from labelsync_provider.storages.local_files import LocalFiles
 from labelsync_provider.sync import ExportOptions, ExportReport, ImportOptions, export_annotations, import_storage
 
@@ -275,6 +275,22 @@ class TestChanges:
         report = run(layout="task", can_delete_objects=True)
         assert some(report) == {"annotations": 2, "unchanged": 1, "gone": 1, "deleted": 1}
         assert run.target.names() == ["1.json"]
+
+    def test_annotation_that_moves_while_tasks_are_read_is_written_again(
+        self, run: Exporting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def moving(task_ids: Sequence[int]) -> Iterator[list[Json]]:
+            for page in read(task_ids):
+                yield page
+                run.sql("UPDATE labelsync_annotation SET task = 3 WHERE id = 1")
+
+        run()
+        (run.target.path / "1.json").unlink()
+        read = run.project.annotated_tasks
+        monkeypatch.setattr("labelsync_provider.projects.embedded.project.IDS_IN_A_STATEMENT", 1)
+        monkeypatch.setattr(run.project, "annotated_tasks", moving)
+        assert some(run()) == {"annotations": 3, "written": 3, "unchanged": 1}
+        assert run.target.json("1.json")["task"]["id"] == 3
 
     @pytest.mark.parametrize(("moved", "to"), [(1, 3), (3, 1)])
     @pytest.mark.parametrize("template", [None, "{task_id}/{annotation_id}.json"])
@@ -552,6 +568,21 @@ class TestFailedUploads:
         (run.target.root / "out").write_text("a file")
         with pytest.raises(Exception, match=r"out.*(Not a directory|File exists)"):
             run()
+
+    @pytest.mark.parametrize("batch_size", [1, 15, 1000])
+    def test_of_twenty_end_the_run_whatever_is_written_at_once(self, run: Exporting, batch_size: int) -> None:
+        class Refusing(LocalFiles):
+            asked = 0
+
+            def write(self, key: str, content: bytes, *, create: bool = False) -> str:
+                self.asked += 1
+                raise Denied("no")
+
+        run.project.import_tasks([annotated(f"{n}.jpg") for n in range(200)])
+        storage = Refusing(run.target.uri, str(run.target.root))
+        with pytest.raises(UploadsFailed, match=r"None of \d+ objects could be written .*; 0 were before"):
+            run(storage=storage, max_in_flight=1, batch_size=batch_size)
+        assert storage.asked < 100 or batch_size == 1000
 
     def test_to_a_directory_that_may_not_be_written_say_so(
         self, run: Exporting, open_folder: Any, unprivileged: Callable

@@ -1,15 +1,19 @@
-"""Memory does not grow with the number of objects. Each run is a process of its own, which reports its peak."""
+"""Memory does not grow with the number of objects. Most runs are a process of their own, which reports its peak."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 from killing import Child, Listing, Run
 from places import Directory, Place, S3Place
 from servers.s3 import running_rclone
+from sqlalchemy import Engine
 
 from labelsync_provider.database import open_database
 from labelsync_provider.projects.embedded.store import EmbeddedStore
-from labelsync_provider.sync import ImportOptions, ImportReport
+from labelsync_provider.projects.protocol import Task
+from labelsync_provider.storages.local_files import LocalFiles
+from labelsync_provider.sync import ExportOptions, ImportOptions, ImportReport, export_annotations
 
 # A task alone takes more than a kilobyte; the caches of SQLite grow to some megabytes.
 FEW, MANY = 1_000, 24_000
@@ -87,3 +91,18 @@ def test_a_listing_of_one_large_directory_is_sorted_in_little_memory(tmp_path: P
     many = Child(Listing(Directory(tmp_path), "many/", IN_MEMORY)).outcome()
     assert (few.result, many.result) == (FEW, NAMES)
     assert many.peak_bytes - few.peak_bytes < MOST_GROWTH_OF_NAMES
+
+
+def test_an_export_does_not_hold_the_data_of_a_task_once_for_each_annotation(tmp_path: Path, engine: Engine) -> None:
+    tasks, annotations, size = 50, 50, 10_000
+    project = EmbeddedStore(engine).create_project("P", "<View/>")
+    project.import_tasks([Task({"text": "x" * size}, annotations=[{"result": []}] * annotations) for _ in range(tasks)])
+    target = LocalFiles(str(tmp_path / "target"), str(tmp_path))
+    tracemalloc.start()
+    try:
+        report = export_annotations(project, target, engine, ExportOptions(dry_run=True), "a test")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert report.written == tasks * annotations
+    assert peak < tasks * annotations * size / 2

@@ -8,6 +8,7 @@ import pytest
 from importing import texts
 from model.fake_project import Clock
 
+from labelsync_provider.errors import UploadsFailed
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.protocol import Task
@@ -150,3 +151,20 @@ def test_an_export_names_the_objects_in_step_of_all_there_are(
     assert len(lines) == 5
     assert all(2 * (page - 2) <= count <= 2 * page for page, count in enumerate(in_step, start=1))
     assert lines[-1].endswith(f"{in_step[-1]} written")
+
+
+def test_an_export_does_not_count_what_could_not_be_written_as_in_step(
+    engine: Any, target: Any, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("labelsync_provider.sync.exporting.writing.AHEAD", 2)
+    project = EmbeddedStore(engine).create_project("P", "<View/>")
+    project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(10)])
+    (target.path / "1.json").mkdir()
+    with pytest.raises(UploadsFailed):
+        export_annotations(
+            project, target.storage(), engine, ExportOptions(batch_size=2), "a test", Runtime(monotonic=clock)
+        )
+    lines = [line for line in caplog.messages if "/s" in line]
+    assert lines
+    assert all(line.endswith(f", {line.partition(' of 10 objects in step')[0]} written") for line in lines)

@@ -23,7 +23,7 @@ class AnnotationFile:
 
     key: str
     encode: Callable[[], bytes]
-    """Returns its content, which is not kept: each file of a task holds all of the task's data."""
+    """Returns its content, which is not kept in here: each file of a task holds all of the task's data."""
     task: int
     annotations: int
     """How many of them it holds."""

@@ -24,8 +24,8 @@ LISTED = 1000
 READ_FOR_ONE = 20
 """Tasks that are read to find one that has something to export: nearly always, the first has."""
 KEPT_BYTES = 16 * 1024
-"""Content of up to so many bytes is kept until it is written. It is less than what it was made of, but for a task with
-large data and many annotations, of which each object holds all the data."""
+"""Objects of a task are kept, instead of the task, until they are written, if together they have no more bytes: each of
+them holds all of the task's data, and of a task there may be thousands."""
 READ_AGAIN = "read again"
 """The state of a task that is read without having asked for it."""
 
@@ -140,15 +140,17 @@ class Looks:
                 known.setdefault(export.task, []).append(export)
         wanted = tasks_to_read(states, known, run.settings, by_stamp=by_stamp)
         self._in_step += wanted.in_step
-        exported: set[str] = set()
+        left = dict(wanted.in_doubt)
         for tasks in self._read(list(wanted.stamps)):
             files = [file for task in tasks for file in self._rendered(task, wanted.stamps[task["id"]])]
-            exported.update(file.path for file in files)
             for some in batches(files, run.options.batch_size):
-                self._writer.carry_out(planned(some, self._standing(some, wanted.in_doubt)))
+                self._writer.carry_out(planned(some, self._standing(some, left)))
+                for file in some:
+                    # If its annotation moves, and comes with another task too, what was known is out of date.
+                    left.pop(file.path, None)
                 self._in_step += len(some)
                 self._tell(objects)
-        self._mark_gone([known for path, known in wanted.in_doubt.items() if path not in exported])
+        self._mark_gone(list(left.values()))
 
     def _standing(
         self, files: Sequence[RenderedFile], in_doubt: Mapping[str, KnownExport]
@@ -171,9 +173,10 @@ class Looks:
 
     def _rendered(self, task: Json, stamp: str) -> Iterator[RenderedFile]:
         run = self._run
-        for file in annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled):
+        files = list(annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled))
+        for file in files:
             content = file.encode()
-            if len(content) <= KEPT_BYTES:
+            if len(content) * len(files) <= KEPT_BYTES:
                 file = replace(file, encode=partial(bytes, content))
             yield RenderedFile(file, run.path(file), digest_of(content), len(content), stamp)
 
@@ -187,7 +190,7 @@ class Looks:
         """Say how far the run is, if it is time to."""
         if not self._progress.is_due():
             return
-        in_step = self._in_step - self._writer.on_the_way
+        in_step = self._in_step - self._writer.on_the_way - self._run.report.failed
         written = f"{self._run.report.written:,} {'would be ' if self._run.options.dry_run else ''}written"
         if objects is None:
             self._progress.say(in_step, "objects compared", beside=written)

@@ -49,6 +49,8 @@ class Writer:
         """Of the first of these plans."""
         self._paths: set[str] = set()
         """Of all of them."""
+        self._in_vain = 0
+        """Objects in a row that were planned, and of which none could be written."""
         self._last_written = 0.0
         self._outage = False
 
@@ -108,8 +110,9 @@ class Writer:
         plan, outcomes = self._plans.popleft(), self._outcomes
         self._outcomes = []
         written = self._enter(plan, outcomes)
-        if self._outage or (not written and len(plan) >= HOPELESS):
-            self._give_up(written, len(plan))
+        self._in_vain = 0 if written else self._in_vain + len(plan)
+        if self._outage or self._in_vain >= HOPELESS:
+            self._give_up(written, self._in_vain or len(plan))
 
     def _enter(self, plan: Sequence[Write], outcomes: Sequence[str | Failure]) -> int:
         """Enter what was written, and count what was not; return how many were."""
@@ -130,7 +133,8 @@ class Writer:
     def _give_up(self, written: int, planned: int) -> NoReturn:
         """End, with what is on its way already entered.
 
-        :param written: how many of those that were planned together.
+        :param written: how many of the last objects.
+        :param planned: how many these were: those that were planned together, or all since one could be written.
         :raises UploadsFailed: always.
         """
         run, before = self._run, self._run.report.written - written

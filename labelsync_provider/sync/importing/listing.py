@@ -90,7 +90,7 @@ def _worth_another_try(info: ObjectInfo, known: KnownObject, judged_by: str) -> 
 
 def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Iterator[Page]:
     pages, is_marker = run.source.list(), markers_of(run.source)
-    # Of a bucket, reading begins with the first page, and is ahead of the import. Elsewhere, the page behind is waited
+    # Where objects are read ahead of the import, that begins with the first page. Elsewhere, the page behind is waited
     # for: it tells whether this one is the last.
     reads_ahead = not (run.options.use_blob_urls or isinstance(run.source, InFileSystem))
     with_last = ((page, False) for page in pages) if reads_ahead else _with_last(pages)
@@ -108,9 +108,10 @@ def _filtered(run: ImportRun, passes: Filter, progress: ImportProgress) -> Itera
 
 def _with_last(pages: Iterator[Page]) -> Iterator[tuple[Page, bool]]:
     """Yield pages, and whether each is the last."""
-    before = next(pages, None)
+    before: Page | None = None
     for page in pages:
-        yield before or [], False
+        if before is not None:
+            yield before, False
         before = page
     if before is not None:
         yield before, True
