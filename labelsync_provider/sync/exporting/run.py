@@ -111,8 +111,8 @@ def _export(run: ExportRun) -> ExportReport:
     except Stopped:
         raise Stopped(
             f"Stopped before the end of the export to {run.target.uri}, with {run.report.written:,} objects "
-            "written, which stay. The next run goes on from there, and first finds out what became of requests "
-            "that were on their way."
+            "written and entered, which stay. The next run goes on from there, and first finds out what became of "
+            "requests that were on their way."
         ) from None
 
 
