@@ -31,8 +31,11 @@ TEMPLATE = """\
 {%- endfor %}"""
 
 
-CHANGES = ("tasks_created", "tasks_updated", "tasks_deleted", "written", "deleted", "failed", "quarantined")
-"""The counts of a report that a title says."""
+CHANGES = (
+    *("tasks_created", "tasks_updated", "tasks_deleted", "adopted", "not_restored", "changed", "missing"),
+    *("deleted_by_hand", "written", "deleted", "gone", "failed", "quarantined"),
+)
+"""The counts of a report that a title says: what was done, and what is there to see."""
 PLACES = ("source", "project", "target")
 """The parameters of operators that say what is synced with what."""
 SOURCES_NAMED = 5

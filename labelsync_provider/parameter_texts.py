@@ -202,8 +202,8 @@ PARAMETERS: dict[str, Parameter] = {
     "max_quarantined": Parameter(
         title="Most objects in quarantine",
         meaning="If more objects and rows than this could not be imported, the run fails, after the good ones are in. "
-        "Below 1 it is a share of the matched objects, such as `0.1`. A first run of which everything is in quarantine "
-        "always fails.",
+        "Below 1 it is a share of the matched objects, such as `0.1`. Of a list of sources, each is counted by itself. "
+        "A first run of which everything is in quarantine always fails.",
         kind="number",
         by_default="any number",
         section=LIMITS,

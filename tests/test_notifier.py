@@ -13,8 +13,8 @@ from older_airflows import gives_callbacks_the_exception
 
 from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
-from labelsync_provider.notifier import SyncReportNotifier, places_of
-from labelsync_provider.operators.import_storage import ImportStorageSyncOperator
+from labelsync_provider.notifier import SyncReportNotifier, outcome_of, places_of
+from labelsync_provider.operators.import_storage import WORTH_SEEING, ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,6 +165,22 @@ def test_dry_run_is_told_as_one(said: list[str], connections: Any, run_dag: Call
     run_dag(dag)
     assert said[0].startswith("told_dry, load: dry run, tasks created 2, quarantined 1\n")
     assert said[0].count("dry run, nothing was written: listed 1") == 2
+
+
+def test_title_says_what_is_only_reported(said: list[str], connections: Any, run_dag: Callable) -> None:
+    notifier = SyncReportNotifier(Saying("{{ report_title }}"))
+    load = {"source": connections.uri, "project": "Pets"}
+    with DAG("told_reported", schedule=None, start_date=SINCE) as dag:
+        ImportStorageSyncOperator(task_id="load", **load, on_success_callback=notifier)
+    run_dag(dag)
+    connections.put("a.json", [{"text": "3"}])
+    run_dag(dag)
+    assert said[1] == "told_reported, load: changed 1, missing 1"
+
+
+def test_title_says_whatever_keeps_a_task_from_being_skipped() -> None:
+    for name in {*WORTH_SEEING, "written", "deleted", "gone"} - {"quarantined_now"}:
+        assert outcome_of({name: 1}, failed=False) == f": {name.replace('_', ' ')} 1"
 
 
 def test_places_show_no_keys_and_not_each_of_many_sources() -> None:

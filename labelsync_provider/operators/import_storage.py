@@ -92,8 +92,8 @@ class ImportStorageSyncOperator(StoppableOperator):
     :param max_delete: If more tasks than this were to be deleted, none is and the run fails. By default 10 % of those
         imported from the source, at least 1.
     :param max_quarantined: If more objects and rows than this could not be imported, the run fails, after the good ones
-        are in. Below 1 it is a share of the matched objects, such as `0.1`. A first run of which everything is in
-        quarantine always fails. By default any number.
+        are in. Below 1 it is a share of the matched objects, such as `0.1`. Of a list of sources, each is counted by
+        itself. A first run of which everything is in quarantine always fails. By default any number.
     :param adopt: When coming from Label Studio's own sync or another tool: tasks that the project has already are taken
         for those of the objects and rows that they were made from, so that nothing comes in twice, and what somebody
         has deleted does not come back. Leave it on until a run has nothing in quarantine. Files are known by their URI

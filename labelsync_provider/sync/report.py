@@ -61,7 +61,8 @@ class ImportReport:
     adopted: int = 0
     """Tasks that the project had already, and that are known from now on."""
     adopted_sharing: int = 0
-    """Tasks that show the object, or have the data of the row, for which another one stands; they stay as they are."""
+    """Tasks that show the object, or have the data of the row and are known to be of its file, for which another one
+    stands; they stay as they are."""
     not_restored: int = 0
     """Objects and rows whose tasks somebody has deleted after Label Studio's own sync had made them."""
     gone: int = 0

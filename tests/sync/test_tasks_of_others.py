@@ -206,12 +206,13 @@ def test_enters_what_is_adopted_a_bounded_number_at_a_time(run: Adopting, monkey
     assert max(entered) <= 2 * 8
 
 
-def test_a_row_that_two_syncs_have_made_is_known_once(run: Adopting) -> None:
+def test_a_row_that_two_syncs_have_made_is_known_once(run: Adopting, caplog: pytest.LogCaptureFixture) -> None:
     run.fill("a.jsonl", texts("1", "2"))
     for text in "1122":
         run.made(text, "a.jsonl")
     report = run(adopt=True)
     assert (report.adopted, report.adopted_sharing, report.unchanged, report.missing) == (2, 2, 2, 0)
+    assert "2 tasks show objects of mem://bucket/, or have the data of rows there" in caplog.text
     again = run()
     assert (again.unchanged, again.missing, again.tasks_created) == (2, 0, 0)
 

@@ -68,7 +68,8 @@ def tell_adoption(run: ImportRun) -> None:
         log.info("%d tasks from %s were known to the project only.", report.adopted, run.source.location.container)
     if report.adopted_sharing:
         log.warning(
-            "%d tasks show objects of %s that other tasks stand for; they stay as they are.",
+            "%d tasks show objects of %s, or have the data of rows there, for which other tasks stand; they stay as "
+            "they are.",
             report.adopted_sharing,
             source,
         )
