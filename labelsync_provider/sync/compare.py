@@ -11,6 +11,8 @@ from labelsync_provider.storages.spool import Spool
 
 MISSING_PAGE = 5000
 """Missing objects that are told together."""
+TOLD = 50_000
+"""Objects told last, of which the ledger need not know yet: more than what is read ahead, and two batches."""
 
 
 class Known(Protocol):
@@ -44,7 +46,8 @@ def compare(
     """Yield the differences between a listing and what is known, page by page, and last what is missing.
 
     A service may list an object behind others that come after it (a hierarchical Azure account, SeaweedFS: a
-    folder comes before its siblings). It is looked up by itself, and nothing is missing before the end.
+    folder comes before its siblings). It is looked up by itself, and nothing is missing before the end. What is listed
+    once more, as by pages that shift while somebody writes, is left out.
 
     :param listing: pages of objects, in the order of their keys but for such.
     :param location: that of the storage which lists them: it says which path a key is.
@@ -55,12 +58,13 @@ def compare(
     """
     seen, root = "", location.root
     late: set[str] = set()
+    told: dict[str, None] = {}
     unseen: Spool[K] | None = None
     for page in listing:
         listed = {root + info.key: info for info in page}
         listed.pop(seen, None)  # the first of a page once more: the last of the page before
-        if late:
-            listed = {path: info for path, info in listed.items() if path not in late}
+        if listed and min(listed) <= seen:
+            listed = {path: info for path, info in listed.items() if path not in late and path not in told}
         if not listed:
             continue
         found: dict[str, K] = {}
@@ -84,6 +88,9 @@ def compare(
                 unchanged.append(known)
             else:
                 fresh.append((path, info, known))
+        told |= dict.fromkeys(listed)
+        for path in list(islice(told, max(0, len(told) - TOLD))):
+            del told[path]
         yield Differences(unchanged, fresh, [])
     if unseen:
         missing = (known for known in unseen if known.path not in late)

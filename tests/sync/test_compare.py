@@ -115,6 +115,21 @@ def test_object_listed_twice_is_told_once() -> None:
     assert [path for d in differences for path, _, _ in d.fresh] == ["b", "a"]
 
 
+@pytest.mark.parametrize("version", ["1", "2", None])
+def test_objects_listed_again_on_any_later_page_are_told_once(version: str | None) -> None:
+    one, two, three, four = (ObjectInfo(key, 1, "1") for key in ("a", "b", "c", "d"))
+    known = [] if version is None else [known_as(info.key, version) for info in (one, two, three, four)]
+
+    def known_at(paths: Sequence[str]) -> Iterator[list[KnownObject]]:
+        yield [entry for entry in known if entry.path in paths]
+
+    listing = iter([[one, two], [two, three], [one], [two, four], [three, four]])
+    told: list[str] = []
+    for found in compare(listing, at(), is_unchanged, lambda *_: iter([known] if known else []), known_at):
+        told += [entry.path for entry in found.unchanged] + [path for path, *_ in found.fresh]
+    assert sorted(told) == ["a", "b", "c", "d"]
+
+
 def test_empty_pages_of_a_listing_are_passed_over() -> None:
     listing = iter([[], [ObjectInfo("b", 1, "1")], []])
     ledger = [known_as("a", "1"), known_as("c", "1")]
