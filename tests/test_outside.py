@@ -268,6 +268,29 @@ def test_a_store_with_the_uri_of_the_embedded_one_is_refused(
         LabelStudioHook("labels").open_store()
 
 
+def _secretive(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("s3cret")
+
+
+@pytest.mark.parametrize(
+    ("opens", "said"),
+    [
+        pytest.param(lambda *_, **__: None, r"^acme_\S+AcmeProjects: open_store\(\) returned None, ", id="nothing"),
+        pytest.param(_secretive, r"^acme_\S+AcmeProjects: open_store\(\) raised RuntimeError, in ", id="raises"),
+    ],
+)
+def test_a_package_that_opens_no_store_is_named(
+    install: Callable[..., None], connect: Callable[..., None], opens: Any, said: str, monkeypatch: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+    install("acme-projects", ENTRY_POINTS[PROJECTS.name]["acme"], group=PROJECTS.name)
+    connect("labels", conn_type="label_studio", host="acme://x")
+    monkeypatch.setattr("acme_labelsync.projects.AcmeProjects.open_store", opens)
+    with pytest.raises(LabelsyncError, match=said) as caught:
+        LabelStudioHook("labels").open_store()
+    assert "s3cret" not in str(caught.value)
+
+
 def test_projects_are_kept_by_a_store_of_another_package(
     install: Callable[..., None], connections: Any, connect: Callable[..., None], tmp_path: Path, monkeypatch: Any
 ) -> None:

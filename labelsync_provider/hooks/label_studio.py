@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import BaseHook
 
-from labelsync_provider.errors import LabelsyncError, invalid
+from labelsync_provider.errors import LabelsyncError, Unusable, invalid
 from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
 from labelsync_provider.hooks.installed import PROJECTS, installed_schemes, is_ours, offered
+from labelsync_provider.hooks.outside import told
 from labelsync_provider.hooks.trial import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.stop import Stop
@@ -94,9 +95,12 @@ class LabelStudioHook(BaseHook):
         :raises SchemaOutdated: the schema is older and `read_only`, or newer than this package.
         """
         opener = self._store
-        store = opener.open_store(read_only=read_only, retry_seconds=retry_seconds)
-        if not is_ours(type(opener)):
-            _refuse_name_of_embedded(store, f"{type(opener).__module__}.{type(opener).__qualname__}")
+        if is_ours(type(opener)):
+            return opener.open_store(read_only=read_only, retry_seconds=retry_seconds)
+        name = f"{type(opener).__module__}.{type(opener).__qualname__}"
+        with told(name, "open_store()"):
+            store = opener.open_store(read_only=read_only, retry_seconds=retry_seconds)
+        _refuse_other_stores(store, name)
         return store
 
     def close(self) -> None:
@@ -203,13 +207,17 @@ class LabelStudioHook(BaseHook):
         return opener
 
 
-def _refuse_name_of_embedded(store: "ProjectStore[StoredProject]", opener: str) -> None:
-    """Make sure that a store of another package is not known by the name of the embedded store.
+def _refuse_other_stores(store: "ProjectStore[StoredProject]", opener: str) -> None:
+    """Make sure that what another package opens is a store, and not known by the name of the embedded store.
 
+    :raises Unusable: it is none.
     :raises Invalid: it is; the ledger would take the projects of one for those of the other.
     """
     from labelsync_provider.projects.embedded.project import EMBEDDED_STORE
 
+    if not isinstance(getattr(store, "uri", None), str):
+        what = "None" if store is None else f"a value of type {type(store).__name__}"
+        raise Unusable(f"{opener}: open_store() returned {what}, and no store of projects. Correct the package.")
     if store.uri.rstrip("/") == EMBEDDED_STORE.rstrip("/"):
         what = f"{opener} opens a store with the URI of the embedded store"
         remedy = (
