@@ -1,5 +1,6 @@
 """Comparing a listing with the ledger: two walks in the same order, side by side, one page at a time."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -58,13 +59,14 @@ def compare(
     """
     seen, root = "", location.root
     late: set[str] = set()
-    told: dict[str, None] = {}
+    told = deque[str](maxlen=TOLD)
     unseen: Spool[K] | None = None
     for page in listing:
         listed = {root + info.key: info for info in page}
         listed.pop(seen, None)  # the first of a page once more: the last of the page before
         if listed and min(listed) <= seen:
-            listed = {path: info for path, info in listed.items() if path not in late and path not in told}
+            recent = set(told)
+            listed = {path: info for path, info in listed.items() if path not in late and path not in recent}
         if not listed:
             continue
         found: dict[str, K] = {}
@@ -88,9 +90,7 @@ def compare(
                 unchanged.append(known)
             else:
                 fresh.append((path, info, known))
-        told |= dict.fromkeys(listed)
-        for path in list(islice(told, max(0, len(told) - TOLD))):
-            del told[path]
+        told.extend(listed)
         yield Differences(unchanged, fresh, [])
     if unseen:
         missing = (known for known in unseen if known.path not in late)
