@@ -73,8 +73,8 @@ def test_place_that_can_be_is_not_refused_by_its_name(hook: Any, uri: str) -> No
 @pytest.mark.parametrize("begin", ["", "arn:aws:", "https://s3."])
 def test_time_that_a_name_takes_grows_with_its_length_alone(begin: str, part: str) -> None:
     text = begin + part * 100_000
-    started = time.process_time()
+    started = time.thread_time()
     for kind in (S3StorageHook, GCSStorageHook, AzureBlobStorageHook):
         assert not kind.bucket_name.fullmatch(text)
     OF_AMAZON(text)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1

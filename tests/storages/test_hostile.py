@@ -90,9 +90,9 @@ LOOKED_AT_BY: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("by", LOOKED_AT_BY)
 def test_long_text_is_looked_at_soon(by: str, text: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     made = LOOKED_AT_BY[by](TEXTS[text])
-    assert time.process_time() - started < 0.5
+    assert time.thread_time() - started < 0.5
     if isinstance(made, LabelsyncError):
         assert len(str(made)) < 1000
 

@@ -31,9 +31,9 @@ def test_commonest_reasons_are_counted_and_the_others_told_by_their_number(reaso
 
 @pytest.mark.parametrize("reason", ["a" * 100_000, "a," * 50_000, "'" * 100_001, '"' + "'" * 99_999], ids=range(4))
 def test_reason_takes_time_by_its_length_alone(reason: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     kind_of_reason(reason)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_key_is_escaped_wherever_it_is_told() -> None:
