@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,10 +88,9 @@ LOOKED_AT_BY: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("by", LOOKED_AT_BY)
-def test_long_text_is_looked_at_soon(by: str, text: str) -> None:
-    started = time.thread_time()
+def test_long_text_is_looked_at_soon(by: str, text: str, processor_seconds: Callable[[], float]) -> None:
     made = LOOKED_AT_BY[by](TEXTS[text])
-    assert time.thread_time() - started < 0.5
+    assert processor_seconds() < 0.5
     if isinstance(made, LabelsyncError):
         assert len(str(made)) < 1000
 
