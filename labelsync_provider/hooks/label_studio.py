@@ -11,7 +11,7 @@ from labelsync_provider.get_provider_info import LABEL_STUDIO_FORM as FORM
 from labelsync_provider.hooks.connections import get_connection, nameless
 from labelsync_provider.hooks.fields import FILE, NAME, SECONDS, Fields
 from labelsync_provider.hooks.installed import PROJECTS, installed_schemes, is_ours, offered
-from labelsync_provider.hooks.outside import told
+from labelsync_provider.hooks.outside import shown, told
 from labelsync_provider.hooks.trial import TRIAL_SECONDS
 from labelsync_provider.retry import RETRY_SECONDS
 from labelsync_provider.stop import Stop
@@ -216,8 +216,9 @@ def _refuse_other_stores(store: "ProjectStore[StoredProject]", opener: str) -> N
     from labelsync_provider.projects.embedded.project import EMBEDDED_STORE
 
     if not isinstance(getattr(store, "uri", None), str):
-        what = "None" if store is None else f"a value of type {type(store).__name__}"
-        raise Unusable(f"{opener}: open_store() returned {what}, and no store of projects. Correct the package.")
+        raise Unusable(
+            f"{opener}: open_store() returned {shown(store)}, and no store of projects. Correct the package."
+        )
     if store.uri.rstrip("/") == EMBEDDED_STORE.rstrip("/"):
         what = f"{opener} opens a store with the URI of the embedded store"
         remedy = (

@@ -64,7 +64,7 @@ class OutsideStorage:
             raise Unusable(f"{hook} opened what is no storage: it has no {', '.join(missing)}. {REMEDY}")
         vars(self)["_whose"] = whose = f"{storage.uri} ({type(storage).__name__}, opened by {hook})"
         if not isinstance(storage.location, Location):
-            raise Unusable(f"{whose}: its location is {_value(storage.location)}, and no Location. {REMEDY}")
+            raise Unusable(f"{whose}: its location is {shown(storage.location)}, and no Location. {REMEDY}")
         # In the dictionary of the instance: what only some storages can do is asked for by presence.
         for name, asked in (needed | OPTIONAL).items():
             if hasattr(storage, name):
@@ -78,7 +78,7 @@ class OutsideStorage:
         with told(self._whose, "list()"):
             listing = self._storage.list()
         if not isinstance(listing, Iterable):
-            raise Unusable(f"{self._whose}: list() returned {_value(listing)}, and not pages, one by one. {REMEDY}")
+            raise Unusable(f"{self._whose}: list() returned {shown(listing)}, and not pages, one by one. {REMEDY}")
         with told(self._whose, "list()"):
             pages = iter(listing)
         while True:
@@ -146,17 +146,17 @@ def told(whose: str, call: str) -> Iterator[None]:
 def wrong_in(page: Any) -> str | None:
     """Return what in a page is not what the protocol asks; None if it is fine."""
     if not isinstance(page, list):
-        return f"{_value(page)}, and no list of ObjectInfo"
+        return f"{shown(page)}, and no list of ObjectInfo"
     for info in page:
         if not isinstance(info, ObjectInfo):
-            return f"{_value(info)}, and no ObjectInfo"
+            return f"{shown(info)}, and no ObjectInfo"
         if not _is_text(info.key):
-            return f"an object whose key is {_value(info.key)}, and no text"
+            return f"an object whose key is {shown(info.key)}, and no text"
         if not isinstance(info.size, int):
-            return f"{info.key!r} with the size {_value(info.size)}, and no number of bytes"
+            return f"{info.key!r} with the size {shown(info.size)}, and no number of bytes"
         if not _is_text(info.version) and not info.problem:
             return (
-                f"{info.key!r} with the version {_value(info.version)}, and no text that changes whenever the content "
+                f"{info.key!r} with the version {shown(info.version)}, and no text that changes whenever the content "
                 "does; where nothing tells that, give it a problem"
             )
     return None
@@ -174,7 +174,7 @@ def _checked(whose: str, name: str, method: Callable[..., Any], asked: Asked) ->
         except Exception as error:
             raise _foreign(error, whose, _call(name, args)) from None
         if not asked.fits(answer):
-            raise Unusable(f"{whose}: {_call(name, args)} returned {_value(answer)}, and not {asked.what}. {REMEDY}")
+            raise Unusable(f"{whose}: {_call(name, args)} returned {shown(answer)}, and not {asked.what}. {REMEDY}")
         return answer
 
     return checked
@@ -193,7 +193,7 @@ def _foreign(error: Exception, whose: str, call: str) -> Unavailable:
     )
 
 
-def _value(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as it is shown: of what may be content or a secret, only of what type it is."""
     plain = value is None or isinstance(value, bool | int | float) or value == ""
     return repr(value) if plain else f"a value of type {type(value).__name__}"

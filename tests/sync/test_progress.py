@@ -12,7 +12,14 @@ from labelsync_provider.errors import UploadsFailed
 from labelsync_provider.projects.embedded.project import EmbeddedProject
 from labelsync_provider.projects.embedded.store import EmbeddedStore
 from labelsync_provider.projects.protocol import Task
-from labelsync_provider.sync import ExportOptions, ImportOptions, Runtime, export_annotations, import_storage
+from labelsync_provider.sync import (
+    ExportOptions,
+    ExportReport,
+    ImportOptions,
+    Runtime,
+    export_annotations,
+    import_storage,
+)
 from labelsync_provider.sync.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -136,15 +143,22 @@ class TestOfAnImport:
         ]
 
 
-def test_an_export_names_the_objects_in_step_of_all_there_are(
-    engine: Any, target: Any, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def export_ten(engine: Any, target: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ExportReport]:
+    """Exports ten annotations, two at a time, with a line of progress for each two."""
     monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
     monkeypatch.setattr("labelsync_provider.sync.exporting.writing.AHEAD", 2)
     project = EmbeddedStore(engine).create_project("P", "<View/>")
     project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(10)])
     options, runtime = ExportOptions(batch_size=2), Runtime(monotonic=clock)
-    export_annotations(project, target.storage(), engine, options, "a test", runtime)
+
+    return lambda: export_annotations(project, target.storage(), engine, options, "a test", runtime)
+
+
+def test_an_export_names_the_objects_in_step_of_all_there_are(
+    export_ten: Callable[[], ExportReport], caplog: pytest.LogCaptureFixture
+) -> None:
+    export_ten()
     lines = [line for line in caplog.messages if "/s" in line]
     in_step = [int(line.removesuffix(" of 10 objects in step")) for line in (line.split(", ")[0] for line in lines)]
     # Two pages may be on their way at once: what is not confirmed yet does not count.
@@ -154,17 +168,11 @@ def test_an_export_names_the_objects_in_step_of_all_there_are(
 
 
 def test_an_export_does_not_count_what_could_not_be_written_as_in_step(
-    engine: Any, target: Any, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    export_ten: Callable[[], ExportReport], target: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("labelsync_provider.sync.progress.SECONDS_BETWEEN_LINES", 0)
-    monkeypatch.setattr("labelsync_provider.sync.exporting.writing.AHEAD", 2)
-    project = EmbeddedStore(engine).create_project("P", "<View/>")
-    project.import_tasks([Task({"text": str(n)}, annotations=[{"result": []}]) for n in range(10)])
     (target.path / "1.json").mkdir()
     with pytest.raises(UploadsFailed):
-        export_annotations(
-            project, target.storage(), engine, ExportOptions(batch_size=2), "a test", Runtime(monotonic=clock)
-        )
+        export_ten()
     lines = [line for line in caplog.messages if "/s" in line]
     assert lines
     assert all(line.endswith(f", {line.partition(' of 10 objects in step')[0]} written") for line in lines)
