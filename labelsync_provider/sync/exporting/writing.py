@@ -51,7 +51,7 @@ class Writer:
         """Of all of them."""
         self._in_vain = 0
         """Objects in a row that were planned, and of which none could be written."""
-        self._last_written = 0.0
+        self._last_written: float | None = None
         self._outage = False
 
     @property
@@ -84,8 +84,11 @@ class Writer:
             self._calls.add(write, write[0].size)
 
     def _are_enough(self, more: int) -> bool:
-        """Tell whether as many are on their way as there should be before some more are announced."""
-        return len(self._plans) > 1 and self.on_the_way + more > AHEAD
+        """Tell whether as many are on their way as there should be before some more are announced.
+
+        Until one was written it may be that none can be, and those that were planned first tell.
+        """
+        return self._last_written is None or (len(self._plans) > 1 and self.on_the_way + more > AHEAD)
 
     def finish(self) -> None:
         """Wait for all that is being written, and enter it.
@@ -162,7 +165,7 @@ class Writer:
         except (AlreadyThere, Invalid, NotFound, Denied, Unavailable) as error:
             if isinstance(error, Unavailable) and began + OUTAGE_SECONDS < monotonic():
                 # It was tried again and again; if nothing else got through meanwhile, no other will be.
-                self._outage |= self._last_written < began
+                self._outage |= self._last_written is None or self._last_written < began
             return Failure(key, None, str(error))
         self._last_written = monotonic()
         return version
