@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ from typing import Any
 import httpx
 import msgspec
 import psutil
-from measuring import LABEL_CONFIG, TASK_FILE, Growth, Processor, Requests, Result, make_task_files, seconds
+from measuring import LABEL_CONFIG, PAIRS, TASK_FILE, Growth, Processor, Requests, Result, make_task_files, seconds
 from s3 import BATCH, Bucket
 from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import PostgresServer, running_postgres
@@ -37,7 +38,6 @@ ANNOTATIONS = 5_000
 MANY_TASKS = 100_000
 ROWS_IN_A_FILE = 1_000
 GROWTH_MB = 300
-READY_PAIRS = 5
 PATIENCE_SECONDS = 1800
 FEW = 1_000
 CHANGED_MOST, MISSING_MOST = 1_100, 50
@@ -154,7 +154,7 @@ def _ready(bench: Bench) -> Iterator[Result | Processor]:
     note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 24}
     note["effect"] = "0" * 16
     batch = msgspec.json.encode([task | {"meta": {"labelsync": note}}] * BATCH)
-    for _ in range(READY_PAIRS):
+    for _ in range(PAIRS):
         before = bench.processor_seconds()
         result.job.append(_import_ours(bench, ImportOptions()))
         processor.note(before, bench.processor_seconds())
@@ -176,7 +176,7 @@ def _import(bench: Bench, what: str, least: float, *, use_blob_urls: bool) -> Re
     result = Result(f"Label Studio: import {what} / its own sync", OBJECTS, least)
     options = ImportOptions(use_blob_urls=use_blob_urls)
     # The peer takes minutes, of which what this machine does beside is an average; the job takes seconds.
-    result.job.append(median(_import_ours(bench, options) for _ in range(READY_PAIRS)))
+    result.job.append(median(_import_ours(bench, options) for _ in range(PAIRS)))
     project = bench.project()
     storage, _ = bench.own_storage("", project, bench.bucket.name, use_blob_urls=use_blob_urls, recursive_scan=True)
     result.peer.append(bench.own_sync(storage, OBJECTS))
@@ -195,7 +195,7 @@ def _import_ours(bench: Bench, options: ImportOptions) -> float:
 def _exports(bench: Bench) -> Iterator[Result]:
     first = Result("Label Studio: export annotations / its own target sync", ANNOTATIONS, 5.0)
     again = Result("Label Studio: export again, all unchanged / its own", ANNOTATIONS, 50.0)
-    project, engine = bench.project(), open_database(bench.database())
+    project = bench.project()
     choice = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
     tasks = [
         {"data": {"image": f"s3://bucket/{n}.jpg"}, "annotations": [{"result": [choice], "ground_truth": False}]}
@@ -205,20 +205,24 @@ def _exports(bench: Bench) -> Iterator[Result]:
         for start in range(0, ANNOTATIONS, BATCH):
             client.post(f"/api/projects/{project.id}/import", json=tasks[start : start + BATCH]).raise_for_status()
 
-    def export() -> Any:
-        target = BucketStorage(Bucket(bench.bucket.server, "ours").open(), "")
-        return export_annotations(project, target, engine, ExportOptions(), "benchmark")
+    engines = [open_database(bench.database()) for _ in range(PAIRS)]
 
-    first.job.append(seconds(export))
+    def export(number: int) -> Any:
+        target = BucketStorage(Bucket(bench.bucket.server, "ours").open(), f"{number}/")
+        return export_annotations(project, target, engines[number], ExportOptions(), "benchmark")
+
+    # One takes seconds, 0.6 to 4 of which rclone's disk takes for the same files; the peer's minute is an average.
+    first.job.append(median(seconds(partial(export, number)) for number in range(PAIRS)))
     storage, took = bench.own_storage("export/", project, "own")
     first.peer.append(took)
     yield first
     again.peer.append(bench.own_sync(storage, ANNOTATIONS))
     # What changed in the last minute is read again by the next export, once.
     time.sleep(max(0.0, OVERLAP.total_seconds() - took))
-    export()
-    again.job.append(seconds(export))
-    engine.dispose()
+    export(0)
+    again.job.append(seconds(partial(export, 0)))
+    for engine in engines:
+        engine.dispose()
     yield again
 
 
