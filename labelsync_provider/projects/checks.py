@@ -27,7 +27,9 @@ class Checked:
     def check(self, task: Task) -> str | None:
         """Return why the project would reject a task, or lose a part of it without a word."""
         problem = data_problem(self.data_keys, task.data, self.title)
-        return problem or labels_problem(self.controls, task, self.title)
+        if problem is None and (task.annotations or task.predictions):
+            return labels_problem(self.controls, task, self.title)
+        return problem
 
 
 def accepted_and_rejected(

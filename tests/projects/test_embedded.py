@@ -150,6 +150,14 @@ class TestTasks:
         project.import_tasks([Task(data, meta)])
         assert all_of(project.tasks_after(0, with_data=True))[0][1:3] == (meta, data)
 
+    def test_keep_whatever_breaks_lines_each_to_itself(self, project: EmbeddedProject) -> None:
+        texts = ["a\nb\r\nc", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", "", "the last\n"]
+        project.import_tasks([Task({"image": said}, {"labelsync": {"uri": said}}) for said in texts])
+        stored = all_of(project.tasks_after(0, with_data=True))
+        assert [(task.data["image"], task.meta["labelsync"]["uri"]) for task in stored] == [
+            (each, each) for each in texts
+        ]
+
     def test_never_get_an_id_twice_even_after_a_deletion(self, project: EmbeddedProject) -> None:
         before = project.import_tasks([task(1), task(2)])
         project.delete_tasks({before[0]: uri(1), before[1]: uri(2)})

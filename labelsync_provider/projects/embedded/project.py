@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import count, repeat
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 
@@ -9,7 +10,7 @@ from labelsync_provider.database import chunks, insert_rows, writing
 from labelsync_provider.errors import LeaseLost
 from labelsync_provider.projects.checks import Checked, accepted_and_rejected
 from labelsync_provider.projects.embedded import changes
-from labelsync_provider.projects.embedded.rows import encoded, exported_task
+from labelsync_provider.projects.embedded.rows import all_encoded, exported_task
 from labelsync_provider.projects.embedded.statements import (
     CONFIRMED,
     IDS_IN_A_STATEMENT,
@@ -84,17 +85,17 @@ class EmbeddedProject(Checked):
         with writing(self._engine) as connection:
             inner = self._confirm(connection, new_tasks=len(tasks))
             first = allocate(connection, TASK, len(tasks))
-            now = this_instant()
-            rows = (
-                (first + n, self.id, inner + n, encoded(task.data), encoded(task.meta), task.allow_skip, now, now)
-                for n, task in enumerate(tasks)
+            ids, inner_ids, now = range(first, first + len(tasks)), count(inner), repeat(this_instant())
+            data, meta = all_encoded([task.data for task in tasks]), all_encoded([task.meta for task in tasks])
+            skip = [task.allow_skip for task in tasks]
+            insert_rows(
+                connection, TASK, zip(ids, repeat(self.id), inner_ids, data, meta, skip, now, now, strict=False)
             )
-            insert_rows(connection, TASK, rows)
             labeled = [(n, task) for n, task in enumerate(tasks) if task.annotations or task.predictions]
             for table, labels in ((ANNOTATION, "annotations"), (PREDICTION, "predictions")):
                 given = [(first + n, label) for n, task in labeled for label in getattr(task, labels)]
-                add_labels(connection, table, given, now)
-        return range(first, first + len(tasks))
+                add_labels(connection, table, given, next(now))
+        return ids
 
     def tasks_after(self, task_id: int, *, with_data: bool = False) -> Iterator[list[StoredTask]]:
         """Yield the tasks above an id; see `Project.tasks_after`."""

@@ -9,6 +9,8 @@ from sqlalchemy import JSON, Table
 from labelsync_provider.projects.protocol import Json
 from labelsync_provider.projects.task_content import canonical, number
 
+ENCODER = msgspec.json.Encoder()
+
 # What Label Studio writes of an annotation that says nothing of these.
 ANNOTATION_DEFAULTS: Json = {
     "draft_created_at": None,
@@ -85,4 +87,9 @@ def prediction_content(prediction: Json) -> tuple[str | None, bytes]:
 
 def encoded(value: Any) -> str:
     """Return a value as the text of a JSON column."""
-    return msgspec.json.encode(value).decode()
+    return ENCODER.encode(value).decode()
+
+
+def all_encoded(values: Sequence[Any]) -> list[str]:
+    """Return each of some values as the text of a JSON column: in half the time, by lines, of which a text has one."""
+    return ENCODER.encode_lines(values).decode().split("\n")[:-1]
