@@ -154,7 +154,7 @@ def test_failure_of_one_source_is_told_with_the_reports_of_the_others(
         ImportStorageSyncOperator(task_id="load", source=sources, project="Pets", on_failure_callback=notifier)
     run_dag(dag)
     assert said[0].startswith("told_partly, load failed: tasks created 2, quarantined 1\n")
-    assert f" failed: 1 of 2 sources failed, 1 are imported.\n{sources[1]}: " in said[0]
+    assert f" failed: 1 of 2 sources failed, 1 succeeded.\n{sources[1]}: " in said[0]
     assert f"\n{sources[0]}: listed 1" in said[0]
 
 

@@ -112,8 +112,8 @@ def import_each(
 def _sources_failed(failed: Mapping[str, Exception], succeeded: int, untried: int) -> "LabelsyncError":
     from labelsync_provider.errors import SourcesFailed, Stopped
 
-    rest = f"; {untried} were not tried" if untried else ""
-    summary = f"{len(failed)} of {len(failed) + succeeded + untried} sources failed, {succeeded} are imported{rest}."
+    rest = f", {untried} not tried" if untried else ""
+    summary = f"{len(failed)} of {len(failed) + succeeded + untried} sources failed, {succeeded} succeeded{rest}."
     lines = [f"{without_secrets(uri)}: {_said(uri, error)}" for uri, error in islice(failed.items(), NAMED)]
     more = [f"And {len(failed) - NAMED} more, which the log names."] if len(failed) > NAMED else []
     if any(isinstance(error, Stopped) for error in failed.values()):

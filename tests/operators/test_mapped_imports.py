@@ -164,7 +164,7 @@ class TestList:
 
     def test_imports_the_others_where_one_fails_and_names_each(self, five: list[str], pets: Any) -> None:
         bad = [f"{five[0]}/nowhere", "ftp://host/path"]
-        with pytest.raises(AirflowFailException, match="2 of 5 sources failed, 3 are imported") as caught:
+        with pytest.raises(AirflowFailException, match="2 of 5 sources failed, 3 succeeded") as caught:
             load([bad[0], five[1], bad[1], *five[2:4]])
         said = str(caught.value).splitlines()
         assert said[1].startswith(f"{bad[0]}: source=")
@@ -186,7 +186,7 @@ class TestList:
         engine = open_database(f"sqlite:///{database}")
         with (
             Lease(engine, f"import into {pets.uri}", "somebody"),
-            pytest.raises(AirflowException, match=r"1 of 5 sources failed, 0 are imported; 4 were not tried\."),
+            pytest.raises(AirflowException, match=r"1 of 5 sources failed, 0 succeeded, 4 not tried\."),
         ):
             load(five, wait_for_lease=0)
         engine.dispose()
@@ -200,7 +200,7 @@ class TestList:
 
         report, failure = import_each(["a", "b"], stopped)
         assert isinstance(failure, Stopped)
-        assert "1 of 2 sources failed, 0 are imported; 1 were not tried.\na: stopped" in str(failure)
+        assert "1 of 2 sources failed, 0 succeeded, 1 not tried.\na: stopped" in str(failure)
         assert (tried, report["failed_sources"]) == (["a"], {"a": "stopped", "b": "not tried"})
 
     def test_tries_the_others_where_one_fails_for_a_reason_that_nobody_foresaw(self, caplog: Any) -> None:
@@ -212,7 +212,7 @@ class TestList:
         report, failure = import_each(["a", "b", "s3://k:secret@c"], imported)
         assert (list(report["sources"]), report["new"]) == (["b"], 3)
         assert list(report["failed_sources"]) == ["a", "s3://***@c"]
-        assert "2 of 3 sources failed, 1 are imported.\na: KeyError: 'a is not there'" in str(failure)
+        assert "2 of 3 sources failed, 1 succeeded.\na: KeyError: 'a is not there'" in str(failure)
         assert failure is not None
         assert failure.retry_may_help
         assert "Traceback" in caplog.text, "it is a mistake in code"
@@ -300,7 +300,7 @@ class TestList:
 
     def test_that_names_places_that_cannot_be_imports_the_others(self, five: list[str], pets: Any) -> None:
         bad = ["s3://B_A D/x", "s3://key:sec/ret@bucket", "gs://Pets", "azure-blob://a--b", "redis://one/x"]
-        with pytest.raises(AirflowFailException, match="5 of 6 sources failed, 1 are imported") as caught:
+        with pytest.raises(AirflowFailException, match="5 of 6 sources failed, 1 succeeded") as caught:
             load([*bad, five[0]])
         assert "s3://***@bucket: source='s3://***@bucket': it holds a login" in str(caught.value)
         assert "ret" not in str(caught.value).replace("correct", "")

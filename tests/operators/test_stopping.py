@@ -264,7 +264,7 @@ class TestAnImport:
         pushed: dict[str, Any] = {}
         ti = SimpleNamespace(task_id="load", dag_id="d", run_id="r", map_index=-1, try_number=1)
         ti.xcom_push = lambda key, value: pushed.update({key: value})
-        with pytest.raises(AirflowException, match="1 of 3 sources failed, 1 are imported; 1 were not tried"):
+        with pytest.raises(AirflowException, match="1 of 3 sources failed, 1 succeeded, 1 not tried"):
             operator.execute({"ti": ti})
         report = pushed["return_value"]
         assert list(report["sources"]) == operator.source[:1]
