@@ -1,5 +1,6 @@
 """A Label Studio server, beside its own sync of the same bucket, and beside posting batches that are ready.
 
+All share the processors of one machine: what can be reached here shows a peer that only reads the objects meanwhile.
 Label Studio runs on PostgreSQL, as its documentation asks of whoever has many tasks. The S3 server is rclone's.
 Its own sync takes minutes, so each of these rows is one pair.
 """
@@ -7,18 +8,32 @@ Its own sync takes minutes, so each of these rows is one pair.
 import multiprocessing
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import httpx
 import msgspec
+import obstore
 import psutil
-from measuring import LABEL_CONFIG, PAIRS, TASK_FILE, Growth, Processor, Requests, Result, make_task_files, seconds
+from measuring import (
+    LABEL_CONFIG,
+    PAIRS,
+    TASK_FILE,
+    THREADS,
+    Growth,
+    Processor,
+    Requests,
+    Result,
+    make_task_files,
+    seconds,
+)
 from s3 import BATCH, Bucket
 from servers.label_studio import LabelStudioServer, running_label_studio
 from servers.postgres import PostgresServer, running_postgres
@@ -67,7 +82,10 @@ class Bench:
         """Return the processor time of this process so far, and of Label Studio with its database."""
         started = [one for one in psutil.Process().children(recursive=True) if "rclone" not in one.name()]
         # Those that have ended count as children of who has started them.
-        times = [one.cpu_times() for one in (*started, self.postgres, *self.postgres.children(recursive=True))]
+        times = []
+        for one in (*started, self.postgres, *self.postgres.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times.append(one.cpu_times())
         return time.process_time(), sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
     def http(self) -> httpx.Client:
@@ -148,28 +166,53 @@ class CountingClient(Client):
 
 
 def _ready(bench: Bench) -> Iterator[Result | Processor]:
-    result = Result("Label Studio: import task files / post ready batches", OBJECTS, 1.0)
-    processor = Processor("Label Studio: processor time of an import / the server's", OBJECTS, 0.25)
+    posted = Result("Label Studio: import task files / post ready batches", OBJECTS, 1.0)
+    read = Result("Label Studio: import task files / read, post ready batches", OBJECTS, 0.8)
+    ours = Processor("Label Studio: processor time of an import / the server's", OBJECTS, 0.25)
+    least = Processor("Label Studio: that of reading and posting / the server's", OBJECTS, None)
+    keys = [info.key for page in BucketStorage(bench.bucket.open(), "").list() for info in page]
+    for _ in range(PAIRS):
+        before = bench.processor_seconds()
+        took = _import_ours(bench, ImportOptions())
+        ours.note(before, bench.processor_seconds())
+        posted.job.append(took)
+        posted.peer.append(_post_ready(bench, repeat(None, OBJECTS)))
+        before = bench.processor_seconds()
+        read.job.append(took)
+        read.peer.append(_post_ready(bench, _contents(bench, keys)))
+        least.note(before, bench.processor_seconds())
+    yield from (posted, read, ours, least)
+
+
+def _contents(bench: Bench, keys: list[str]) -> Iterator[object]:
+    """Read objects as fast as obstore does, and do nothing else with them."""
+    store = bench.bucket.open().store
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(lambda key: obstore.get(store, key).bytes(), keys)
+
+
+def _post_ready(bench: Bench, objects: Iterable[object]) -> float:
+    """Post a batch that is ready whenever as many objects have come, one after the other; return how long all took."""
     task = {"data": {"image": "s3://bucket/pictures/000000.jpg", "caption": "picture 0"}}
     note = {"uri": "s3://objects/000/000000.json", "row": 0, "version": "0" * 32, "digest": "0" * 24}
     note["effect"] = "0" * 16
     batch = msgspec.json.encode([task | {"meta": {"labelsync": note}}] * BATCH)
-    for _ in range(PAIRS):
-        before = bench.processor_seconds()
-        result.job.append(_import_ours(bench, ImportOptions()))
-        processor.note(before, bench.processor_seconds())
-        project = bench.project()
-        with bench.http() as client:
+    project, headers = bench.project(), {"Content-Type": "application/json"}
+    path = f"/api/projects/{project.id}/import?return_task_ids=true"
 
-            def post_all(client: httpx.Client = client, path: str = f"/api/projects/{project.id}/import") -> None:
-                headers = {"Content-Type": "application/json"}
-                for _ in range(OBJECTS // BATCH):
-                    client.post(path, content=batch, headers=headers, params={"return_task_ids": "true"})
+    def post_all() -> None:
+        with bench.http() as client, ThreadPoolExecutor(1) as one:
+            posts = [
+                one.submit(lambda: client.post(path, content=batch, headers=headers).raise_for_status())
+                for number, _ in enumerate(objects, 1)
+                if number % BATCH == 0
+            ]
+            for post in posts:
+                post.result()
 
-            result.peer.append(seconds(post_all))
-        assert project.progress().tasks == OBJECTS
-    yield result
-    yield processor
+    took = seconds(post_all)
+    assert project.progress().tasks == OBJECTS
+    return took
 
 
 def _import(bench: Bench, what: str, least: float, *, use_blob_urls: bool) -> Result:

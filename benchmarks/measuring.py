@@ -114,7 +114,7 @@ class Processor:
 
     name: str
     objects: int
-    most: float
+    most: float | None
     job: list[float] = field(default_factory=list)
     server: list[float] = field(default_factory=list)
 
@@ -131,12 +131,13 @@ class Processor:
     @property
     def missed(self) -> bool:
         """Whether it is above its limit."""
-        return self.share > self.most
+        return self.most is not None and self.share > self.most
 
     def __str__(self) -> str:
-        times, verdict = (median(self.job), median(self.server)), "MISSED" if self.missed else "ok"
-        said = "".join(f"{seconds:>11.2f} s" for seconds in times)
-        return f"{self.name:<58}{said}{self.share:>8.2f}{self.most:>9.2f}  {verdict}"
+        said = "".join(f"{median(seconds):>11.2f} s" for seconds in (self.job, self.server))
+        limit = "         " if self.most is None else f"{self.most:>9.2f}"
+        verdict = "" if self.most is None else "MISSED" if self.missed else "ok"
+        return f"{self.name:<58}{said}{self.share:>8.2f}{limit}  {verdict}"
 
 
 def seconds(job: Callable[[], object]) -> float:
