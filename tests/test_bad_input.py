@@ -280,9 +280,7 @@ class TestRunFailsWithoutRetry:
     def test_when_too_many_are_quarantined_after_the_good_ones_are_in(self, connections: Any, load: Any) -> None:
         connections.put("bad.json", "{")
         connections.put("good.json", {"text": "1"})
-        with pytest.raises(AirflowFailException, match=r"max_quarantined is 0; everything else would be imported"):
-            load(max_quarantined=0, dry_run=True)
-        with pytest.raises(AirflowFailException, match=r"max_quarantined is 0; everything else is imported.*bad\.json"):
+        with pytest.raises(AirflowFailException, match=r"max_quarantined is 0; nothing else is kept out.*bad\.json"):
             load(max_quarantined=0)
         assert load()["unchanged"] == 1
 

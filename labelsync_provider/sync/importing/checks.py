@@ -226,16 +226,15 @@ def judge_quarantine(run: ImportRun) -> None:
             f"before. Mend the objects, or the parameters of the import. {run.aside.commonest(3) or first}. "
             f"Report: {report}"
         )
-    comes_in = "would be imported" if run.options.dry_run else "is imported"
     if isinstance(most, float):
         if run.aside.objects > most * report.matched:
             raise TooManyQuarantined(
                 f"{run.aside.objects:,} of {report.matched:,} objects of {source} are in quarantine, or rows of them, "
-                f"max_quarantined is {most:g}, a share; everything else {comes_in}. Mend them, or allow more. "
+                f"max_quarantined is {most:g}, a share; nothing else is kept out. Mend them, or allow more. "
                 f"The first: {first}. Report: {report}"
             )
     elif most is not None and report.quarantined > most:
         raise TooManyQuarantined(
             f"{report.quarantined:,} objects or rows of {source} are in quarantine, max_quarantined is {most:,}; "
-            f"everything else {comes_in}. Mend them, or allow more. The first: {first}. Report: {report}"
+            f"nothing else is kept out. Mend them, or allow more. The first: {first}. Report: {report}"
         )
