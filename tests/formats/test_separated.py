@@ -8,6 +8,7 @@ import pytest
 from labelsync_provider.errors import Invalid
 from labelsync_provider.formats.tasks.files import rows
 from labelsync_provider.formats.tasks.rows import MAX_ROW_BYTES, BadRow, Row
+from labelsync_provider.formats.tasks.separated import rows as separated_rows
 
 
 def bad_rows(content: bytes) -> list[tuple[int, str, bool]]:
@@ -104,3 +105,17 @@ def test_limit_of_the_process_on_a_value_is_raised_and_never_lowered() -> None:
         assert csv.field_size_limit() == 2**30
     finally:
         csv.field_size_limit(before)
+
+
+def test_long_header_makes_no_more_of_short_rows_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separated_rows, "MAX_NAMED_BYTES", 1000)
+    content = b"text," + b"n" * 90 + b"\n" + b"a,b\n" * 20
+    assert good_rows(content) == list(range(10))
+    assert bad_rows(content) == [
+        (
+            10,
+            "too many rows with a header of 95 bytes, which is in each task: a file may come to 1,000, and none is "
+            "read from here on. Split it, or shorten the names",
+            True,
+        )
+    ]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -419,6 +420,15 @@ def test_completions_that_hold_nothing_take_no_annotations_away(nothing: Any) ->
 
 def test_a_line_may_hold_several_documents_whatever_the_blanks_between() -> None:
     assert len(tasks('{"text": "a"}\t{"text": "b"}\n{"text": "c"}  {"text": "d"}\n', "a.jsonl")) == 4
+
+
+@pytest.mark.parametrize("one", ['{"text": "a"}', "[1] "])
+def test_a_line_of_many_documents_that_was_cut_is_read_at_once(
+    one: str, processor_seconds: Callable[[], float]
+) -> None:
+    found = read(one * 5000 + '{"te', "a.jsonl")
+    assert len(found) == 5001
+    assert processor_seconds() < 2  # half a minute, where what is left of the line is looked at for each
 
 
 def ignored(**beside: Any) -> tuple[str, ...]:

@@ -106,3 +106,22 @@ def test_an_export_does_not_hold_the_data_of_a_task_once_for_each_annotation(tmp
         tracemalloc.stop()
     assert report.written == tasks * annotations
     assert peak < tasks * annotations * size / 2
+
+
+def test_the_embedded_store_holds_a_bounded_number_of_annotations(tmp_path: Path, engine: Engine) -> None:
+    tasks, annotations = 10, 5_000
+    project = EmbeddedStore(engine).create_project("P", "<View/>")
+    target = LocalFiles(str(tmp_path / "target"), str(tmp_path))
+    tracemalloc.start()
+    try:
+        project.import_tasks([Task({}, annotations=[{"result": []}] * annotations) for _ in range(tasks)])
+        peak_of_import = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        report = export_annotations(project, target, engine, ExportOptions(layout="task"), "a test")
+        peak_of_export = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert report.written == tasks
+    # Of all at once, 22 and 81 million.
+    assert peak_of_import < 15_000_000
+    assert peak_of_export < 50_000_000

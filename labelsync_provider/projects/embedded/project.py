@@ -20,6 +20,7 @@ from labelsync_provider.projects.embedded.statements import (
     by_id,
     labels_of,
     this_instant,
+    with_few_labels,
 )
 from labelsync_provider.projects.embedded.tables import ANNOTATED, ANNOTATION, DONE, PREDICTION, TASK
 from labelsync_provider.projects.predictions import write_out_predictions
@@ -139,7 +140,9 @@ class EmbeddedProject(Checked):
         tasks = select(TASK).where(TASK.c.project == self.id, ANNOTATED)
         for some in [None] if task_ids is None else chunks(sorted(task_ids), IDS_IN_A_STATEMENT):
             for page in by_id(self._engine, tasks if some is None else tasks.where(TASK.c.id.in_(some))):
-                yield self._exported(page)
+                with self._engine.connect() as connection:
+                    parts = list(with_few_labels(connection, page))
+                yield from map(self._exported, parts)
 
     def _exported(self, page: Sequence[Json]) -> list[Json]:
         ids = [row["id"] for row in page]

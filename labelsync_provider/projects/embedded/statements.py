@@ -1,18 +1,21 @@
 """What is read from the tables of the embedded store and written to them, page by page and batch by batch."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, CursorResult, Engine, Select, Table, bindparam, func, insert, select, update
 
 from labelsync_provider.database import chunks, insert_rows
 from labelsync_provider.projects.embedded.rows import label_row
-from labelsync_provider.projects.embedded.tables import COUNTER, PROJECT, TASK
+from labelsync_provider.projects.embedded.tables import ANNOTATION, COUNTER, PREDICTION, PROJECT, TASK
 from labelsync_provider.projects.protocol import Json
 
 PAGE = 1000
 IDS_IN_A_STATEMENT = 500
+LABELS_AT_ONCE = 10_000
+"""Annotations and predictions that are written or read at once: a task may have hundreds of thousands."""
 
 # What every batch does, built once.
 LAST = select(COUNTER.c.last).where(COUNTER.c.name == bindparam("table"))
@@ -58,6 +61,25 @@ def labels_of(connection: Connection, table: Table, task_ids: Sequence[int]) -> 
     return found
 
 
+def with_few_labels(connection: Connection, page: Sequence[Json]) -> Iterator[list[Json]]:
+    """Cut a page of tasks into lists that have few annotations and predictions, or are one task."""
+    counts = Counter[int]()
+    for table in (ANNOTATION, PREDICTION):
+        for some in chunks([task["id"] for task in page], IDS_IN_A_STATEMENT):
+            counted = select(table.c.task, func.count()).where(table.c.task.in_(some)).group_by(table.c.task)
+            for task, count in connection.execute(counted):
+                counts[task] += count
+    part, labels = list[Json](), 0
+    for task in page:
+        if part and labels + counts[task["id"]] > LABELS_AT_ONCE:
+            yield part
+            part, labels = [], 0
+        part.append(task)
+        labels += counts[task["id"]]
+    if part:
+        yield part
+
+
 def allocate(connection: Connection, table: Table, count: int) -> int:
     """Take `count` ids for a table; return the first."""
     last = connection.scalar(TAKEN, {"table": table.name, "ids": count})
@@ -71,8 +93,9 @@ def add_labels(connection: Connection, table: Table, items: Sequence[tuple[int, 
     """Add annotations or predictions, each with the id of its task."""
     if items:
         first = allocate(connection, table, len(items))
-        rows = [label_row(table, item, first + n, task_id, now) for n, (task_id, item) in enumerate(items)]
-        insert_rows(connection, table, rows)
+        rows = (label_row(table, item, first + n, task_id, now) for n, (task_id, item) in enumerate(items))
+        for some in chunks(rows, LABELS_AT_ONCE):
+            insert_rows(connection, table, some)
 
 
 def _fetched(result: CursorResult[Any]) -> list[Json]:

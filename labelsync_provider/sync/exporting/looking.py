@@ -25,7 +25,7 @@ READ_FOR_ONE = 20
 """Tasks that are read to find one that has something to export: nearly always, the first has."""
 KEPT_BYTES = 16 * 1024
 """Objects of a task are kept, instead of the task, until they are written, if together they have no more bytes: each of
-them holds all of the task's data, and of a task there may be thousands."""
+them holds all of the task's data, and of a task there may be thousands. So is one that holds several annotations."""
 READ_AGAIN = "read again"
 """The state of a task that is read without having asked for it."""
 
@@ -176,7 +176,7 @@ class Looks:
         files = list(annotation_files(task, run.note, run.key, include_cancelled=run.options.include_cancelled))
         for file in files:
             content = file.encode()
-            if len(content) * len(files) <= KEPT_BYTES:
+            if file.annotations > 1 or len(content) * len(files) <= KEPT_BYTES:
                 file = replace(file, encode=partial(bytes, content))
             yield RenderedFile(file, run.path(file), digest_of(content), len(content), stamp)
 

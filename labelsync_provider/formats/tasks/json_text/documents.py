@@ -120,12 +120,17 @@ def _cut(text: bytes, spans: Iterable[Span]) -> Iterator[bytes]:
 
 
 def _read(raws: Iterable[bytes], row_key: str | None, first_key: str | None) -> Iterator[Row | BadRow]:
-    for position, raw in enumerate(raws):
+    position = 0
+    for raw in raws:
         row = row_of(position, raw, row_key, first_key)
         # Asked only of a bad row, and by type: good ones are not to be slower for it.
-        if type(row) is BadRow and isinstance(raws, Lines) and is_open(raw) and (whole := raws.document(raw)) != raw:
-            row = row_of(position, whole, row_key, first_key)
+        if type(row) is BadRow and isinstance(raws, Lines) and is_open(raw):
+            for whole in raws.documents(raw):
+                yield row if whole == raw else row_of(position, whole, row_key, first_key)
+                position += 1
+            continue
         yield row
+        position += 1
 
 
 def _fault_of_whole(text: bytes) -> str:

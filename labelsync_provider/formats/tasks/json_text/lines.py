@@ -28,12 +28,12 @@ class Lines:
         """No brackets of a document that is too deep were followed to the end of the text in vain."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield them; `document` has a say in which is next."""
+        """Yield them; `documents` has a say in which is next."""
         lines = filter(None, map(bytes.strip, self._file))
         return _cut_apart(lines) if _two_in_a_line(self._text) else lines
 
-    def document(self, line: bytes) -> bytes:
-        """Return the document that begins with a line; what is yielded next stands behind it.
+    def documents(self, line: bytes) -> Iterator[bytes]:
+        """Yield the documents that begin in a line, to the first that does not end there; the next line is behind it.
 
         A malformed one ends before the next line that begins a document: one bad line costs a row, and what stands in
         the lines of one bad document is no row.
@@ -41,11 +41,15 @@ class Lines:
         :param line: the last that was yielded, with brackets that it does not close.
         """
         begin = self._text.rindex(line, 0, self._file.tell())
-        end = value_end(self._text, begin)
+        line_end = begin + len(line)
+        # All of them at once: a line may hold thousands, and what is left of it would be looked at for each.
+        while (end := value_end(self._text, begin)) is not None and end < line_end and not self._is_part(end):
+            yield self._text[begin:end].strip()
+            begin = end
         if end is None or self._is_part(end):
-            end = self._malformed_end(begin, begin + len(line), end)
+            end = self._malformed_end(begin, line_end, end)
         self._file.seek(end)
-        return self._text[begin:end].strip()
+        yield self._text[begin:end].strip()
 
     def _is_part(self, end: int) -> bool:
         """Tell from what stands behind a value whether it is in a larger one."""

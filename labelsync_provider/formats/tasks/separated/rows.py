@@ -20,6 +20,9 @@ from labelsync_provider.formats.tasks.separated.records import (
 from labelsync_provider.formats.tasks.separated.values import counted, values_of
 from labelsync_provider.tasks import Task, shown_keys
 
+MAX_NAMED_BYTES = 2 * 1024**3
+"""Of the rows of a file, each with the names of all columns, as tasks have them: a long header makes much of little."""
+
 
 def rows_of_csv(text: bytes, row_key: str | None, first_key: str | None) -> Iterator[Row | BadRow]:
     """Yield the rows of CSV: separated by commas, or by semicolons if the first line has more of them.
@@ -97,7 +100,7 @@ class _Table:
 
 
 def _read(text: bytes, table: _Table, found: Iterator[Record]) -> Iterator[Row | BadRow]:
-    line, told, position = 1, 0, 0
+    line, told, position, named_bytes = 1, 0, 0, 0
     for begin, record in found:
         if table.row_key is not None:
             line, told = line + line_breaks(text, told, begin), begin
@@ -109,10 +112,21 @@ def _read(text: bytes, table: _Table, found: Iterator[Record]) -> Iterator[Row |
                 yield bad
                 position += 1
             continue
+        named_bytes += row.size
+        if named_bytes > MAX_NAMED_BYTES:
+            yield BadRow(position, _too_much(table), swallows=True)
+            return
         if table.row_key is not None:
             row.line = line
         yield row
         position += 1
+
+
+def _too_much(table: _Table) -> str:
+    return (
+        f"too many rows with a header of {table.names_size:,} bytes, which is in each task: a file may come to "
+        f"{MAX_NAMED_BYTES:,}, and none is read from here on. Split it, or shorten the names"
+    )
 
 
 def _check_header(text: bytes, table: _Table, begin: int) -> None:
