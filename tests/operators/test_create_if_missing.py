@@ -86,6 +86,7 @@ def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(
     with caplog.at_level(logging.INFO):
         report = load(dry_run=True)
     assert "Project 'Pets' would be created" in caplog.text
+    assert "into project 'Pets', which is not there yet (connection 'label_studio_default')" in caplog.text
     assert (report["tasks_created"], report["quarantined"], report["created_ids"]) == (2, 1, [])
     assert not database.exists()
     assert not there("Pets")
