@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 TEMPLATE = """\
 {%- macro counts(report) -%}
 {{- "dry run, nothing was written: " if report.dry_run }}
-{%- for name, value in report.items() if value is number and value and name not in ("seconds", "dry_run") %}
+{%- for name, value in report.items() if value is number and value and name not in ("seconds", "dry_run")
+    and not (name == "annotations_told" and value == report.annotations) %}
 {{- "" if loop.first else ", " }}{{ name.replace("_", " ") }} {{ "{:,}".format(value) }}
 {%- endfor %}{{ " in %.1f s" % report.seconds if report.seconds }}
 {%- for failure in (report.quarantine or report.failures or [])[:5] %}

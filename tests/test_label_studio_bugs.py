@@ -183,7 +183,7 @@ class TestBug2FailedUploads:
             # The user is the process's, not a thread's.
             "max_in_flight": 1,
         }
-        with pytest.raises(AirflowException, match=rf"1 objects could not be written.* 2 were.* {closed}/\d+\.json: "):
+        with pytest.raises(AirflowException, match=rf"1 object could not be written.* 2 were.* {closed}/\d+\.json: "):
             sync.save(**to)
         assert {Path(name).parent.name for name in open_folder.names()} == {str(annotated[0]), str(annotated[2])}
 
@@ -213,7 +213,7 @@ class TestBug2FailedUploads:
 
         connect_s3(moto, extra={"endpoint_url": http_server(answer)})
         to = {"target": f"s3://{bucket}/labels", "layout": "task"}
-        with pytest.raises(AirflowException, match=rf"1 objects could not be written.* 2 were.*{refused[1:]}.*403"):
+        with pytest.raises(AirflowException, match=rf"1 object could not be written.* 2 were.*{refused[1:]}.*403"):
             sync.save(**to)
         assert keys() == {f"labels/{annotated[n]}.json" for n in (0, 2)}
 

@@ -14,8 +14,10 @@ from older_airflows import gives_callbacks_the_exception
 from labelsync_provider.get_provider_info import get_provider_info
 from labelsync_provider.hooks.label_studio import LabelStudioHook
 from labelsync_provider.notifier import SyncReportNotifier, outcome_of, places_of
+from labelsync_provider.operators.export_annotations import ExportAnnotationsOperator
 from labelsync_provider.operators.import_storage import WORTH_SEEING, ImportStorageSyncOperator
 from labelsync_provider.operators.project import CreateProjectOperator
+from labelsync_provider.projects.protocol import Task
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SAID: list[str] = []
@@ -165,6 +167,19 @@ def test_dry_run_is_told_as_one(said: list[str], connections: Any, run_dag: Call
     run_dag(dag)
     assert said[0].startswith("told_dry, load: dry run, tasks created 2, quarantined 1\n")
     assert said[0].count("dry run, nothing was written: listed 1") == 2
+
+
+def test_what_a_project_counts_is_told_where_it_is_another_number_alone(
+    said: list[str], target: Any, run_dag: Callable
+) -> None:
+    project = LabelStudioHook().get_project("Pets")
+    project.import_tasks([Task({"text": "1"}, annotations=[{"result": []}])])
+    notifier = SyncReportNotifier(Saying("{{ report_text }}"))
+    with DAG("counted", schedule=None, start_date=SINCE) as dag:
+        ExportAnnotationsOperator(task_id="save", project="Pets", target=target.uri, on_success_callback=notifier)
+    run_dag(dag)
+    (text,) = said
+    assert ": annotations 1, annotated tasks 1, tasks 1, written 1, bytes written " in text
 
 
 def test_title_says_what_is_only_reported(said: list[str], connections: Any, run_dag: Callable) -> None:

@@ -50,8 +50,7 @@ class Run:
     def announce(self) -> None:
         """Log what is about to happen."""
         storage = f"{self.storage.uri} (connection {getattr(self.hook, self.hook.conn_name_attr)!r})"
-        where = self.project.url or f"{self.project.uri}, in the embedded store"
-        project = f"project {self.project.title!r}, {where} (connection {self.label_studio_conn_id!r})"
+        project = f"project {self.project.title!r}, {self._where()} (connection {self.label_studio_conn_id!r})"
         importing = self.direction == "import"
         log.info(
             "%s %s %s, by labelsync-provider %s.%s",
@@ -61,6 +60,14 @@ class Run:
             __version__,
             " A dry run: nothing is written." if self.dry_run else "",
         )
+
+    def _where(self) -> str:
+        from labelsync_provider.projects.planned import PlannedProject
+
+        if isinstance(self.project, PlannedProject):
+            return "which is not there yet"
+        in_the_embedded = ", in the embedded store" if self.project.uri.startswith("embedded://") else ""
+        return self.project.url or f"{self.project.uri}{in_the_embedded}"
 
     def account(self, report: "ImportReport | ExportReport") -> None:
         """Send the metrics of a complete run, and add its assets to the lineage of the task; not of a dry run."""

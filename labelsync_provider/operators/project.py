@@ -148,14 +148,19 @@ def find_or_create_titled(
     :raises LeaseHeld: somebody else was still creating it when the time to wait was over.
     :raises Stopped: the run is to end.
     """
-    from labelsync_provider.projects.label_config import label_config_of
+    from labelsync_provider.projects.label_config import is_same, label_config_of
 
-    label_config_of(label_config)
+    given = label_config_of(label_config)
     found = hook.find_titled(title)
     if found is None:
         refuse_renamed(hook, title, "title", read_only=False)
         return create_once(hook, title, label_config, owner, description, runtime=runtime)
     _note(found)
+    if not is_same(found.label_config, given):
+        log.info(
+            "Project %r is there, and keeps its label config, which is not the one given. Change it in its settings.",
+            found.title,
+        )
     return found
 
 
@@ -218,6 +223,7 @@ def create_once(
     from labelsync_provider.sync.ledger.lease import Lease
 
     title, database = title_of(title), labelsync_database()
+    log.info("Creating project %r: there is none of this title.", title)
     # The lease is one for all who mean this project.
     resource = f"project {title!r} of {hook.open_store().uri}"
     with Lease(database, resource, owner, wait_seconds=wait_seconds, runtime=runtime) as lease:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from labelsync_provider.errors import invalid
+from labelsync_provider.errors import Invalid, invalid
 from labelsync_provider.label_configs import READY, read
 from labelsync_provider.tasks import shown_keys
 
@@ -57,6 +57,18 @@ def label_config_of(given: str, parameter: str = "label_config") -> str:
         raise invalid(parameter, given, what, f"{REMEDY}, or one of {', '.join(READY)}.")
     data_keys(given)
     return given
+
+
+def is_same(one: str, other: str) -> bool:
+    """Tell whether two label configs say the same, however they are indented and commented."""
+    try:
+        return _canonical(one) == _canonical(other)
+    except Invalid:
+        return one == other
+
+
+def _canonical(label_config: str) -> str:
+    return ElementTree.canonicalize(ElementTree.tostring(_parsed(label_config), "unicode"), strip_text=True)
 
 
 class DataKey(NamedTuple):

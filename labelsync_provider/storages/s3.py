@@ -73,7 +73,7 @@ class S3Bucket:
             signed = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise Unusable(
-                f"s3://{bucket}: {login} has no credentials: {error} Give it an access key, or a role."
+                f"s3://{bucket}: {login} has no credentials: {error}. Give it an access key, or a role."
             ) from None
         except BotoCoreError as error:
             # An access point of another region, with an endpoint that has none: it is seen without a request.

@@ -75,8 +75,12 @@ class LabelingProgressTrigger(LookingTrigger):
 
 
 def _annotated_in_words(tasks: int, annotated: int) -> str:
+    from labelsync_provider.sync.report import counted
+
+    if not tasks:
+        return "no tasks yet"
     # Rounded down: all are all.
-    return f"{annotated:,} of {tasks:,} tasks annotated ({100 * annotated // tasks} %)" if tasks else "no tasks yet"
+    return f"{annotated:,} of {counted(tasks, 'task')} annotated ({100 * annotated // tasks} %)"
 
 
 def _pace(aims: Sequence[_Aim], first: dict[str, Any], now: float) -> str:

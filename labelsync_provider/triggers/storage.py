@@ -81,9 +81,13 @@ class NewObjectsTrigger(LookingTrigger):
             return hook.plan_project(given["project"], given["create_if_missing"])
 
     def _says(self, found: "NewObjects", quiet: "Quiet | None", settled: bool, now: float) -> str:
+        from labelsync_provider.sync.report import counted
+
         given = self.parameters
         again = f", and {found.retriable:,} in quarantine worth another try" if found.retriable else ""
-        said = f"{found.new:,} new of {found.listed:,} objects listed, {found.matched:,} of which match{again}."
+        said = (
+            f"{found.new:,} new of {counted(found.listed, 'object')} listed, {found.matched:,} of which match{again}."
+        )
         if found.listed and not found.matched and found.unmatched is not None:
             said += f" regex_filter {given['options']['regex_filter']!r} does not match {found.unmatched!r}, for one."
         if quiet is None:

@@ -314,7 +314,7 @@ class TestS3:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", weed.endpoint)
         monkeypatch.setenv("AWS_DEFAULT_REGION", weed.region)
         message = said(S3StorageHook(), f"s3://{bucket}/")
-        assert "this connection has no credentials" in message
+        assert "this connection has no credentials: Unable to locate credentials. Give it" in message
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", weed.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", weed.secret_key)
         works(S3StorageHook(), f"s3://{bucket}/out")

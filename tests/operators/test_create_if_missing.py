@@ -38,8 +38,12 @@ def there(title: str) -> bool:
     return LabelStudioHook().find_titled(title) is not None
 
 
-def test_a_project_is_created_with_the_label_config_and_imported_into(load: Any) -> None:
-    report = load()
+def test_a_project_is_created_with_the_label_config_and_imported_into(
+    load: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        report = load()
+    assert "Creating project 'Pets': there is none of this title." in caplog.messages
     assert (report["tasks_created"], report["quarantined"]) == (2, 1)
     assert LabelStudioHook().get_project("Pets").label_config == TEXT
     assert load()["unchanged"] == 2, "the next run finds it"
@@ -55,6 +59,20 @@ def test_a_project_that_is_there_keeps_its_label_config(load: Any) -> None:
     load()
     assert LabelStudioHook().get_project(project).label_config == "<View/>"
     assert load(project=project)["unchanged"] == 3, "by its id too"
+
+
+def test_an_operator_says_that_the_label_config_of_a_project_is_not_the_one_given(
+    connections: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said(label_config: str) -> bool:
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            CreateProjectOperator(task_id="create", title="Pets", label_config=label_config).execute({})
+        return "Project 'Pets' is there, and keeps its label config, which is not the one given" in caplog.text
+
+    assert not said(TEXT)
+    assert not said('<View>\n  <!-- the same -->\n  <Text value="$text" name="text"></Text>\n</View>')
+    assert said(TEXT.replace("$text", "$title"))
 
 
 @pytest.mark.parametrize("project", [4711, "4711"])
@@ -86,6 +104,7 @@ def test_a_dry_run_says_that_it_would_be_created_and_what_would_be_imported(
     with caplog.at_level(logging.INFO):
         report = load(dry_run=True)
     assert "Project 'Pets' would be created" in caplog.text
+    assert "into project 'Pets', which is not there yet (connection 'label_studio_default')" in caplog.text
     assert (report["tasks_created"], report["quarantined"], report["created_ids"]) == (2, 1, [])
     assert not database.exists()
     assert not there("Pets")

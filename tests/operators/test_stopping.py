@@ -217,7 +217,7 @@ class TestAnImport:
         with running(loading(**options), tmp_path, slow(EmbeddedProject, "import_tasks", 0)) as process:
             process.has_begun(1)
             process.tell()
-            assert "with 1 tasks created" in process.ended()
+            assert "with 1 task created" in process.ended()
             assert lease_back_after(process, engine) < 2
         assert loading().execute({})["unchanged"] == 1
 

@@ -107,7 +107,11 @@ class TestFindProject:
     def test_that_is_not_there_names_those_that_are(self, store: EmbeddedStore) -> None:
         store.create_project("Pets", "<View/>")
         store.create_project("Cars", "<View/>")
-        with pytest.raises(NotFound, match=r"project='Boats'.*CreateProjectOperator.*'Pets', 'Cars'"):
+        with pytest.raises(NotFound, match=r"project='Boats'.*CreateProjectOperator.*'Pets', 'Cars'\.$"):
+            store.project("Boats")
+        for n in range(3, 12):
+            store.create_project(f"Pets {n}", "<View/>")
+        with pytest.raises(NotFound, match=r"'Pets', 'Cars', .*'Pets 10' and more\.$"):
             store.project("Boats")
 
     def test_in_an_empty_store_says_that_there_is_none_yet(self, store: EmbeddedStore) -> None:

@@ -187,8 +187,8 @@ class TestLog:
         assert said == [
             "Project 'Pets': no tasks yet.",
             "Project 'Pets': no tasks yet.",
-            "Project 'Pets': 0 of 1 tasks annotated (0 %).",
-            "Project 'Pets': 0 of 1 tasks annotated (0 %).",
+            "Project 'Pets': 0 of 1 task annotated (0 %).",
+            "Project 'Pets': 0 of 1 task annotated (0 %).",
         ]
 
     def test_says_the_pace_of_what_takes_longest(
@@ -257,6 +257,6 @@ def test_waits_in_a_dag_and_remembers_from_look_to_look(
     (ti,) = run.get_task_instances()
     assert ti.xcom_pull(task_ids="wait") == {"tasks": 3, "annotated": 3, "share": 1.0}
     assert [line.partition(" (")[0] for line in said] == [
-        f"Project 'Pets': {n} of {n} tasks annotated" for n in (1, 2, 3)
+        f"Project 'Pets': {n} of {these} annotated" for n, these in ((1, "1 task"), (2, "2 tasks"), (3, "3 tasks"))
     ]
     assert "left." in said[1]

@@ -87,6 +87,10 @@ class TestWhatItWaitsFor:
     def test_is_said_while_it_is_not_there(
         self, waiting: Callable, connections: Any, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        connections.put("a.json", [{"text": "a"}])
+        with pytest.raises(AirflowSensorTimeout):
+            waiting(min_objects=3, timeout=0).execute({})
+        assert "1 new of 1 object listed, 1 of which match. Waiting for 3." in capsys.readouterr().out
         two_objects(connections)
         with pytest.raises(AirflowSensorTimeout):
             waiting(min_objects=3, timeout=0).execute({})

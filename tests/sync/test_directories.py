@@ -41,7 +41,7 @@ def test_that_is_not_there_any_more_is_an_empty_listing(source: Any, load: Load)
     source.put("1.json", {"text": "1"})
     load(source)
     shutil.rmtree(source.path)
-    with pytest.raises(EmptyListing, match="1 tasks of 'Pets' came from there"):
+    with pytest.raises(EmptyListing, match="1 task of 'Pets' came from there"):
         load(source, on_missing="delete")
 
 

@@ -436,6 +436,8 @@ class TestTargetThatChanged:
     def test_file_taken_away_is_written_again(self, run: Exporting, caplog: pytest.LogCaptureFixture) -> None:
         run()
         (run.target.path / "2.json").unlink()
+        run(dry_run=True)
+        assert "objects written earlier are gone, 1 such as out/2.json. They would be written again." in caplog.text
         assert some(run()) == {"annotations": 3, "written": 1, "unchanged": 2}
         assert "objects written earlier are gone, 1 such as out/2.json. They are written again." in caplog.text
 
@@ -543,7 +545,7 @@ class TestKeyTemplate:
 class TestFailedUploads:
     def test_are_named_and_the_others_written(self, run: Exporting) -> None:
         (run.target.path / "2.json").mkdir()
-        with pytest.raises(UploadsFailed, match=r"1 objects could not be written .* 2 were.*2\.json: .*directory"):
+        with pytest.raises(UploadsFailed, match=r"1 object could not be written .* 2 were.*2\.json: .*directory"):
             run()
         assert run.target.names() == ["1.json", "3.json"]
 

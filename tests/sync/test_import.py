@@ -482,7 +482,7 @@ class TestFilter:
         report = run(regex_filter="json")
         assert (report.listed, report.matched) == (4, 0)
         (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "regex_filter='json' matches none of the 4 objects" in warning.getMessage()
+        assert "regex_filter='json' matches none of 4 objects" in warning.getMessage()
         assert "'a.json'" in warning.getMessage()
         assert "from the start of the key" in warning.getMessage()
 

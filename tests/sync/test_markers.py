@@ -70,7 +70,7 @@ class TestMarkers:
         for key in ("a/", "_SUCCESS", "empty.json"):
             run.put(key, b"")
         for regex_filter in (None, r".*json"):
-            with pytest.raises(EmptyListing, match=r"lists nothing but 3 empty objects, or markers, but 1 tasks of"):
+            with pytest.raises(EmptyListing, match=r"lists nothing but 3 empty objects, or markers, but 1 task of"):
                 run(**options, regex_filter=regex_filter, on_missing="delete", max_delete=10)
         assert len(run.tasks()) == 1
 
@@ -86,7 +86,7 @@ class TestMarkers:
         run.source.delete("good.json")
         run.put("_SUCCESS", b"")
         assert run(**options).markers == 1
-        assert "lists nothing to import: 1 objects are empty, or markers" in caplog.text
+        assert "lists nothing to import: it has 1 object, all empty or markers" in caplog.text
 
 
 class TestKeyWithAQuestionMark:

@@ -121,6 +121,10 @@ class TestOfAnImport:
         assert first == "3 tasks in, 0.5/s, 0 of 2 objects read"
         assert second == "6 tasks in, 0.5/s, 1 of 2 objects read"
 
+    def test_names_one_file(self, source: Any, lines: Any) -> None:
+        source.put("a.json", texts(*"abcd"))
+        assert lines()[0] == "3 tasks in, 0.5/s, 0 of 1 object read"
+
     def test_says_of_a_dry_run_what_would_be(
         self, source: Any, lines: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
     ) -> None:

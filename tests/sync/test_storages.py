@@ -210,7 +210,7 @@ class TestImport:
         self, run: Importing, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert run(regex_filter="a").matched == 0
-        assert "regex_filter='a' matches none of the 2 objects" in caplog.text
+        assert "regex_filter='a' matches none of 2 objects" in caplog.text
         assert "'in/a.json', for one, does not match" in caplog.text
 
     @everywhere
@@ -697,7 +697,7 @@ class TestOccupiedTarget:
     @with_conditions
     def test_since_it_was_looked_at_fails_the_upload_by_name_and_overwrites_nothing(self, export: Exporting) -> None:
         storage = after_listing(export.place.open("out/"), lambda: export.place.put("out/2.json", "mine"))
-        with pytest.raises(UploadsFailed, match=r"1 objects could not be written .* 2 were.*out/2\.json: .*there"):
+        with pytest.raises(UploadsFailed, match=r"1 object could not be written .* 2 were.*out/2\.json: .*there"):
             export(storage=storage)
         assert export.place.get("out/2.json") == b"mine"
         with pytest.raises(TargetOccupied, match=r"out/2\.json"):

@@ -186,7 +186,7 @@ def test_says_of_how_many_objects_nothing_tells_what_was_deleted(
         run.made(key)
     run.fill("d.json", texts("d"))
     assert run(adopt=True).new == 1
-    assert "of 1 objects" in caplog.text
+    assert "of 1 object " in caplog.text
 
 
 def test_enters_what_is_adopted_a_bounded_number_at_a_time(run: Adopting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,8 +108,10 @@ class EmbeddedStore:
 
     def _titles(self) -> str:
         """Return the titles of some projects that there are."""
-        titles = select(PROJECT.c.title).order_by(PROJECT.c.id).limit(TITLES_TOLD)
+        asked = select(PROJECT.c.title).order_by(PROJECT.c.id).limit(TITLES_TOLD + 1)
         if not self._has_tables:
             return "none yet"
         with self._engine.connect() as connection:
-            return ", ".join(map(repr, connection.scalars(titles))) or "none yet"
+            titles = list(map(repr, connection.scalars(asked)))
+        more = " and more" if len(titles) > TITLES_TOLD else ""
+        return ", ".join(titles[:TITLES_TOLD]) + more or "none yet"

@@ -29,7 +29,7 @@ from labelsync_provider.sync.exporting.writing import delete_gone
 from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
-from labelsync_provider.sync.report import ExportReport, log_report
+from labelsync_provider.sync.report import ExportReport, counted, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 REHEARSAL = -1
@@ -109,10 +109,10 @@ def _export(run: ExportRun) -> ExportReport:
     try:
         return _carried_out(run)
     except Stopped:
+        written = counted(run.report.written, "object")
         raise Stopped(
-            f"Stopped before the end of the export to {run.target.uri}, with {run.report.written:,} objects "
-            "written and entered, which stay. The next run goes on from there, and first finds out what became of "
-            "requests that were on their way."
+            f"Stopped before the end of the export to {run.target.uri}, with {written} written and entered, which "
+            "stay. The next run goes on from there, and first finds out what became of requests that were on their way."
         ) from None
 
 
@@ -129,7 +129,7 @@ def _carried_out(run: ExportRun) -> ExportReport:
     report.seconds = run.runtime.monotonic() - started
     if report.failed:
         raise UploadsFailed(
-            f"{report.failed:,} objects could not be written to {run.target.uri}; {report.written:,} were. "
+            f"{counted(report.failed, 'object')} could not be written to {run.target.uri}; {report.written:,} were. "
             f"Every run tries them again. The first: {'; '.join(map(str, report.failures[:3]))}. Report: {report}"
         )
     would = "Dry run, nothing was written. " if run.options.dry_run else ""

@@ -43,16 +43,18 @@ def look_at_target(run: ExportRun) -> bool:
     here = known_here(run)
     earlier = here if here and is_other_export(run.note, here) else None
     replaces = False
+    would = "would be" if run.options.dry_run else "are"
     for differences in compare(
         _objects(run.target.list()), run.target.location, _is_unchanged, ledger.exports_between, ledger.exports_at
     ):
         if lost := [known for known in differences.missing if known.state != GONE]:
             if any(known.version for known in lost):
                 log.warning(
-                    "%s: objects written earlier are gone, %d such as %s. They are written again.",
+                    "%s: objects written earlier are gone, %d such as %s. They %s written again.",
                     run.target.uri,
                     len(lost),
                     printable(lost[0].path),
+                    would,
                 )
             # Their tasks are read again, in this run or, should it end here, in the next.
             ledger.enter_exports([replace(known, version="", digest="", intended="", state="") for known in lost])
@@ -63,11 +65,12 @@ def look_at_target(run: ExportRun) -> bool:
         ours = _verified(run, differences.fresh, earlier) if differences.fresh else []
         if altered := [found.export.path for found in ours if found.is_altered]:
             log.warning(
-                "%s: objects were changed by somebody else, %d such as %s. They are written again, if their annotation "
+                "%s: objects were changed by somebody else, %d such as %s. They %s written again, if their annotation "
                 "is there.",
                 run.target.uri,
                 len(altered),
                 printable(altered[0]),
+                would,
             )
         standing = [*differences.unchanged, *(found.export for found in ours if found.is_known)]
         if earlier and standing and not replaces:

@@ -22,7 +22,7 @@ from labelsync_provider.storages.protocol import MOST_BYTES
 from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import KnownExport
-from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, counted
 from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)
@@ -145,8 +145,8 @@ class Writer:
         begun = list(chain.from_iterable(self._plans))[: len(self._calls)]
         self._enter(begun, [self._calls.take() for _ in begun])
         raise UploadsFailed(
-            f"{written or 'None'} of {planned:,} objects could be written to {run.target.uri}; {before:,} were before. "
-            f"{'; '.join(map(str, run.report.failures[:3]))}. Report: {run.report}"
+            f"{written or 'None'} of {counted(planned, 'object')} could be written to {run.target.uri}; "
+            f"{before:,} were before. {'; '.join(map(str, run.report.failures[:3]))}. Report: {run.report}"
         )
 
     def _write(self, write: Write) -> str | Failure:
@@ -198,10 +198,10 @@ def delete_gone(run: ExportRun, *, empties: bool) -> None:
         report.gone += len(gone)
         if not run.options.can_delete_objects:
             log.warning(
-                "%s: %d objects are of annotations that are not exported any more, such as %s. They stay; "
-                "can_delete_objects=True deletes them.",
+                "%s: what was written of annotations that are not exported any more stays: %s, such as %s. "
+                "can_delete_objects=True deletes it.",
                 run.target.uri,
-                len(gone),
+                counted(len(gone), "object"),
                 printable(gone[0].path),
             )
         # After a failed upload nothing is deleted: what is to be replaced would be gone first.

@@ -21,6 +21,7 @@ from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.importing.steps import Plan
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
+from labelsync_provider.sync.report import counted
 from labelsync_provider.tasks import data_digest
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ def tell_adoption(run: ImportRun) -> None:
     """Say what was adopted, and what nothing tells."""
     report, source = run.report, run.source.uri
     if report.adopted:
-        log.info("%d tasks from %s were known to the project only.", report.adopted, run.source.location.container)
+        log.info(
+            "Known to the project only: %s from %s.", counted(report.adopted, "task"), run.source.location.container
+        )
     if report.adopted_sharing:
         log.warning(
             "%d tasks show objects of %s, or have the data of rows there, for which other tasks stand; they stay as "
@@ -83,10 +86,10 @@ def tell_adoption(run: ImportRun) -> None:
         )
     if run.without_evidence and report.new:
         log.warning(
-            "adopt: of %d objects of %s that have no task, or rows without one, nothing tells whether somebody has "
+            "adopt: of %s of %s that have no task, or rows without one, nothing tells whether somebody has "
             "deleted these, as no sync of a storage of the project that takes them has completed since they were "
             "written. What has no task was imported.",
-            run.without_evidence,
+            counted(run.without_evidence, "object"),
             source,
         )
 

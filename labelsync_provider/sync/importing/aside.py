@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, counted
 
 NAMED = 3
 """Objects or rows that are named for a reason."""
@@ -34,9 +34,7 @@ class _Reason:
     named: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        counts = [
-            f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in ((self.objects, "object"), (self.rows, "row")) if n
-        ]
+        counts = [counted(n, what) for n, what in ((self.objects, "object"), (self.rows, "row")) if n]
         return f"{' and '.join(counts)}: {self.first.rstrip('.')}. Such as {', '.join(self.named)}"
 
 
@@ -103,7 +101,7 @@ class SetAside:
                 "In quarantine since earlier runs, and not tried again: %s%s. The report names the first %d of all, "
                 "the table labelsync_quarantine every one. Mend the objects: one that has changed is tried again, and "
                 "all are when the label config or the options of the import have.",
-                "1 object or row" if self._earlier == 1 else f"{self._earlier:,} objects or rows",
+                counted(self._earlier, "object or row", "objects or rows"),
                 f", such as {self._earliest}" if self._earliest else "",
                 FAILURES_SHOWN,
             )

@@ -22,6 +22,7 @@ from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.own_sync import mounted_elsewhere, syncable, syncing
 from labelsync_provider.sync.importing.state import ImportRun
+from labelsync_provider.sync.report import counted
 from labelsync_provider.uris import if_wildcard
 
 log = logging.getLogger(__name__)
@@ -184,11 +185,12 @@ def judge_listing(run: ImportRun, passed: Filter) -> None:
     """
     report, source = run.report, run.source.uri
     if report.missing and not (report.matched or run.others_listed):
-        but_markers = f" but {report.listed:,} empty objects, or markers" if report.listed else ""
+        known = counted(report.missing, "task")
+        but_markers = f" but {counted(report.listed, 'empty object')}, or markers" if report.listed else ""
         raise EmptyListing(
-            f"source={source!r} lists nothing{but_markers}, but {report.missing:,} tasks of {run.project.title!r} came "
-            "from there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or "
-            "leave this source out."
+            f"source={source!r} lists nothing{but_markers}, but {known} of {run.project.title!r} came from "
+            "there. Nothing was deleted. Is the disk mounted, the bucket the right one? Put the objects back, or leave "
+            "this source out."
         )
     if not report.listed and isinstance(run.source, MadeByWrites):
         run.source.check_exists()
@@ -196,14 +198,16 @@ def judge_listing(run: ImportRun, passed: Filter) -> None:
         log.warning("source=%r lists no object.%s", source, if_wildcard(source))
     elif not report.matched and report.markers:
         log.warning(
-            "source=%r lists nothing to import: %s objects are empty, or markers.", source, f"{report.markers:,}"
+            "source=%r lists nothing to import: it has %s, all empty or markers.",
+            source,
+            counted(report.markers, "object"),
         )
     elif not report.matched:
         log.warning(
-            "regex_filter=%r matches none of the %s objects of %s; it is matched from the start of the key, and "
+            "regex_filter=%r matches none of %s of %s; it is matched from the start of the key, and "
             "%r, for one, does not match.",
             run.options.regex_filter,
-            f"{report.listed:,}",
+            counted(report.listed, "object"),
             source,
             passed.unmatched,
         )
@@ -229,12 +233,13 @@ def judge_quarantine(run: ImportRun) -> None:
     if isinstance(most, float):
         if run.aside.objects > most * report.matched:
             raise TooManyQuarantined(
-                f"{run.aside.objects:,} of {report.matched:,} objects of {source} are in quarantine, or rows of them, "
-                f"max_quarantined is {most:g}, a share; nothing else is kept out. Mend them, or allow more. "
+                f"In quarantine: {run.aside.objects:,} of {counted(report.matched, 'object')} of {source}, or rows of "
+                f"them, max_quarantined is {most:g}, a share; nothing else is kept out. Mend them, or allow more. "
                 f"The first: {first}. Report: {report}"
             )
     elif most is not None and report.quarantined > most:
+        these = counted(report.quarantined, "object or row", "objects or rows")
         raise TooManyQuarantined(
-            f"{report.quarantined:,} objects or rows of {source} are in quarantine, max_quarantined is {most:,}; "
+            f"In quarantine: {these} of {source}, max_quarantined is {most:,}; "
             f"nothing else is kept out. Mend them, or allow more. The first: {first}. Report: {report}"
         )

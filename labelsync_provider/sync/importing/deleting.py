@@ -9,6 +9,7 @@ from labelsync_provider.errors import TooManyMissing
 from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, DeleteEffect, JournalEntry, KnownRow
+from labelsync_provider.sync.report import counted
 
 LOOK_AT_ONCE = 1000
 """Tasks that are looked at, or deleted, together."""
@@ -59,7 +60,7 @@ class Deletions:
         self._look(len(self._unseen))
         if self._count > self._allowed:
             raise TooManyMissing(
-                f"{self._count:,} tasks without annotations are missing in {run.source.uri}, max_delete allows "
+                f"Missing in {run.source.uri}: {counted(self._count, 'task')} without annotations, max_delete allows "
                 f"{self._allowed:,}; none was deleted. Put the objects back, or set max_delete to at least "
                 f"{self._count}. Report: {run.report}"
             )

@@ -38,7 +38,7 @@ from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
-from labelsync_provider.sync.report import ImportReport, log_report
+from labelsync_provider.sync.report import ImportReport, counted, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _import(run: ImportRun) -> ImportReport:
     except Stopped:
         report = run.report
         raise Stopped(
-            f"Stopped before the end of {run.source.uri}, with {report.tasks_created:,} tasks created and "
+            f"Stopped before the end of {run.source.uri}, with {counted(report.tasks_created, 'task')} created and "
             f"{report.tasks_updated:,} updated, which stay. The next run goes on from there, and first finds out what "
             "became of requests that were on their way."
         ) from None

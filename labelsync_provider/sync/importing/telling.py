@@ -4,6 +4,7 @@ import logging
 
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.progress import Progress
+from labelsync_provider.sync.report import counted
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +32,17 @@ class ImportProgress:
         if not done:
             self._tasks.begin()
             if self._listing.is_due():
-                self._listing.say(report.listed, "objects listed", beside=f"{report.unchanged:,} tasks unchanged")
+                self._listing.say(
+                    report.listed, "objects listed", beside=f"{counted(report.unchanged, 'task')} unchanged"
+                )
             return
         if not self._tasks.is_due():
             return
         unplanned = self.fresh - self.planned
-        total, beside = None, f"{report.listed:,} objects listed so far"
+        total, beside = None, f"{counted(report.listed, 'object')} listed so far"
         if self.all_listed and waiting is not None and (options.use_blob_urls or not unplanned):
             # A blob is one task; that of the blob in hand waits.
             total, beside = done + waiting + max(unplanned - 1, 0), ""
         elif self.all_listed:
-            beside = f"{self.planned:,} of {self.fresh:,} objects read"
+            beside = f"{self.planned:,} of {counted(self.fresh, 'object')} read"
         self._tasks.say(done, "tasks would come in" if options.dry_run else "tasks in", total, beside)
