@@ -380,5 +380,5 @@ class TestALongRun:
         source.put("bad.json", "{")
         failing = new.with_options(max_quarantined=0)
         for _ in range(2):
-            with pytest.raises(Exception, match="in quarantine"):
+            with pytest.raises(Exception, match="In quarantine"):
                 failing()
