@@ -127,6 +127,14 @@ class UploadsFailed(LabelsyncError):
     retry_may_help = True
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return how many there are, in words: `1 object`, `1,000 objects`.
+
+    :param many: what several are called, where that is not `one` and an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def invalid(parameter: str, value: object, what: str, remedy: str) -> Invalid:
     """Return the error for a bad parameter: its name, its value, what is wrong and what to do.
 

@@ -62,11 +62,12 @@ class Run:
         )
 
     def _where(self) -> str:
+        from labelsync_provider.projects.embedded.project import EMBEDDED_STORE
         from labelsync_provider.projects.planned import PlannedProject
 
         if isinstance(self.project, PlannedProject):
             return "which is not there yet"
-        in_the_embedded = ", in the embedded store" if self.project.uri.startswith("embedded://") else ""
+        in_the_embedded = ", in the embedded store" if self.project.uri.startswith(f"{EMBEDDED_STORE}/") else ""
         return self.project.url or f"{self.project.uri}{in_the_embedded}"
 
     def account(self, report: "ImportReport | ExportReport") -> None:

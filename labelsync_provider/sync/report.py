@@ -14,14 +14,6 @@ ON_ONE_LINE = 7
 """Counts that are read at a glance."""
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """Return how many there are, in words: `1 object`, `1,000 objects`.
-
-    :param many: what several are called, where that is not `one` and an s.
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 @dataclass(frozen=True)
 class Failure:
     """An object, or a row of it, that could not be imported or exported."""

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from labelsync_provider.errors import counted
 from labelsync_provider.triggers.looking import Look, LookingTrigger, open_project, seconds_in_words
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ class LabelingProgressTrigger(LookingTrigger):
 
 
 def _annotated_in_words(tasks: int, annotated: int) -> str:
-    from labelsync_provider.sync.report import counted
-
     if not tasks:
         return "no tasks yet"
     # Rounded down: all are all.

@@ -4,7 +4,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from labelsync_provider.errors import NotFound
+from labelsync_provider.errors import NotFound, counted
 from labelsync_provider.triggers.looking import Look, LookingTrigger, open_project, seconds_in_words
 
 if TYPE_CHECKING:
@@ -81,8 +81,6 @@ class NewObjectsTrigger(LookingTrigger):
             return hook.plan_project(given["project"], given["create_if_missing"])
 
     def _says(self, found: "NewObjects", quiet: "Quiet | None", settled: bool, now: float) -> str:
-        from labelsync_provider.sync.report import counted
-
         given = self.parameters
         again = f", and {found.retriable:,} in quarantine worth another try" if found.retriable else ""
         said = (

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from labelsync_provider.errors import Stopped, UploadsFailed
+from labelsync_provider.errors import Stopped, UploadsFailed, counted
 from labelsync_provider.formats.annotations.key_template import key_renderer, key_template_of
 from labelsync_provider.formats.annotations.note import Note
 from labelsync_provider.projects.protocol import Annotated
@@ -29,7 +29,7 @@ from labelsync_provider.sync.exporting.writing import delete_gone
 from labelsync_provider.sync.identity import refuse_other_birth
 from labelsync_provider.sync.ledger.exports import ExportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
-from labelsync_provider.sync.report import ExportReport, counted, log_report
+from labelsync_provider.sync.report import ExportReport, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 REHEARSAL = -1

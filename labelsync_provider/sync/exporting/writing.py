@@ -16,13 +16,14 @@ from labelsync_provider.errors import (
     NotFound,
     Unavailable,
     UploadsFailed,
+    counted,
 )
 from labelsync_provider.in_flight import AHEAD
 from labelsync_provider.storages.protocol import MOST_BYTES
 from labelsync_provider.sync.exporting.planning import Plan, RenderedFile
 from labelsync_provider.sync.exporting.state import ExportRun
 from labelsync_provider.sync.ledger.records import KnownExport
-from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, counted
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
 from labelsync_provider.uris import printable
 
 log = logging.getLogger(__name__)

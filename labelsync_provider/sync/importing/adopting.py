@@ -10,6 +10,7 @@ import logging
 
 from msgspec.structs import replace
 
+from labelsync_provider.errors import counted
 from labelsync_provider.formats.tasks.digests import data_part, is_of_data_alone
 from labelsync_provider.projects.protocol import StoredTask
 from labelsync_provider.projects.task_content import reference_of, uri_of
@@ -21,7 +22,6 @@ from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.importing.steps import Plan
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, KnownRow, RowState
-from labelsync_provider.sync.report import counted
 from labelsync_provider.tasks import data_digest
 
 log = logging.getLogger(__name__)

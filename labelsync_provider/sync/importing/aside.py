@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labelsync_provider.sync.report import FAILURES_SHOWN, Failure, counted
+from labelsync_provider.errors import counted
+from labelsync_provider.sync.report import FAILURES_SHOWN, Failure
 
 NAMED = 3
 """Objects or rows that are named for a reason."""

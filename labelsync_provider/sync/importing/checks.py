@@ -11,6 +11,7 @@ from labelsync_provider.errors import (
     StoragesOverlap,
     TooManyQuarantined,
     Unavailable,
+    counted,
     invalid,
 )
 from labelsync_provider.formats.tasks.rows import UNDEFINED
@@ -22,7 +23,6 @@ from labelsync_provider.sync.importing.listing import Filter
 from labelsync_provider.sync.importing.options import ImportOptions
 from labelsync_provider.sync.importing.own_sync import mounted_elsewhere, syncable, syncing
 from labelsync_provider.sync.importing.state import ImportRun
-from labelsync_provider.sync.report import counted
 from labelsync_provider.uris import if_wildcard
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from labelsync_provider.database import chunks
-from labelsync_provider.errors import TooManyMissing
+from labelsync_provider.errors import TooManyMissing, counted
 from labelsync_provider.sync.importing.state import ImportRun, looked_at
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.records import Changes, DeleteEffect, JournalEntry, KnownRow
-from labelsync_provider.sync.report import counted
 
 LOOK_AT_ONCE = 1000
 """Tasks that are looked at, or deleted, together."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from labelsync_provider.errors import invalid
+from labelsync_provider.errors import counted, invalid
 from labelsync_provider.projects.protocol import Project
 from labelsync_provider.storages.protocol import Storage
 from labelsync_provider.sync.compare import compare
@@ -37,13 +37,13 @@ def refuse_other_reading(source: Storage, project: Project, ledger: ImportLedger
         objects, tasks, first = objects + 1, tasks + count, first or path
     if objects:
         what = (
-            f"project {project.title!r} has tasks of {objects:,} object{'' if objects == 1 else 's'} of {source.uri} "
+            f"project {project.title!r} has tasks of {counted(objects, 'object')} of {source.uri} "
             f"already, such as {source.location.key(first)!r}, which were imported with use_blob_urls={not blobs} and "
             "would come in a second time"
         )
         remedy = (
             f"Set use_blob_urls={not blobs}, or leave them out by regex_filter. To import them with "
-            f"use_blob_urls={blobs} instead, delete their {tasks:,} task{'' if tasks == 1 else 's'} from the project "
+            f"use_blob_urls={blobs} instead, delete their {counted(tasks, 'task')} from the project "
             "first."
         )
         raise invalid("use_blob_urls", blobs, what, remedy)

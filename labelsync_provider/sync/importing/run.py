@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
-from labelsync_provider.errors import Stopped
+from labelsync_provider.errors import Stopped, counted
 from labelsync_provider.projects.protocol import Fencing, OwnStorage, Project, Remote
 from labelsync_provider.retry import Requests, count_in
 from labelsync_provider.storages.protocol import Storage
@@ -38,7 +38,7 @@ from labelsync_provider.sync.importing.telling import ImportProgress
 from labelsync_provider.sync.importing.unshown import Unshown
 from labelsync_provider.sync.ledger.imports import ImportLedger
 from labelsync_provider.sync.ledger.lease import Lease, Owner
-from labelsync_provider.sync.report import ImportReport, counted, log_report
+from labelsync_provider.sync.report import ImportReport, log_report
 from labelsync_provider.sync.runtime import Runtime
 
 log = logging.getLogger(__name__)

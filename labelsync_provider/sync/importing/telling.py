@@ -2,9 +2,9 @@
 
 import logging
 
+from labelsync_provider.errors import counted
 from labelsync_provider.sync.importing.state import ImportRun
 from labelsync_provider.sync.progress import Progress
-from labelsync_provider.sync.report import counted
 
 log = logging.getLogger(__name__)
 

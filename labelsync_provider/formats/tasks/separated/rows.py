@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from labelsync_provider.errors import Invalid
+from labelsync_provider.errors import Invalid, counted
 from labelsync_provider.formats.tasks.digests import digest_of
 from labelsync_provider.formats.tasks.rows import EMPTY, MAX_ROW_BYTES, UNDEFINED, BadRow, Row, key_of, named
 from labelsync_provider.formats.tasks.separated.header import check_names, names_of
@@ -17,7 +17,7 @@ from labelsync_provider.formats.tasks.separated.records import (
     separator_of_csv,
     separator_told,
 )
-from labelsync_provider.formats.tasks.separated.values import counted, values_of
+from labelsync_provider.formats.tasks.separated.values import values_of
 from labelsync_provider.tasks import Task, shown_keys
 
 MAX_NAMED_BYTES = 2 * 1024**3
@@ -78,9 +78,10 @@ class _Table:
         """
         values = self._values(record)
         if len(values) != len(self.names):
+            found, columns = counted(len(values), "value"), counted(len(self.names), "column")
             raise Invalid(
-                f"bad row: it has {counted(values, 'value')}, the header has {counted(self.names, 'column')}. Give "
-                "each column one, in quotes if it has a separator or a line break in it"
+                f"bad row: it has {found}, the header has {columns}. Give each column one, in quotes if it has a "
+                "separator or a line break in it"
             )
         data = dict(zip(self.names, values, strict=True))
         key = None if self.row_key is None else key_of(data.get(self.row_key), self.row_key, self.names)
@@ -145,7 +146,7 @@ def _check_header(text: bytes, table: _Table, begin: int) -> None:
     if count > 1:
         line, values = 1 + line_breaks(text, 0, first.begin), table.values_unlike_header(first) or []
         raise Invalid(
-            f"bad header: it has {counted(table.names, 'column')}, {shown_keys(table.names)}, and none of the "
+            f"bad header: it has {counted(len(table.names), 'column')}, {shown_keys(table.names)}, and none of the "
             f"{count:,} rows has as many values; that in line {line} has {len(values):,}. Take out what stands above "
             "the header, give each column a name, and write values that have a separator in them in quotes"
         )

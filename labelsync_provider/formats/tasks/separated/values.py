@@ -32,8 +32,3 @@ def values_of(record: bytes, separator: bytes, beside: int = 0) -> list[str]:
         is_unclosed = str(error) == "unexpected end of data"
         fault = f"{UNCLOSED}. {CLOSE_IT}" if is_unclosed else f"malformed: {error}. Write a quote in a value twice"
         raise Invalid(fault) from None
-
-
-def counted(items: list[str], what: str) -> str:
-    """Return how many there are, in words."""
-    return f"{len(items):,} {what}{'' if len(items) == 1 else 's'}"
